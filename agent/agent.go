@@ -1,0 +1,198 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/go-uuid"
+	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-kv/holdfast/agent/config"
+	"github.com/holdfast-kv/holdfast/agent/datadir"
+	"github.com/holdfast-kv/holdfast/fsm"
+	"github.com/holdfast-kv/holdfast/httpapi"
+	"github.com/holdfast-kv/holdfast/internal/run"
+)
+
+// Options is what an Agent is made of.
+type Options struct {
+	Loaded *config.Loaded
+
+	// Reload reads the configuration again; nil: a reload changes nothing.
+	Reload func() (*config.Loaded, error)
+
+	Log *Logs
+
+	// Now is the clock; nil: the system's.
+	Now func() time.Time
+}
+
+// Agent is one server.
+type Agent struct {
+	opts   Options
+	now    func() time.Time
+	logs   *Logs
+	log    hclog.Logger
+	loaded atomic.Pointer[config.Loaded]
+
+	nodeID  string
+	dir     *datadir.Dir   // nil in memory
+	space   *datadir.Space // nil in memory
+	storage *storage
+
+	store     *fsm.Store
+	raft      *raft.Raft
+	address   raft.ServerAddress
+	leaderCh  chan bool
+	verifier  *verifier
+	leading   atomic.Bool // leads, and has applied what was committed before
+	soleVoter atomic.Bool // no other server has a vote
+	caughtUp  chan struct{}
+	fatal     chan error // of capacity 1: why the server must stop
+
+	api       *httpapi.Server
+	servers   []*http.Server
+	listeners []*listener
+
+	group   *run.Group
+	closing chan struct{} // closed when the server begins to stop
+	started time.Time
+}
+
+// New opens everything a server stands on. After an error nothing is left open.
+func New(opts Options) (a *Agent, err error) {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	a = &Agent{
+		opts: opts, now: opts.Now, logs: opts.Log, log: opts.Log.Named("agent"),
+		store: fsm.NewStore(), leaderCh: make(chan bool, 16),
+		caughtUp: make(chan struct{}), fatal: make(chan error, 1), closing: make(chan struct{}),
+		group: run.New(context.Background()), started: opts.Now(),
+	}
+	a.loaded.Store(opts.Loaded)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.close())
+			a = nil
+		}
+	}()
+	if err := a.openStorage(); err != nil {
+		return a, err
+	}
+	if err := a.openRaft(); err != nil {
+		return a, err
+	}
+	if err := a.openHTTP(); err != nil {
+		return a, err
+	}
+	return a, nil
+}
+
+func (a *Agent) config() *config.Config { return a.loaded.Load().Config }
+
+// openStorage opens the data dir and what is in it, or memory.
+func (a *Agent) openStorage() error {
+	cfg := a.config()
+	if cfg.DataDir == "" {
+		a.nodeID = cfg.NodeID
+		if a.nodeID == "" {
+			id, err := uuid.GenerateUUID()
+			if err != nil {
+				return fmt.Errorf("make a node id: %w", err)
+			}
+			a.nodeID = id
+		}
+		a.storage = memoryStorage()
+		return nil
+	}
+	dir, err := datadir.Open(cfg.DataDir, datadir.Options{Logger: a.logs.Named("datadir")})
+	if err != nil {
+		return err
+	}
+	a.dir = dir
+	if a.nodeID, err = dir.NodeID(cfg.NodeID); err != nil {
+		return err
+	}
+	a.space = datadir.NewSpace(cfg.DataDir, uint64(cfg.Disk.MinFree), nil)
+	if _, _, err := a.space.Check(); err != nil {
+		return err
+	}
+	a.storage, err = openDisk(dir, cfg, a.logs.Named("storage"))
+	return err
+}
+
+// Run serves until ctx ends or the server must stop, then closes everything. It
+// returns nil for an orderly end.
+func (a *Agent) Run(ctx context.Context) error {
+	a.startDuties()
+	a.startHTTP()
+	var err error
+	select {
+	case <-ctx.Done():
+		a.log.Info("stopping")
+	case err = <-a.fatal:
+	case <-a.group.Context().Done():
+		err = context.Cause(a.group.Context())
+	}
+	return errors.Join(err, a.close())
+}
+
+// stop makes Run end with an error.
+func (a *Agent) stop(err error) {
+	select {
+	case a.fatal <- err:
+	default: // it is stopping already
+	}
+}
+
+// close ends what New and Run have begun, in the opposite order.
+func (a *Agent) close() error {
+	close(a.closing)
+	err := a.closeHTTP()
+	if a.raft != nil {
+		if e := a.raft.Shutdown().Error(); e != nil {
+			err = errors.Join(err, fmt.Errorf("stop raft: %w", e))
+		}
+	}
+	if e := a.group.Close(); e != nil && !errors.Is(e, context.Canceled) {
+		err = errors.Join(err, e)
+	}
+	if a.storage != nil {
+		err = errors.Join(err, a.storage.close())
+	}
+	if a.dir != nil {
+		err = errors.Join(err, a.dir.Close())
+	}
+	return err
+}
+
+// Store is the local state.
+func (a *Agent) Store() *fsm.Store { return a.store }
+
+// writable returns the error to answer a write with while the disk is nearly
+// full.
+func (a *Agent) writable() error {
+	if a.space == nil {
+		return nil
+	}
+	if err := a.space.Err(); err != nil {
+		return &httpapi.ReadOnlyError{Reason: err.Error()}
+	}
+	return nil
+}
+
+// storeFailed is what a write is answered with that the log store did not take.
+func (a *Agent) storeFailed(err error) error {
+	a.log.Error("log store did not take a write", "error", err)
+	if a.space != nil && datadir.IsFull(err) {
+		a.space.ReportFull()
+		return a.writable()
+	}
+	return fmt.Errorf("write was not stored: %w", err)
+}

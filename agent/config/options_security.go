@@ -1,0 +1,177 @@
+package config
+
+import (
+	"time"
+)
+
+// aclUnused and tlsUnused are why these settings have no effect.
+const (
+	aclUnused = "requests are not checked: every one is allowed"
+	tlsUnused = "nothing is encrypted yet"
+)
+
+func aclGroup() group {
+	ttl := atLeast(0 * time.Second)
+	secret := func(key, legacy, doc string, field func(*Config) any) Option {
+		o := Option{Key: "acl.tokens." + key, Secret: true, noFlag: true, Unused: aclUnused, field: field, Doc: doc}
+		if legacy != "" {
+			o.Aliases = []string{legacy}
+		}
+		return o
+	}
+	management := secret("initial_management", "acl_master_token", "The token with all rights that a new cluster starts with.",
+		func(c *Config) any { return &c.ACL.Tokens.InitialManagement })
+	management.Aliases = append(management.Aliases, "acl.tokens.master")
+	management.debug = "ACLInitialManagementToken"
+	recovery := secret("agent_recovery", "acl_agent_master_token", "The token that works on this server alone, while there is no leader.",
+		func(c *Config) any { return &c.ACL.Tokens.AgentRecovery })
+	recovery.Aliases = append(recovery.Aliases, "acl.tokens.agent_master")
+	return group{
+		title: "Access control",
+		intro: "Secrets have no flag, since the command line of a process can be read by others.",
+		options: []Option{
+			{
+				Key: "acl.enabled", debug: "ACLsEnabled", Unused: aclUnused,
+				field: func(c *Config) any { return &c.ACL.Enabled },
+				Doc:   "Checks every request against the rights of its token.",
+			},
+			{
+				Key: "acl.default_policy", Aliases: []string{"acl_default_policy"}, Unused: aclUnused,
+				field: func(c *Config) any { return &c.ACL.DefaultPolicy },
+				rule:  oneOf("allow", "deny"),
+				Doc:   "What holds where no rule says anything.",
+			},
+			{
+				Key: "acl.down_policy", Aliases: []string{"acl_down_policy"}, Unused: aclUnused,
+				field: func(c *Config) any { return &c.ACL.DownPolicy },
+				rule:  oneOf("allow", "deny", "extend-cache", "async-cache"),
+				Doc:   "What holds for tokens that cannot be looked up.",
+			},
+			{
+				Key: "acl.enable_key_list_policy", Aliases: []string{"acl_enable_key_list_policy"}, Unused: aclUnused,
+				field: func(c *Config) any { return &c.ACL.EnableKeyListPolicy },
+				Doc:   "Makes recursive reads of keys need the right `list`.",
+			},
+			{
+				Key: "acl.enable_token_persistence", Unused: aclUnused,
+				field: func(c *Config) any { return &c.ACL.EnableTokenPersistence },
+				Doc:   "Keeps tokens that are set over the API in the data dir.",
+			},
+			{
+				Key: "acl.enable_token_replication", Aliases: []string{"enable_acl_replication"}, Unused: aclUnused,
+				field: func(c *Config) any { return &c.ACL.EnableTokenReplication },
+				Doc:   "Copies tokens from the primary datacenter.",
+			},
+			{
+				Key: "acl.policy_ttl", Unused: aclUnused,
+				field: func(c *Config) any { return &c.ACL.PolicyTTL }, rule: ttl,
+				Doc: "How long a policy that was looked up may be used.",
+			},
+			{
+				Key: "acl.role_ttl", Unused: aclUnused,
+				field: func(c *Config) any { return &c.ACL.RoleTTL }, rule: ttl,
+				Doc: "How long a role that was looked up may be used.",
+			},
+			{
+				Key: "acl.token_ttl", Aliases: []string{"acl_ttl"}, Unused: aclUnused,
+				field: func(c *Config) any { return &c.ACL.TokenTTL }, rule: ttl,
+				Doc: "How long a token that was looked up may be used.",
+			},
+			management,
+			recovery,
+			secret("default", "acl_token", "The token of requests that bring none.",
+				func(c *Config) any { return &c.ACL.Tokens.Default }),
+			secret("agent", "acl_agent_token", "The token of what the server does on its own.",
+				func(c *Config) any { return &c.ACL.Tokens.Agent }),
+			secret("replication", "acl_replication_token", "The token that other datacenters are copied with.",
+				func(c *Config) any { return &c.ACL.Tokens.Replication }),
+		},
+	}
+}
+
+func tlsGroup() group {
+	g := group{
+		title: "TLS",
+		intro: "`tls.https` and `tls.internal_rpc` take from `tls.defaults` what they do not set themselves.",
+	}
+	g.options = append(g.options, tlsOptions("tls.defaults", "", func(c *Config) *TLSListener { return &c.TLS.Defaults })...)
+	g.options = append(g.options, tlsOptions("tls.https", "tls.defaults", func(c *Config) *TLSListener { return &c.TLS.HTTPS })...)
+	g.options = append(g.options, tlsOptions("tls.internal_rpc", "tls.defaults", func(c *Config) *TLSListener { return &c.TLS.RPC })...)
+	for i := range g.options {
+		o := &g.options[i]
+		switch o.Key {
+		case "tls.https.verify_incoming":
+			o.Aliases = []string{"verify_incoming_https"}
+		case "tls.internal_rpc.verify_incoming":
+			o.Aliases = []string{"verify_incoming_rpc"}
+		}
+	}
+	g.options = append(g.options, Option{
+		Key: "tls.internal_rpc.verify_server_hostname", Aliases: []string{"verify_server_hostname", "tls.defaults.verify_server_hostname"},
+		field: func(c *Config) any { return &c.TLS.VerifyServerHostname },
+		Doc:   "Takes other servers only with a certificate that names them as a server of this datacenter.",
+	})
+	for i := range g.options {
+		g.options[i].Unused = tlsUnused
+	}
+	return g
+}
+
+// tlsOptions are the rows of one listener. A block that takes from another one
+// has no older names.
+func tlsOptions(block, from string, of func(*Config) *TLSListener) []Option {
+	rows := []Option{
+		{
+			Key:   "ca_file",
+			field: func(c *Config) any { return &of(c).CAFile },
+			Doc:   "The certificates, in PEM, that a certificate of the other side must come from.",
+		},
+		{
+			Key:   "ca_path",
+			field: func(c *Config) any { return &of(c).CAPath },
+			Doc:   "A folder of such files.",
+		},
+		{
+			Key:   "cert_file",
+			field: func(c *Config) any { return &of(c).CertFile },
+			Doc:   "The certificate of this server, in PEM. It is read again when it changes.",
+		},
+		{
+			Key:   "key_file",
+			field: func(c *Config) any { return &of(c).KeyFile },
+			Doc:   "The private key that belongs to `cert_file`.",
+		},
+		{
+			Key:   "tls_cipher_suites",
+			field: func(c *Config) any { return &of(c).CipherSuites },
+			Doc:   "The cipher suites of TLS 1.2, by the names of Go's `crypto/tls`. Empty: Go's choice.",
+		},
+		{
+			Key: "tls_min_version", fold: foldTLSVersion,
+			field: func(c *Config) any { return &of(c).MinVersion },
+			rule:  oneOf("TLSv1_2", "TLSv1_3"),
+			Doc:   "The oldest version that is spoken. Versions before 1.2 are broken and refused.",
+		},
+		{
+			Key:   "verify_incoming",
+			field: func(c *Config) any { return &of(c).VerifyIncoming },
+			Doc:   "Takes connections only from those who have a certificate.",
+		},
+		{
+			Key:   "verify_outgoing",
+			field: func(c *Config) any { return &of(c).VerifyOutgoing },
+			Doc:   "Makes connections only to those who have a certificate.",
+		},
+	}
+	for i := range rows {
+		o := &rows[i]
+		name := o.Key
+		o.Key = block + "." + name
+		if from == "" {
+			o.Aliases = []string{name}
+		} else {
+			o.inherit = from + "." + name
+		}
+	}
+	return rows
+}

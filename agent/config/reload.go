@@ -1,0 +1,68 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Reloadable is exactly what SIGHUP and PUT /v1/agent/reload may change while
+// the server runs. Everything else in a [Config] holds until a restart.
+type Reloadable struct {
+	LogLevel string
+
+	HTTPMaxConnsPerClient int
+	KVMaxValueSize        Bytes
+	TxnMaxReqLen          Bytes
+	TxnMaxOps             int
+	ParkedPerClient       int
+	ParkedTotal           int
+
+	ResponseHeaders map[string]string
+	BlockEndpoints  []string
+	AllowWriteFrom  []netip.Prefix
+
+	DefaultQueryTime time.Duration
+	MaxQueryTime     time.Duration
+
+	History     History
+	DiskMinFree Bytes
+
+	SnapshotThreshold uint64
+	SnapshotInterval  time.Duration
+	TrailingLogs      uint64
+
+	DisableRootRecursiveDelete bool
+	AllowNonprintablePaths     bool
+}
+
+// Reloadable returns the part of c that a reload may change. Maps and slices
+// are shared with c: read them, never change them.
+func (c *Config) Reloadable() Reloadable {
+	return Reloadable{
+		LogLevel: c.Log.Level,
+
+		HTTPMaxConnsPerClient: c.Limits.HTTPMaxConnsPerClient,
+		KVMaxValueSize:        c.Limits.KVMaxValueSize,
+		TxnMaxReqLen:          c.Limits.TxnMaxReqLen,
+		TxnMaxOps:             c.Limits.TxnMaxOps,
+		ParkedPerClient:       c.Limits.ParkedPerClient,
+		ParkedTotal:           c.Limits.ParkedTotal,
+
+		ResponseHeaders: c.HTTP.ResponseHeaders,
+		BlockEndpoints:  c.HTTP.BlockEndpoints,
+		AllowWriteFrom:  c.HTTP.AllowWriteFrom,
+
+		DefaultQueryTime: c.DefaultQueryTime,
+		MaxQueryTime:     c.MaxQueryTime,
+
+		History:     c.History,
+		DiskMinFree: c.Disk.MinFree,
+
+		SnapshotThreshold: c.Raft.SnapshotThreshold,
+		SnapshotInterval:  c.Raft.SnapshotInterval,
+		TrailingLogs:      c.Raft.TrailingLogs,
+
+		DisableRootRecursiveDelete: c.DisableRootRecursiveDelete,
+		AllowNonprintablePaths:     c.AllowNonprintablePaths,
+	}
+}

@@ -1,0 +1,215 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/holdfast-kv/holdfast/agent/config"
+	"github.com/holdfast-kv/holdfast/httpapi"
+)
+
+// openHTTP makes the API and opens its listeners; nothing is accepted yet.
+func (a *Agent) openHTTP() error {
+	cfg := a.config()
+	a.api = httpapi.New(httpapi.Options{
+		Node: a, Cluster: a, Snapshots: a, Agent: a,
+		Log: a.logs.Named("http"), Datacenter: cfg.Datacenter,
+	}, settingsOf(cfg))
+	conns := &connLimit{by: map[netip.Addr]int{}}
+	conns.setMost(cfg.Limits.HTTPMaxConnsPerClient)
+	for _, where := range cfg.HTTPListeners() {
+		l, err := listen(where)
+		if err != nil {
+			return err
+		}
+		a.listeners = append(a.listeners, &listener{Listener: l, conns: conns})
+		a.servers = append(a.servers, &http.Server{
+			Handler:           a.api,
+			ReadHeaderTimeout: cfg.Limits.ReadHeaderTimeout,
+			IdleTimeout:       cfg.Limits.IdleTimeout,
+			MaxHeaderBytes:    int(cfg.HTTP.MaxHeaderBytes),
+			ErrorLog:          a.logs.Named("http").StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
+			ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+				if c, ok := c.(*limitedConn); ok {
+					return httpapi.WithClient(ctx, c.client)
+				}
+				return ctx
+			},
+		})
+	}
+	return nil
+}
+
+func listen(where config.Listener) (net.Listener, error) {
+	if where.Network == "unix" {
+		// A socket file that a process left behind is in the way of the next one.
+		if info, err := os.Lstat(where.Address); err == nil && info.Mode()&os.ModeSocket != 0 {
+			if c, err := net.Dial("unix", where.Address); err == nil {
+				_ = c.Close()
+				return nil, fmt.Errorf("listen on %s: another process serves this socket", where.Address)
+			}
+			if err := os.Remove(where.Address); err != nil {
+				return nil, fmt.Errorf("remove stale socket: %w", err)
+			}
+		}
+	}
+	l, err := net.Listen(where.Network, where.Address)
+	if err != nil {
+		return nil, fmt.Errorf("listen for HTTP: %w", err)
+	}
+	return l, nil
+}
+
+// settingsOf picks from the configuration what the API looks at.
+func settingsOf(cfg *config.Config) httpapi.Settings {
+	headers := http.Header{}
+	for name, value := range cfg.HTTP.ResponseHeaders {
+		headers.Set(name, value)
+	}
+	return httpapi.Settings{
+		ValueBytes: int64(cfg.Limits.KVMaxValueSize), TxnBytes: int64(cfg.Limits.TxnMaxReqLen), TxnOps: cfg.Limits.TxnMaxOps,
+		ParkedPerClient: cfg.Limits.ParkedPerClient, ParkedTotal: cfg.Limits.ParkedTotal,
+		DefaultQueryTime: cfg.DefaultQueryTime, MaxQueryTime: cfg.MaxQueryTime,
+		HoldTime: cfg.RPCHoldTimeout, BodyTimeout: cfg.Limits.BodyReadTimeout,
+		Headers: headers, Blocked: cfg.HTTP.BlockEndpoints, WritersFrom: cfg.HTTP.AllowWriteFrom,
+		KeepRoot: cfg.DisableRootRecursiveDelete, AnyPath: cfg.AllowNonprintablePaths,
+		EnableDebug: cfg.EnableDebug,
+	}
+}
+
+func (a *Agent) startHTTP() {
+	for i, s := range a.servers {
+		l := a.listeners[i]
+		a.group.Go("http "+l.Addr().String(), func(context.Context) error {
+			if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("serve HTTP on %s: %w", l.Addr(), err)
+			}
+			return nil
+		})
+	}
+}
+
+// closeHTTP answers parked queries, lets requests end within the time that the
+// configuration gives, and closes what is left.
+func (a *Agent) closeHTTP() error {
+	if a.api == nil {
+		return nil
+	}
+	a.api.Drain()
+	ctx, cancel := context.WithTimeout(context.Background(), a.config().Leave.Timeout)
+	defer cancel()
+	var wait sync.WaitGroup
+	for _, s := range a.servers {
+		wait.Go(func() {
+			if s.Shutdown(ctx) != nil {
+				_ = s.Close() // what did not end in time is cut off
+			}
+		})
+	}
+	wait.Wait()
+	for _, l := range a.listeners {
+		_ = l.Close() // closed by Shutdown, unless it was never served
+	}
+	return nil
+}
+
+// URLs are where the API is served.
+func (a *Agent) URLs() []string {
+	var urls []string
+	for _, l := range a.listeners {
+		if l.Addr().Network() == "unix" {
+			urls = append(urls, "unix://"+l.Addr().String())
+		} else {
+			urls = append(urls, "http://"+l.Addr().String())
+		}
+	}
+	return urls
+}
+
+// connLimit bounds the open connections of one client address.
+type connLimit struct {
+	mu   sync.Mutex
+	most int                // 0 or below: no bound; guarded by mu
+	by   map[netip.Addr]int // guarded by mu
+}
+
+func (l *connLimit) setMost(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.most = n
+}
+
+func (l *connLimit) enter(client netip.Addr) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.most > 0 && l.by[client] >= l.most {
+		return false
+	}
+	l.by[client]++
+	return true
+}
+
+func (l *connLimit) leave(client netip.Addr) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.by[client]--; l.by[client] == 0 {
+		delete(l.by, client)
+	}
+}
+
+// listener refuses connections of clients that have too many.
+type listener struct {
+	net.Listener
+	conns *connLimit
+}
+
+// Accept returns the next connection that is within the bound.
+func (l *listener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		var client netip.Addr
+		if tcp, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+			client = tcp.AddrPort().Addr().Unmap()
+		}
+		if l.conns.enter(client) {
+			return &limitedConn{Conn: c, conns: l.conns, client: client}, nil
+		}
+		refuse(c)
+	}
+}
+
+// refuse answers a connection that is one too many.
+//
+// Source: contract, README, section 11.
+func refuse(c net.Conn) {
+	const text = "Your IP is issuing too many concurrent connections, please rate limit your calls\n"
+	_ = c.SetDeadline(time.Now().Add(10 * time.Millisecond)) // a new socket has room for this
+	_, _ = fmt.Fprintf(c, "HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", len(text), text)
+	_ = c.Close()
+}
+
+// limitedConn gives its place back when it is closed.
+type limitedConn struct {
+	net.Conn
+	conns  *connLimit
+	client netip.Addr
+	once   sync.Once
+}
+
+// Close closes the connection, once.
+func (c *limitedConn) Close() error {
+	c.once.Do(func() { c.conns.leave(c.client) })
+	return c.Conn.Close()
+}

@@ -1,0 +1,151 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-kv/holdfast/fsm"
+	"github.com/holdfast-kv/holdfast/internal/limit"
+	"github.com/holdfast-kv/holdfast/kvs"
+)
+
+// startDuties starts what a server does beside answering requests.
+func (a *Agent) startDuties() {
+	a.group.Go("garbage collector", tuneGC)
+	a.group.Go("leadership verifier", a.verifier.run)
+	a.group.Go("leadership", a.watchLeadership)
+	if a.space != nil {
+		a.group.Go("disk space", a.watchSpace)
+	}
+}
+
+// watchLeadership follows Raft's word on who leads. While this server leads, it
+// runs the duties of a leader, and waits for their end when it no longer does.
+func (a *Agent) watchLeadership(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case leads := <-a.leaderCh:
+			if !leads {
+				continue
+			}
+		}
+		a.lead(ctx)
+	}
+}
+
+// lead runs while this server leads.
+func (a *Agent) lead(ctx context.Context) {
+	defer a.leading.Store(false)
+	// A new leader has entries from before that it has not applied yet. Only after
+	// them may it answer reads.
+	for a.raft.Barrier(0).Error() != nil {
+		if a.raft.State() != raft.Leader {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(leaderPoll):
+		}
+	}
+	a.soleVoter.Store(countVoters(a.raft.GetConfiguration().Configuration()) == 1)
+	a.leading.Store(true)
+	a.reachedCommitted()
+	a.log.Info("leads the cluster", "index", a.store.Applied())
+
+	tick := time.NewTicker(pruneInterval)
+	defer tick.Stop()
+	var trimmed uint64
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case leads := <-a.leaderCh:
+			if !leads {
+				return
+			}
+		case <-tick.C:
+			trimmed = a.prune(ctx, trimmed)
+		}
+	}
+}
+
+// reachedCommitted notes that this server has applied what was committed when it
+// started.
+func (a *Agent) reachedCommitted() {
+	select {
+	case <-a.caughtUp:
+	default:
+		close(a.caughtUp)
+	}
+}
+
+func countVoters(c raft.Configuration) int {
+	n := 0
+	for _, s := range c.Servers {
+		if s.Suffrage == raft.Voter {
+			n++
+		}
+	}
+	return n
+}
+
+// pruneInterval is how often the leader looks whether history is over its budget.
+const pruneInterval = time.Second
+
+// pruneRounds bounds the prune commands of one look, so that the leader turns to
+// other duties in between.
+const pruneRounds = 64
+
+// prune proposes what must go for history to meet its retention. It takes and
+// returns the index up to which keys were checked for too many versions.
+func (a *Agent) prune(ctx context.Context, trimmed uint64) uint64 {
+	for range pruneRounds {
+		if ctx.Err() != nil || !a.leading.Load() || a.writable() != nil {
+			return trimmed
+		}
+		keep := a.config().History
+		now := a.now()
+		plan, next := a.store.View().PlanPrune(kvs.Retention{
+			Before:    now.Add(-keep.Retention).UnixNano(),
+			Protected: now.Add(-keep.MinDeleteRetention).UnixNano(),
+			Versions:  keep.Versions,
+			MaxBytes:  int64(keep.MaxBytes),
+			Tombs:     limit.BareTombstones,
+			Records:   limit.PruneRecords,
+		}, trimmed)
+		if plan.Empty() {
+			if next == trimmed {
+				return trimmed
+			}
+			trimmed = next
+			continue
+		}
+		if _, err := a.Propose(ctx, &fsm.Command{Prune: &plan}); err != nil {
+			a.log.Warn("prune history", "error", err)
+			return trimmed
+		}
+		trimmed = next
+	}
+	return trimmed
+}
+
+// watchSpace looks after the room on the disk.
+func (a *Agent) watchSpace(ctx context.Context) error {
+	tick := time.NewTicker(a.config().Disk.CheckInterval)
+	defer tick.Stop()
+	return a.space.Run(ctx, tick.C, func(free uint64, low bool, err error) {
+		switch {
+		case err != nil:
+			a.log.Warn("look at free disk space", "error", err)
+		case low:
+			a.log.Error("disk is nearly full, the server takes no writes until there is space", "free_bytes", free)
+		default:
+			a.log.Info("disk has space again, the server takes writes", "free_bytes", free)
+		}
+	})
+}

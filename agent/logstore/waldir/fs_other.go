@@ -1,0 +1,13 @@
+//go:build !linux
+
+package waldir
+
+import (
+	"errors"
+	"os"
+)
+
+// allocate can't here; segments grow as they are written.
+func allocate(*os.File, int64) error { return errors.ErrUnsupported }
+
+func syncData(file *os.File) error { return file.Sync() }

@@ -1,0 +1,22 @@
+package agent
+
+import "testing"
+
+func TestGCPercent(t *testing.T) {
+	for _, tc := range []struct {
+		rule string
+		live uint64
+		want int
+	}{
+		{"nothing known yet is Go's default", 0, 100},
+		{"a tiny heap is bounded", 1 << 20, 1000},
+		{"a small heap gets a fixed room", 16 << 20, 200},
+		{"a large heap gets a quarter of itself", 400 << 20, 25},
+	} {
+		t.Run(tc.rule, func(t *testing.T) {
+			if got := gcPercent(tc.live); got != tc.want {
+				t.Errorf("live heap of %d MiB: GOGC = %d, want %d", tc.live>>20, got, tc.want)
+			}
+		})
+	}
+}

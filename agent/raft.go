@@ -1,0 +1,191 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-kv/holdfast/fsm"
+	"github.com/holdfast-kv/holdfast/httpapi"
+)
+
+// maxAppendEntries is how many waiting writes share one append to the log, and
+// one flush of it. Measured with 256 writers: 512 has 16 % less CPU a write than
+// 64, and no more latency.
+const maxAppendEntries = 512
+
+// soleTimeout is the heartbeat and election timeout of a server that is alone: it
+// waits for nobody, so it may lead at once after a start.
+const soleTimeout = 20 * time.Millisecond
+
+// openRaft starts Raft over the storage, and a new cluster if there is none and
+// the configuration says so.
+func (a *Agent) openRaft() error {
+	cfg := a.config()
+	a.address = raft.ServerAddress(net.JoinHostPort(cfg.AdvertiseAddr, strconv.Itoa(cfg.Ports.Server)))
+	conf := raft.DefaultConfig()
+	conf.LocalID = raft.ServerID(a.nodeID)
+	conf.Logger = a.logs.Named("raft")
+	conf.BatchApplyCh = true
+	conf.MaxAppendEntries = maxAppendEntries
+	conf.HeartbeatTimeout, conf.ElectionTimeout, conf.LeaderLeaseTimeout = soleTimeout, soleTimeout, soleTimeout
+	conf.SnapshotThreshold = cfg.Raft.SnapshotThreshold
+	conf.SnapshotInterval = cfg.Raft.SnapshotInterval
+	conf.TrailingLogs = cfg.Raft.TrailingLogs
+	conf.NotifyCh = a.leaderCh
+
+	exists, err := raft.HasExistingState(a.storage.logs, a.storage.stable, a.storage.snaps)
+	if err != nil {
+		return fmt.Errorf("look for raft state: %w", err)
+	}
+	// One server needs no network. The transport is what a cluster will replace.
+	_, transport := raft.NewInmemTransport(a.address)
+	if !exists {
+		if err := a.bootstrap(conf, transport); err != nil {
+			return err
+		}
+	}
+	a.raft, err = raft.NewRaft(conf, fsm.New(a.store, a.logs.Named("fsm"), a.stop), a.storage.logs, a.storage.stable, a.storage.snaps, transport)
+	if err != nil {
+		return fmt.Errorf("start raft: %w", err)
+	}
+	a.verifier = newVerifier(func() error { return a.raft.VerifyLeader().Error() })
+	return nil
+}
+
+func (a *Agent) bootstrap(conf *raft.Config, transport raft.Transport) error {
+	if a.dir != nil && a.dir.Initialised() {
+		return fmt.Errorf("data dir %s held a store before, but its raft state is gone: put it back from a backup, or restore a snapshot archive into a new data_dir; holdfast does not start an empty store over it", a.dir.Path())
+	}
+	if !a.config().Bootstrap {
+		return errors.New("there is no state and the configuration does not allow to start a new cluster: set bootstrap = true for the first server")
+	}
+	servers := raft.Configuration{Servers: []raft.Server{{
+		Suffrage: raft.Voter, ID: conf.LocalID, Address: a.address,
+	}}}
+	if err := raft.BootstrapCluster(conf, a.storage.logs, a.storage.stable, a.storage.snaps, transport, servers); err != nil {
+		return fmt.Errorf("start a new cluster: %w", err)
+	}
+	if a.dir != nil {
+		return a.dir.MarkInitialised()
+	}
+	return nil
+}
+
+// LeaderAddress is the server address of the leader; empty when unknown.
+func (a *Agent) LeaderAddress() string {
+	address, _ := a.raft.LeaderWithID()
+	return string(address)
+}
+
+// PeerAddresses are the server addresses of all members.
+func (a *Agent) PeerAddresses() []string {
+	peers := []string{}
+	for _, s := range a.raft.GetConfiguration().Configuration().Servers {
+		peers = append(peers, string(s.Address))
+	}
+	return peers
+}
+
+// RaftConfiguration returns the members and the index of the configuration.
+func (a *Agent) RaftConfiguration() ([]httpapi.RaftServer, uint64, error) {
+	future := a.raft.GetConfiguration()
+	if err := future.Error(); err != nil {
+		return nil, 0, fmt.Errorf("read raft configuration: %w", err)
+	}
+	_, leader := a.raft.LeaderWithID()
+	servers := []httpapi.RaftServer{}
+	for _, s := range future.Configuration().Servers {
+		server := httpapi.RaftServer{
+			ID: string(s.ID), Node: "(unknown)", Address: string(s.Address), ProtocolVersion: "unknown",
+			Leader: s.ID == leader, Voter: s.Suffrage == raft.Voter,
+		}
+		if string(s.ID) == a.nodeID {
+			server.Node, server.ProtocolVersion = a.config().NodeName, strconv.Itoa(int(raft.ProtocolVersionMax))
+			server.LastIndex = a.raft.LastIndex()
+		}
+		servers = append(servers, server)
+	}
+	return servers, future.Index(), nil
+}
+
+// TransferLeader hands leadership over.
+//
+// Source: contract, status and operator, section 2, for the texts.
+func (a *Agent) TransferLeader(_ context.Context, id string) error {
+	servers := a.raft.GetConfiguration().Configuration().Servers
+	if id == "" {
+		if len(servers) < 2 {
+			return errors.New("cannot find peer")
+		}
+		return a.raft.LeadershipTransfer().Error()
+	}
+	for _, s := range servers {
+		if string(s.ID) == id {
+			if id == a.nodeID {
+				return errors.New("cannot transfer leadership to itself")
+			}
+			return a.raft.LeadershipTransferToServer(s.ID, s.Address).Error()
+		}
+	}
+	return fmt.Errorf("Could not find address for server id %s", id) //nolint:staticcheck // the text is the wire's
+}
+
+// RemovePeer takes a member out, named by its id or its address.
+func (a *Agent) RemovePeer(_ context.Context, id, address string) error {
+	for _, s := range a.raft.GetConfiguration().Configuration().Servers {
+		if id != "" && string(s.ID) == id || address != "" && string(s.Address) == address {
+			return a.raft.RemoveServer(s.ID, 0, 0).Error()
+		}
+	}
+	if address != "" {
+		return fmt.Errorf("address %q was not found in the Raft configuration", address)
+	}
+	return fmt.Errorf("id %q was not found in the Raft configuration", id)
+}
+
+// SnapshotMeta describes the state in s for an archive.
+func (a *Agent) SnapshotMeta(s *fsm.Snapshot) (httpapi.SnapshotMeta, error) {
+	servers, index, err := a.RaftConfiguration()
+	if err != nil {
+		return httpapi.SnapshotMeta{}, err
+	}
+	term := a.raft.CurrentTerm()
+	return httpapi.SnapshotMeta{
+		ID:    fmt.Sprintf("%d-%d-%d", term, s.Index(), a.now().UnixMilli()),
+		Index: s.Index(), Term: term, Peers: a.PeerAddresses(), Servers: servers, ConfigurationIndex: index,
+	}, nil
+}
+
+// restoreTimeout bounds the wait for Raft to take a restore.
+const restoreTimeout = 10 * time.Minute
+
+// Restore replaces the state by the one in r and marks the place in the log, so
+// that watchers with an index from before can be told.
+func (a *Agent) Restore(ctx context.Context, meta httpapi.SnapshotMeta, size int64, r io.Reader) error {
+	if err := a.writable(); err != nil {
+		return err
+	}
+	err := a.raft.Restore(&raft.SnapshotMeta{
+		Version: raft.SnapshotVersionMax, ID: meta.ID, Index: meta.Index, Term: meta.Term, Size: size,
+	}, r, restoreTimeout)
+	if err != nil {
+		return fmt.Errorf("restore snapshot: %w", err)
+	}
+	_, err = a.Propose(ctx, &fsm.Command{Restored: true})
+	return err
+}
+
+// ScratchDir is where an archive may be kept while it is checked.
+func (a *Agent) ScratchDir() string {
+	if a.dir == nil {
+		return ""
+	}
+	return a.dir.Path()
+}

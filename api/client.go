@@ -1,0 +1,328 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Bounds of the connections a client keeps.
+const (
+	dialTimeout = 10 * time.Second // to reach a server that is there at all
+	keepAlive   = 30 * time.Second // finds a peer that went away without a word
+	idleTimeout = 90 * time.Second // below what proxies commonly allow
+
+	// maxIdlePerHost is far below the 200 connections a server grants one
+	// address by default, and enough for a busy program.
+	maxIdlePerHost = 32
+
+	// maxRedirects is one for a cleaned path and one for a proxy.
+	maxRedirects = 3
+)
+
+// A Client talks to one server. Make it with [New]; it is safe for concurrent
+// use and is meant to live as long as the program does.
+type Client struct {
+	base  *url.URL // scheme, host and path prefix; the path has no slash at its end
+	shown string   // the address as errors name it; never with a password
+	http  *http.Client
+
+	token      string // "" sends none
+	user       string
+	password   string
+	datacenter string
+	namespace  string
+	partition  string
+	userAgent  string
+	maxAnswer  int64
+}
+
+// New makes a client. Options win over the environment (see the Env constants),
+// the environment over the defaults. Nothing is sent yet: a server that is not
+// there shows up at the first call.
+//
+// An error means that the address, a file or an environment variable cannot be
+// used; there is no named one.
+func New(opts ...Option) (*Client, error) {
+	s := defaultSettings()
+	for _, opt := range opts {
+		opt(&s)
+	}
+	if err := s.readEnvironment(); err != nil {
+		return nil, err
+	}
+	base, socket, err := parseAddress(s.address, s.ssl != nil && *s.ssl)
+	if err != nil {
+		return nil, err
+	}
+	if s.sslVerify != nil && !*s.sslVerify {
+		s.tls.InsecureSkipVerify = true
+	}
+	c := &Client{
+		base:       base,
+		shown:      base.Redacted(),
+		token:      s.token,
+		user:       s.user,
+		password:   s.password,
+		datacenter: s.datacenter,
+		namespace:  s.namespace,
+		partition:  s.partition,
+		userAgent:  s.userAgent,
+		maxAnswer:  s.maxAnswer,
+	}
+	if socket != "" {
+		c.shown = "unix://" + socket
+	}
+	if s.http != nil {
+		own := *s.http
+		c.http = &own
+	} else {
+		transport, err := newTransport(s.tls, socket)
+		if err != nil {
+			return nil, err
+		}
+		c.http = &http.Client{Transport: transport}
+	}
+	c.http.CheckRedirect = stayOnHost
+	return c, nil
+}
+
+// Address is where the client talks to, as errors name it.
+func (c *Client) Address() string { return c.shown }
+
+// CloseIdleConnections closes connections that carry no call. A program that
+// drops a client calls it; the client can still be used afterwards.
+func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
+
+// parseAddress understands the forms of WithAddress. For a unix socket it
+// returns the socket's path and a base whose host is only a placeholder.
+func parseAddress(address string, ssl bool) (base *url.URL, socket string, err error) {
+	if address == "" {
+		address = "127.0.0.1:8500"
+		if !ssl {
+			address = DefaultAddress
+		}
+	}
+	scheme, rest, found := strings.Cut(address, "://")
+	if !found {
+		scheme, rest = "http", address
+		if ssl {
+			scheme = "https"
+		}
+	}
+	switch scheme {
+	case "unix":
+		if rest == "" {
+			return nil, "", fmt.Errorf("address %q names no socket", address)
+		}
+		return &url.URL{Scheme: "http", Host: "localhost"}, rest, nil
+	case "http", "https":
+		u, err := url.Parse(scheme + "://" + rest)
+		if err != nil {
+			return nil, "", fmt.Errorf("address %q is not an address: %w", address, errors.Unwrap(err))
+		}
+		if u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+			return nil, "", fmt.Errorf("address %q is not of the form host:port, http://host:port or unix:///path", address)
+		}
+		u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), ""
+		return u, "", nil
+	}
+	return nil, "", fmt.Errorf("address %q has the scheme %q; http, https and unix are known", address, scheme)
+}
+
+// newTransport makes the connections' settings; socket is "" for TCP.
+func newTransport(t TLS, socket string) (*http.Transport, error) {
+	config, err := t.config()
+	if err != nil {
+		return nil, err
+	}
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}
+	transport := &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           dialer.DialContext,
+		TLSClientConfig:       config,
+		TLSHandshakeTimeout:   dialTimeout,
+		MaxIdleConnsPerHost:   maxIdlePerHost,
+		IdleConnTimeout:       idleTimeout,
+		ExpectContinueTimeout: time.Second,
+		ForceAttemptHTTP2:     true,
+	}
+	if socket != "" {
+		transport.Proxy = nil
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", socket)
+		}
+	}
+	return transport, nil
+}
+
+// stayOnHost refuses redirects to anywhere but the server that was asked: the
+// token is in a header that net/http would send along.
+func stayOnHost(next *http.Request, via []*http.Request) error {
+	first := via[0].URL
+	switch {
+	case next.URL.Host != first.Host || next.URL.Scheme != first.Scheme:
+		return fmt.Errorf("refusing a redirect to another server, %s://%s", next.URL.Scheme, next.URL.Host)
+	case len(via) > maxRedirects:
+		return fmt.Errorf("more than %d redirects", maxRedirects)
+	}
+	return nil
+}
+
+// call sends r and returns the answer if its status is 200 or one of accept.
+// The caller closes the body. Any other status becomes a StatusError, a missing
+// answer a ConnectionError, and the end of ctx is ctx's own error.
+func (c *Client) call(ctx context.Context, r *request, accept ...int) (*http.Response, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	res, err := c.send(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if res.StatusCode == http.StatusOK {
+		return res, nil
+	}
+	for _, code := range accept {
+		if res.StatusCode == code {
+			return res, nil
+		}
+	}
+	defer closeBody(res)
+	return nil, statusError(res)
+}
+
+// send does one round trip.
+func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
+	var sent atomic.Bool
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
+	req, err := c.httpRequest(traced, r)
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.http.Do(req)
+	if err == nil {
+		return res, nil
+	}
+	if ctx.Err() != nil {
+		return nil, &ConnectionError{Address: c.shown, Sent: sent.Load(), Err: ctx.Err()}
+	}
+	var wrapped *url.Error // it repeats the method and the whole URL, which our own errors name better
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
+	return nil, &ConnectionError{Address: c.shown, Sent: sent.Load(), Err: err}
+}
+
+// httpRequest puts the client's own settings around r.
+func (c *Client) httpRequest(ctx context.Context, r *request) (*http.Request, error) {
+	u := *c.base
+	u.Path = c.base.Path + r.path
+	u.RawPath = c.base.EscapedPath() + r.rawPath
+	u.RawQuery = c.query(r).Encode()
+	req, err := http.NewRequestWithContext(ctx, r.method, u.String(), r.body)
+	if err != nil {
+		return nil, fmt.Errorf("address %s: %w", c.shown, err)
+	}
+	if r.size >= 0 && r.body != nil {
+		req.ContentLength = r.size
+		if r.size == 0 {
+			req.Body = http.NoBody
+		}
+	}
+	for name, values := range r.header {
+		req.Header[name] = values
+	}
+	req.Header.Set("User-Agent", c.userAgent)
+	if _, own := req.Header[headerToken]; !own {
+		req.Header.Set(headerToken, c.token)
+	}
+	if req.Header.Get(headerToken) == "" {
+		req.Header.Del(headerToken)
+	}
+	if c.user != "" || c.password != "" {
+		req.SetBasicAuth(c.user, c.password)
+	}
+	return req, nil
+}
+
+// query adds what the client sends with every call.
+func (c *Client) query(r *request) url.Values {
+	q := r.query
+	for _, p := range []struct{ name, value string }{
+		{"dc", c.datacenter}, {"ns", c.namespace}, {"partition", c.partition},
+	} {
+		if p.value != "" && !q.Has(p.name) {
+			q.Set(p.name, p.value)
+		}
+	}
+	return q
+}
+
+// statusError reads the sentence of a refusal.
+func statusError(res *http.Response) *StatusError {
+	// A sentence that is cut off or that breaks off is still the best there is.
+	body, _ := io.ReadAll(io.LimitReader(res.Body, maxErrorBytes))
+	oldest, _ := strconv.ParseUint(res.Header.Get(headerOldest), 10, 64) // 0 when it is not there
+	return &StatusError{
+		Code:        res.StatusCode,
+		Body:        strings.TrimSpace(strings.ToValidUTF8(string(body), "\ufffd")),
+		RequestID:   res.Header.Get(headerRequestID),
+		OldestIndex: oldest,
+	}
+}
+
+// closeBody ends an answer. Its error says nothing: what was wanted of the body
+// has been read, and what broke behind that is of no use to anybody.
+func closeBody(res *http.Response) { _ = res.Body.Close() }
+
+// decode reads the JSON value of an answer into v and closes the body.
+func (c *Client) decode(res *http.Response, v any) error {
+	defer closeBody(res)
+	bounded := &boundedReader{r: res.Body, left: c.maxAnswer}
+	if err := json.NewDecoder(bounded).Decode(v); err != nil {
+		return fmt.Errorf("read answer: %w", err)
+	}
+	// What is left is a newline at most; reading it frees the connection.
+	_, _ = io.CopyN(io.Discard, res.Body, 512)
+	return nil
+}
+
+// fetch sends a read whose only good answer is 200 with JSON.
+func (c *Client) fetch(ctx context.Context, r *request, v any) (Meta, error) {
+	res, err := c.call(ctx, r)
+	if err != nil {
+		return Meta{}, err
+	}
+	return metaOf(res.Header), c.decode(res, v)
+}
+
+// boundedReader is an io.LimitedReader that says so when the limit is passed,
+// instead of pretending that the stream ended.
+type boundedReader struct {
+	r    io.Reader
+	left int64 // bytes that may still be read
+}
+
+// Read fails with ErrAnswerTooLarge once more than the bound has been read.
+func (b *boundedReader) Read(p []byte) (int, error) {
+	if int64(len(p)) > b.left+1 {
+		p = p[:b.left+1]
+	}
+	n, err := b.r.Read(p)
+	b.left -= int64(n)
+	if b.left < 0 {
+		return 0, ErrAnswerTooLarge
+	}
+	return n, err
+}

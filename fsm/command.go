@@ -1,0 +1,141 @@
+package fsm
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/holdfast-kv/holdfast/fsm/fsmpb"
+	"github.com/holdfast-kv/holdfast/kvs"
+)
+
+// formatCommand is the first byte of a log entry: what follows is one Command.
+const formatCommand = 1
+
+// ErrUnknownCommand says that an entry of the log was written by a newer version
+// of Holdfast than this one.
+var ErrUnknownCommand = errors.New("log entry is of a kind that this version of holdfast does not know")
+
+// Command is one proposal: what shall change, who asks, and why. Exactly one of
+// Write, Txn, Prune and Restored is set.
+type Command struct {
+	// Origin is kept in history with each change.
+	Origin kvs.Origin
+
+	Write    *kvs.Op  // one operation that answers true or false
+	Txn      []kvs.Op // all of them or none
+	Prune    *kvs.Plan
+	Restored bool // an archive was restored just before this entry
+}
+
+// TxnError says which operation of a transaction was refused and why.
+type TxnError struct {
+	OpIndex int
+	What    string
+}
+
+// Result is what became of a command.
+type Result struct {
+	Index   uint64 // of the log entry
+	Applied bool   // false: refused, nothing has changed
+
+	// Shown and Errors are the answer of a transaction.
+	Shown  []kvs.Shown
+	Errors []TxnError
+
+	// Invalid is the text for a command that could not be judged; see
+	// [kvs.Outcome].
+	Invalid string
+}
+
+// Encode returns the bytes of a log entry. now is the time of the proposal in
+// Unix nanoseconds; the state machine raises it to that of the last command
+// where it is below.
+func Encode(c *Command, now int64) ([]byte, error) {
+	msg := &fsmpb.Command{Header: &fsmpb.Header{
+		Time: now, Accessor: c.Origin.Accessor, Address: c.Origin.Address, Reason: c.Origin.Reason,
+	}}
+	switch {
+	case c.Write != nil:
+		msg.Kind = &fsmpb.Command_Write{Write: &fsmpb.Write{Op: opToProto(c.Write)}}
+	case c.Txn != nil:
+		ops := make([]*fsmpb.Op, len(c.Txn))
+		for i := range c.Txn {
+			ops[i] = opToProto(&c.Txn[i])
+		}
+		msg.Kind = &fsmpb.Command_Txn{Txn: &fsmpb.Txn{Ops: ops}}
+	case c.Prune != nil:
+		msg.Kind = &fsmpb.Command_Prune{Prune: pruneToProto(c.Prune)}
+	case c.Restored:
+		msg.Kind = &fsmpb.Command_Restored{Restored: &fsmpb.Restored{}}
+	default:
+		return nil, errors.New("encode command: it says nothing")
+	}
+	buf := make([]byte, 1, 1+proto.Size(msg))
+	buf[0] = formatCommand
+	buf, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(buf, msg)
+	if err != nil {
+		return nil, fmt.Errorf("encode command: %w", err)
+	}
+	return buf, nil
+}
+
+// decode parses a log entry. It returns a nil command for one that this version
+// does not know and may skip, and ErrUnknownCommand for one it may not.
+func decode(data []byte) (*fsmpb.Command, error) {
+	if len(data) == 0 || data[0] != formatCommand {
+		return nil, ErrUnknownCommand
+	}
+	msg := &fsmpb.Command{}
+	if err := proto.Unmarshal(data[1:], msg); err != nil {
+		return nil, fmt.Errorf("log entry cannot be read: %w", err)
+	}
+	if msg.GetKind() == nil {
+		if msg.GetHeader().GetSkippable() {
+			return nil, nil
+		}
+		return nil, ErrUnknownCommand
+	}
+	return msg, nil
+}
+
+func opToProto(op *kvs.Op) *fsmpb.Op {
+	return &fsmpb.Op{
+		Verb: fsmpb.Verb(op.Verb), Key: []byte(op.Key), Value: op.Value,
+		Flags: op.Flags, Index: op.Index, Session: []byte(op.Session),
+	}
+}
+
+func opFromProto(op *fsmpb.Op) (kvs.Op, error) {
+	verb := kvs.Verb(op.GetVerb())
+	if !verb.Valid() || fsmpb.Verb(verb) != op.GetVerb() {
+		return kvs.Op{}, fmt.Errorf("%w (verb %d)", ErrUnknownCommand, op.GetVerb())
+	}
+	return kvs.Op{
+		Verb: verb, Key: string(op.GetKey()), Value: op.GetValue(),
+		Flags: op.GetFlags(), Index: op.GetIndex(), Session: string(op.GetSession()),
+	}, nil
+}
+
+func pruneToProto(p *kvs.Plan) *fsmpb.Prune {
+	msg := &fsmpb.Prune{Through: p.Through}
+	for _, t := range p.Trims {
+		msg.Trims = append(msg.Trims, &fsmpb.Prune_Trim{Key: []byte(t.Key), Keep: uint32(t.Keep)})
+	}
+	for _, f := range p.Forgets {
+		msg.Forgets = append(msg.Forgets, &fsmpb.Prune_Forget{Key: []byte(f.Key), Index: f.Index})
+	}
+	return msg
+}
+
+func pruneFromProto(msg *fsmpb.Prune) kvs.Plan {
+	p := kvs.Plan{Through: msg.GetThrough()}
+	for _, t := range msg.GetTrims() {
+		p.Trims = append(p.Trims, kvs.Trim{Key: string(t.GetKey()), Keep: int(t.GetKeep())})
+	}
+	for _, f := range msg.GetForgets() {
+		p.Forgets = append(p.Forgets, kvs.Forget{Key: string(f.GetKey()), Index: f.GetIndex()})
+	}
+	return p
+}

@@ -1,0 +1,467 @@
+package fsm
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"unique"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/hashicorp/go-memdb"
+	"github.com/hashicorp/raft"
+	"github.com/klauspost/compress/zstd"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/holdfast-kv/holdfast/fsm/fsmpb"
+	"github.com/holdfast-kv/holdfast/kvs"
+)
+
+// A snapshot is the magic, one byte for the form, and then a stream of records,
+// compressed as a whole in the zstd form. A record is its kind (one byte), the
+// length of its message (varint) and the message. The last one is followed by
+// the xxhash64 of all records before it, as eight bytes.
+//
+// The plain form is for archives, which are compressed as a whole and must know
+// the length of the state before they send it.
+const (
+	snapshotMagic  = "HOLDFAST"
+	formPlain      = 1
+	formZstd       = 2
+	snapshotFormat = 1 // in the header; raised when an older version must not read it
+)
+
+// Kinds of records.
+const (
+	recordHeader  = 1
+	recordOrigin  = 2
+	recordItem    = 3
+	recordTrailer = 4
+)
+
+// recordBytes bounds one record, so that a damaged length cannot exhaust memory:
+// a key with all versions of a trimmed history.
+const recordBytes = 1 << 30
+
+// ErrSnapshotDamaged says that a snapshot is cut off or altered.
+var ErrSnapshotDamaged = errors.New("snapshot is damaged")
+
+// Snapshot is an unchanging state on its way to a file.
+type Snapshot struct {
+	view *View
+}
+
+// Snapshot returns the present state, to be written.
+func (s *Store) Snapshot() *Snapshot { return &Snapshot{view: s.View()} }
+
+// Index is the index of the last command in the snapshot.
+func (s *Snapshot) Index() uint64 { return s.view.Applied() }
+
+// Persist writes the compressed form for Raft.
+func (s *Snapshot) Persist(sink raft.SnapshotSink) error {
+	if err := s.persist(sink); err != nil {
+		return errors.Join(fmt.Errorf("write snapshot %s: %w", sink.ID(), err), sink.Cancel())
+	}
+	return sink.Close()
+}
+
+func (s *Snapshot) persist(w io.Writer) error {
+	if _, err := io.WriteString(w, snapshotMagic+string(rune(formZstd))); err != nil {
+		return err
+	}
+	z, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.writeRecords(z), z.Close())
+}
+
+// Release is part of raft.FSMSnapshot; there is nothing to give back.
+func (s *Snapshot) Release() {}
+
+// WriteTo writes the plain form.
+func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
+	c := &counter{w: w}
+	if _, err := io.WriteString(c, snapshotMagic+string(rune(formPlain))); err != nil {
+		return c.n, err
+	}
+	return c.n, s.writeRecords(c)
+}
+
+// Size is how many bytes WriteTo will write.
+func (s *Snapshot) Size() int64 {
+	n, err := s.WriteTo(io.Discard)
+	if err != nil { // nothing in it can fail but the writer
+		panic(fmt.Sprintf("fsm: measure snapshot: %v", err))
+	}
+	return n
+}
+
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+func (s *Snapshot) writeRecords(w io.Writer) error {
+	out := &recordWriter{w: bufio.NewWriterSize(w, 256<<10), sum: xxhash.New()}
+	st, meta := s.view.state, s.view.Meta()
+	if err := out.message(recordHeader, &fsmpb.SnapshotHeader{
+		Format: snapshotFormat, Index: st.Index, LastTime: st.LastTime, RestoredIndex: st.Restored,
+		Kv: &fsmpb.KVMeta{Index: meta.Index, PrunedThrough: meta.PrunedThrough, Floor: meta.Floor},
+	}); err != nil {
+		return err
+	}
+	trailer := &fsmpb.SnapshotTrailer{}
+	origins := map[unique.Handle[kvs.Origin]]uint32{unique.Make(kvs.Origin{}): 0}
+	var buf []byte
+	err := s.view.Export(func(it *kvs.Item) error {
+		trailer.Items++
+		trailer.Versions += uint64(len(it.Older) + 1)
+		if err := out.origins(origins, it); err != nil {
+			return err
+		}
+		buf = appendItem(buf[:0], it, origins)
+		return out.record(recordItem, buf)
+	})
+	if err != nil {
+		return err
+	}
+	if err := out.message(recordTrailer, trailer); err != nil {
+		return err
+	}
+	if _, err := out.w.Write(binary.BigEndian.AppendUint64(nil, out.sum.Sum64())); err != nil {
+		return err
+	}
+	return out.w.Flush()
+}
+
+type recordWriter struct {
+	w   *bufio.Writer
+	sum hash.Hash64
+	buf []byte
+}
+
+func (o *recordWriter) message(kind byte, m proto.Message) error {
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return o.record(kind, data)
+}
+
+func (o *recordWriter) record(kind byte, data []byte) error {
+	o.buf = binary.AppendUvarint(append(o.buf[:0], kind), uint64(len(data)))
+	for _, part := range [][]byte{o.buf, data} {
+		if _, err := o.sum.Write(part); err != nil {
+			return err
+		}
+		if _, err := o.w.Write(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// origins writes the origins of an item that were not written before, and gives
+// them their numbers.
+func (o *recordWriter) origins(known map[unique.Handle[kvs.Origin]]uint32, it *kvs.Item) error {
+	add := func(v *kvs.Version) error {
+		if _, ok := known[v.By]; ok {
+			return nil
+		}
+		known[v.By] = uint32(len(known))
+		by := v.By.Value()
+		return o.message(recordOrigin, &fsmpb.Origin{Accessor: by.Accessor, Address: by.Address, Reason: by.Reason})
+	}
+	for _, v := range it.Older {
+		if err := add(v); err != nil {
+			return err
+		}
+	}
+	return add(it.Cur)
+}
+
+// appendItem is the protobuf form of an item, written by hand since a snapshot
+// holds hundreds of thousands; TestAppendItem holds it against the generated one.
+func appendItem(b []byte, it *kvs.Item, origins map[unique.Handle[kvs.Origin]]uint32) []byte {
+	b = appendBytes(b, 1, it.Key)
+	b = appendUint(b, 2, it.Floor)
+	for _, v := range it.Older {
+		b = appendVersion(b, v, origins[v.By])
+	}
+	return appendVersion(b, it.Cur, origins[it.Cur.By])
+}
+
+func appendVersion(b []byte, v *kvs.Version, origin uint32) []byte {
+	var fields [96]byte
+	f := appendUint(fields[:0], 4, v.LockIndex)
+	f = appendUint(f, 5, v.CreateIndex)
+	f = appendUint(f, 6, v.ModifyIndex)
+	f = appendUint(f, 7, uint64(v.Time))
+	f = appendUint(f, 8, uint64(v.Kind))
+	f = appendUint(f, 9, uint64(origin))
+	n := len(f) + sizeBytes(1, len(v.Value)) + sizeBytes(3, len(v.Session))
+	if v.Flags != 0 {
+		n += protowire.SizeTag(2) + 8
+	}
+	b = protowire.AppendTag(b, 3, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(n))
+	b = appendBytes(b, 1, v.Value)
+	if v.Flags != 0 {
+		b = protowire.AppendFixed64(protowire.AppendTag(b, 2, protowire.Fixed64Type), v.Flags)
+	}
+	b = appendBytes(b, 3, v.Session)
+	return append(b, f...)
+}
+
+func appendBytes[T []byte | string](b []byte, field protowire.Number, data T) []byte {
+	if len(data) == 0 {
+		return b
+	}
+	b = protowire.AppendVarint(protowire.AppendTag(b, field, protowire.BytesType), uint64(len(data)))
+	return append(b, data...)
+}
+
+func sizeBytes(field protowire.Number, n int) int {
+	if n == 0 {
+		return 0
+	}
+	return protowire.SizeTag(field) + protowire.SizeBytes(n)
+}
+
+func appendUint(b []byte, field protowire.Number, n uint64) []byte {
+	if n == 0 {
+		return b
+	}
+	return protowire.AppendVarint(protowire.AppendTag(b, field, protowire.VarintType), n)
+}
+
+// readSnapshot reads either form into a new database. It returns an error that is
+// ErrSnapshotDamaged when the bytes are not what was written.
+func readSnapshot(r io.Reader) (*memdb.MemDB, state, error) {
+	db := emptyDB()
+	txn := db.Txn(true)
+	st, err := load(r, txn)
+	if err != nil {
+		txn.Abort()
+		return nil, st, err
+	}
+	txn.Commit()
+	return db, st, nil
+}
+
+// CheckSnapshot reads a snapshot to its end and says whether it could be restored.
+func CheckSnapshot(r io.Reader) error {
+	_, err := load(r, nil)
+	return err
+}
+
+func damaged(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrSnapshotDamaged, fmt.Errorf(format, args...))
+}
+
+// load reads a snapshot into txn; with nil it only checks it.
+func load(r io.Reader, txn *memdb.Txn) (state, error) {
+	records, closeRecords, err := openRecords(r)
+	if err != nil {
+		return state{}, err
+	}
+	defer closeRecords()
+	in := &recordReader{r: bufio.NewReaderSize(records, 256<<10), sum: xxhash.New()}
+	var header fsmpb.SnapshotHeader
+	if err := in.expect(recordHeader, &header); err != nil {
+		return state{}, err
+	}
+	if header.GetFormat() != snapshotFormat {
+		return state{}, fmt.Errorf("snapshot has format %d, this version of holdfast reads %d; use the version that wrote it", header.GetFormat(), snapshotFormat)
+	}
+	kv := header.GetKv()
+	im := kvs.NewImport(txn, kvs.Meta{Index: kv.GetIndex(), PrunedThrough: kv.GetPrunedThrough(), Floor: kv.GetFloor()})
+	if err := in.body(im); err != nil {
+		return state{}, err
+	}
+	im.Finish()
+	return state{Index: header.GetIndex(), LastTime: header.GetLastTime(), Restored: header.GetRestoredIndex()}, nil
+}
+
+// openRecords reads the magic and returns the stream behind it.
+func openRecords(r io.Reader) (records io.Reader, closeRecords func(), err error) {
+	var head [len(snapshotMagic) + 1]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, nil, damaged("read its beginning: %w", err)
+	}
+	if string(head[:len(snapshotMagic)]) != snapshotMagic {
+		return nil, nil, damaged("it does not begin as a snapshot of holdfast")
+	}
+	switch head[len(snapshotMagic)] {
+	case formPlain:
+		return r, func() {}, nil
+	case formZstd:
+		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(256<<20))
+		if err != nil {
+			return nil, nil, damaged("open compressed records: %w", err)
+		}
+		return z, z.Close, nil
+	}
+	return nil, nil, fmt.Errorf("snapshot has form %d, which this version of holdfast does not read", head[len(snapshotMagic)])
+}
+
+type recordReader struct {
+	r   *bufio.Reader
+	sum hash.Hash64
+	buf []byte
+}
+
+// next returns the kind and the message of the next record; the message is valid
+// until the next call.
+func (in *recordReader) next() (byte, []byte, error) {
+	kind, err := in.r.ReadByte()
+	if err != nil {
+		return 0, nil, damaged("it is cut off: %w", noEOF(err))
+	}
+	n, err := binary.ReadUvarint(in.r)
+	if err != nil {
+		return 0, nil, damaged("it is cut off: %w", noEOF(err))
+	}
+	if n > recordBytes {
+		return 0, nil, damaged("a record says it has %d bytes", n)
+	}
+	if err := in.fill(int(n)); err != nil {
+		return 0, nil, err
+	}
+	var head [1 + binary.MaxVarintLen64]byte
+	head[0] = kind
+	_, _ = in.sum.Write(head[:1+binary.PutUvarint(head[1:], n)]) // a hash cannot fail
+	_, _ = in.sum.Write(in.buf)
+	return kind, in.buf, nil
+}
+
+// fill reads n bytes, growing with what really comes rather than with what a
+// damaged length promises.
+func (in *recordReader) fill(n int) error {
+	in.buf = in.buf[:0]
+	for len(in.buf) < n {
+		step := min(n-len(in.buf), 1<<20)
+		at := len(in.buf)
+		in.buf = append(in.buf, make([]byte, step)...)
+		if _, err := io.ReadFull(in.r, in.buf[at:]); err != nil {
+			return damaged("it is cut off: %w", noEOF(err))
+		}
+	}
+	return nil
+}
+
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func (in *recordReader) expect(kind byte, m proto.Message) error {
+	got, data, err := in.next()
+	if err != nil {
+		return err
+	}
+	if got != kind {
+		return damaged("record of kind %d where %d should be", got, kind)
+	}
+	if err := proto.Unmarshal(data, m); err != nil {
+		return damaged("record of kind %d: %w", kind, err)
+	}
+	return nil
+}
+
+// body reads origins and items up to and with the trailer.
+func (in *recordReader) body(im *kvs.Import) error {
+	origins := []unique.Handle[kvs.Origin]{unique.Make(kvs.Origin{})}
+	var seen fsmpb.SnapshotTrailer
+	for {
+		kind, data, err := in.next()
+		if err != nil {
+			return err
+		}
+		switch kind {
+		case recordOrigin:
+			var o fsmpb.Origin
+			if err := proto.Unmarshal(data, &o); err != nil {
+				return damaged("origin: %w", err)
+			}
+			origins = append(origins, unique.Make(kvs.Origin{Accessor: o.GetAccessor(), Address: o.GetAddress(), Reason: o.GetReason()}))
+		case recordItem:
+			it, err := readItem(data, origins)
+			if err != nil {
+				return damaged("item %d: %w", seen.Items+1, err)
+			}
+			if err := im.Add(it); err != nil {
+				return damaged("%w", err)
+			}
+			seen.Items++
+			seen.Versions += uint64(len(it.Older) + 1)
+		case recordTrailer:
+			return in.end(data, &seen)
+		default:
+			return fmt.Errorf("snapshot holds records of kind %d, which this version of holdfast does not know", kind)
+		}
+	}
+}
+
+func (in *recordReader) end(data []byte, seen *fsmpb.SnapshotTrailer) error {
+	var want fsmpb.SnapshotTrailer
+	if err := proto.Unmarshal(data, &want); err != nil {
+		return damaged("trailer: %w", err)
+	}
+	if want.GetItems() != seen.GetItems() || want.GetVersions() != seen.GetVersions() {
+		return damaged("it holds %d keys with %d versions, and should hold %d with %d",
+			seen.GetItems(), seen.GetVersions(), want.GetItems(), want.GetVersions())
+	}
+	var sum [8]byte
+	if _, err := io.ReadFull(in.r, sum[:]); err != nil {
+		return damaged("it is cut off: %w", noEOF(err))
+	}
+	if binary.BigEndian.Uint64(sum[:]) != in.sum.Sum64() {
+		return damaged("its checksum does not match")
+	}
+	return nil
+}
+
+func readItem(data []byte, origins []unique.Handle[kvs.Origin]) (*kvs.Item, error) {
+	var msg fsmpb.Item
+	if err := proto.Unmarshal(data, &msg); err != nil {
+		return nil, err
+	}
+	n := len(msg.GetVersions())
+	if n == 0 {
+		return nil, errors.New("no version")
+	}
+	it := &kvs.Item{Key: string(msg.GetKey()), Floor: msg.GetFloor()}
+	versions := make([]*kvs.Version, n)
+	for i, m := range msg.GetVersions() {
+		kind := kvs.Kind(m.GetKind())
+		if !kind.Valid() || uint32(kind) != m.GetKind() {
+			return nil, fmt.Errorf("version of kind %d, which this version of holdfast does not know", m.GetKind())
+		}
+		if int(m.GetOrigin()) >= len(origins) {
+			return nil, fmt.Errorf("origin %d is not in the table", m.GetOrigin())
+		}
+		versions[i] = &kvs.Version{
+			Key: it.Key, Value: m.GetValue(), Session: string(m.GetSession()), Flags: m.GetFlags(),
+			LockIndex: m.GetLockIndex(), CreateIndex: m.GetCreateIndex(), ModifyIndex: m.GetModifyIndex(),
+			Time: m.GetTime(), Kind: kind, By: origins[m.GetOrigin()],
+		}
+	}
+	it.Cur = versions[n-1]
+	if n > 1 {
+		it.Older = versions[: n-1 : n-1]
+	}
+	return it, nil
+}

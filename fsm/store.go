@@ -1,0 +1,118 @@
+package fsm
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/holdfast-kv/holdfast/kvs"
+)
+
+// state is what is known about the state as a whole.
+type state struct {
+	Index    uint64 // of the last command
+	LastTime int64  // highest proposal time of a command, Unix nanoseconds
+	Restored uint64 // index of the last restore of an archive; 0 when there was none
+}
+
+// Store is the state that reads go through. All methods may be called at any
+// time from any goroutine.
+type Store struct {
+	now atomic.Pointer[View]
+	hub *kvs.Hub
+
+	applied atomic.Uint64 // index of the last command that can be read
+
+	mu      sync.Mutex
+	moved   chan struct{} // closed and replaced when applied grows and somebody waits; guarded by mu
+	waiting int           // guarded by mu
+}
+
+// NewStore returns an empty store.
+func NewStore() *Store {
+	s := &Store{hub: kvs.NewHub(), moved: make(chan struct{})}
+	s.publish(emptyDB(), state{}, 1)
+	return s
+}
+
+// emptyDB returns an empty database that keeps no watch channels; see the package
+// comment.
+func emptyDB() *memdb.MemDB {
+	db, err := memdb.NewMemDB(&memdb.DBSchema{Tables: kvs.Schema()})
+	if err != nil {
+		panic(fmt.Sprintf("fsm: schema is broken: %v", err))
+	}
+	return db.Snapshot()
+}
+
+// View is one unchanging state. Goroutines may share it.
+type View struct {
+	kvs.View
+	db    *memdb.MemDB // of which it is one state
+	state state
+
+	// Generation grows when the whole state is replaced: indexes may mean other
+	// content then.
+	Generation uint64
+}
+
+// View returns the state as it is now.
+func (s *Store) View() *View { return s.now.Load() }
+
+// publish makes what is committed in db the present state.
+func (s *Store) publish(db *memdb.MemDB, st state, generation uint64) {
+	s.now.Store(&View{View: kvs.NewView(db.Txn(false)), db: db, state: st, Generation: generation})
+	s.advance(st.Index)
+}
+
+// Applied is the index of the last command in the view.
+func (v *View) Applied() uint64 { return v.state.Index }
+
+// RestoredAt is the index at which an archive was last restored; indexes up to it
+// may have been handed out for a state that is gone. 0 when none was.
+func (v *View) RestoredAt() uint64 { return v.state.Restored }
+
+// Hub is where queries wait for keys to change.
+func (s *Store) Hub() *kvs.Hub { return s.hub }
+
+// Applied is the index of the last command whose effects every new View has.
+func (s *Store) Applied() uint64 { return s.applied.Load() }
+
+// WaitApplied waits until the command at index can be read.
+func (s *Store) WaitApplied(ctx context.Context, index uint64) error {
+	for s.applied.Load() < index {
+		s.mu.Lock()
+		moved := s.moved
+		s.waiting++
+		s.mu.Unlock()
+		var err error
+		if s.applied.Load() < index {
+			select {
+			case <-moved:
+			case <-ctx.Done():
+				err = fmt.Errorf("wait for index %d, reached %d: %w", index, s.applied.Load(), context.Cause(ctx))
+			}
+		}
+		s.mu.Lock()
+		s.waiting--
+		s.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// advance publishes that the commands up to index can be read.
+func (s *Store) advance(index uint64) {
+	s.applied.Store(index)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting > 0 {
+		close(s.moved)
+		s.moved = make(chan struct{})
+	}
+}

@@ -1,0 +1,234 @@
+package httpapi
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/holdfast-kv/holdfast/fsm"
+	"github.com/holdfast-kv/holdfast/internal/limit"
+)
+
+// The members of an archive.
+//
+// Source: contract, snapshot, section 6.
+const (
+	memberMeta  = "meta.json"
+	memberState = "state.bin"
+	memberSums  = "SHA256SUMS"
+)
+
+// archiveMeta is meta.json, in the fields that existing tools read.
+type archiveMeta struct {
+	Version            int
+	ID                 string
+	Index, Term        uint64
+	Peers              []byte
+	Configuration      archiveConfiguration
+	ConfigurationIndex uint64
+	Size               int64
+}
+
+type archiveConfiguration struct {
+	Servers []archiveServer
+}
+
+type archiveServer struct {
+	Suffrage    int // 0 for a voter
+	ID, Address string
+}
+
+// writeArchive streams an archive of the snapshot: nothing of it is kept, neither
+// in memory nor on disk.
+func writeArchive(w io.Writer, meta SnapshotMeta, s *fsm.Snapshot) error {
+	z, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
+	if err != nil {
+		return err
+	}
+	t := tar.NewWriter(z)
+	m := archiveMeta{
+		Version: 1, ID: meta.ID, Index: meta.Index, Term: meta.Term, Peers: packPeers(meta.Peers),
+		ConfigurationIndex: meta.ConfigurationIndex, Size: s.Size(),
+	}
+	for _, server := range meta.Servers {
+		suffrage := 0
+		if !server.Voter {
+			suffrage = 1
+		}
+		m.Configuration.Servers = append(m.Configuration.Servers, archiveServer{suffrage, server.ID, server.Address})
+	}
+	text, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	sums := map[string]hash.Hash{memberMeta: sha256.New(), memberState: sha256.New()}
+	if err := writeMember(t, memberMeta, append(text, '\n'), sums[memberMeta]); err != nil {
+		return err
+	}
+	if err := t.WriteHeader(&tar.Header{Name: memberState, Mode: 0o600, Size: m.Size}); err != nil {
+		return err
+	}
+	if _, err := s.WriteTo(io.MultiWriter(t, sums[memberState])); err != nil {
+		return err
+	}
+	var list bytes.Buffer
+	for _, name := range []string{memberMeta, memberState} {
+		fmt.Fprintf(&list, "%x  %s\n", sums[name].Sum(nil), name)
+	}
+	if err := writeMember(t, memberSums, list.Bytes(), io.Discard); err != nil {
+		return err
+	}
+	return errors.Join(t.Close(), z.Close())
+}
+
+func writeMember(t *tar.Writer, name string, data []byte, sum io.Writer) error {
+	if err := t.WriteHeader(&tar.Header{Name: name, Mode: 0o600, Size: int64(len(data))}); err != nil {
+		return err
+	}
+	_, err := io.MultiWriter(t, sum).Write(data)
+	return err
+}
+
+// packPeers encodes the addresses as msgpack, as meta.json has always had them.
+func packPeers(peers []string) []byte {
+	b := []byte{0xdc, byte(len(peers) >> 8), byte(len(peers))}
+	if len(peers) < 16 {
+		b = []byte{0x90 | byte(len(peers))}
+	}
+	for _, p := range peers {
+		if len(p) < 32 {
+			b = append(b, 0xa0|byte(len(p)))
+		} else {
+			b = append(b, 0xda, byte(len(p)>>8), byte(len(p)))
+		}
+		b = append(b, p...)
+	}
+	return b
+}
+
+// metaBytes bounds the members of an archive that are not the state.
+const metaBytes = 1 << 20
+
+// readArchive reads an archive to its end, copies the state to w and checks
+// everything against the sums. Padding behind the end is accepted.
+func readArchive(r io.Reader, w io.Writer) (archiveMeta, error) {
+	var meta archiveMeta
+	z, err := gzip.NewReader(r)
+	if err != nil {
+		return meta, fmt.Errorf("failed to decompress snapshot: %w", err)
+	}
+	sums, err := readMembers(tar.NewReader(z), &meta, w)
+	if err != nil {
+		return meta, fmt.Errorf("failed to read snapshot file: %w", err)
+	}
+	if err := sums.check(); err != nil {
+		return meta, fmt.Errorf("failed to read snapshot file: failed checking integrity of snapshot: %w", err)
+	}
+	if n, err := padding(z); err != nil {
+		return meta, fmt.Errorf("failed to decompress snapshot: %w", err)
+	} else if n > 0 {
+		return meta, fmt.Errorf("%d unread uncompressed bytes remain", n)
+	}
+	return meta, z.Close()
+}
+
+// padding reads what is behind the archive and counts it, unless it is all zero.
+func padding(r io.Reader) (int64, error) {
+	buf := bufio.NewReader(r)
+	var n int64
+	zero := true
+	for {
+		b, err := buf.ReadByte()
+		if errors.Is(err, io.EOF) {
+			if zero {
+				return 0, nil
+			}
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+		n++
+		zero = zero && b == 0
+		if n > metaBytes {
+			return n, nil
+		}
+	}
+}
+
+// archiveSums are the sums of the members that were read, and those listed.
+type archiveSums struct {
+	got    map[string]string
+	listed map[string]string
+}
+
+func (s archiveSums) check() error {
+	for _, name := range []string{memberMeta, memberState} {
+		sum, ok := s.got[name]
+		if !ok || s.listed[name] == "" {
+			return fmt.Errorf("file missing for %q", name)
+		}
+		if !strings.EqualFold(sum, s.listed[name]) {
+			return fmt.Errorf("hash check failed for %q", name)
+		}
+	}
+	return nil
+}
+
+func readMembers(t *tar.Reader, meta *archiveMeta, state io.Writer) (archiveSums, error) {
+	sums := archiveSums{got: map[string]string{}, listed: map[string]string{}}
+	for {
+		head, err := t.Next()
+		if errors.Is(err, io.EOF) {
+			return sums, nil
+		}
+		if err != nil {
+			return sums, fmt.Errorf("failed to read or write snapshot data: %w", err)
+		}
+		if _, twice := sums.got[head.Name]; twice {
+			return sums, fmt.Errorf("file %q is in the snapshot twice", head.Name)
+		}
+		sum := sha256.New()
+		switch head.Name {
+		case memberMeta, memberSums:
+			var data []byte
+			if data, err = io.ReadAll(io.LimitReader(io.TeeReader(t, sum), metaBytes)); err != nil {
+				break
+			}
+			if head.Name == memberSums {
+				sums.list(data)
+				break
+			}
+			if err := json.Unmarshal(data, meta); err != nil {
+				return sums, fmt.Errorf("failed to decode snapshot metadata: %w", err)
+			}
+		case memberState:
+			_, err = io.Copy(io.MultiWriter(state, sum), io.LimitReader(t, limit.SnapshotBytes))
+		default:
+			return sums, fmt.Errorf("unexpected file %q in snapshot", head.Name)
+		}
+		if err != nil {
+			return sums, fmt.Errorf("failed to read or write snapshot data: %w", err)
+		}
+		sums.got[head.Name] = hex.EncodeToString(sum.Sum(nil))
+	}
+}
+
+func (s archiveSums) list(data []byte) {
+	for line := range strings.Lines(string(data)) {
+		sum, name, ok := strings.Cut(strings.TrimSpace(line), "  ")
+		if ok {
+			s.listed[name] = sum
+		}
+	}
+}

@@ -1,0 +1,162 @@
+package httpapi
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/holdfast-kv/holdfast/fsm"
+	"github.com/holdfast-kv/holdfast/internal/jitter"
+)
+
+// await returns when the question should be answered: at once, when something it
+// asks about has changed, when its time is over, or when the server stops.
+// Nothing of a state is held while it waits.
+func (c *call) await(q *question, o readOptions) error {
+	store := c.s.node.Store()
+	if q.settled(store.View(), o.index) {
+		return nil
+	}
+	client := clientOf(c.r)
+	if err := c.s.parked.enter(client, c.s.settings.Load()); err != nil {
+		return err
+	}
+	defer c.s.parked.leave(client)
+
+	timer := time.NewTimer(c.s.waitTime(o.wait))
+	defer timer.Stop()
+	for {
+		// Register first, then look: what commits in between wakes.
+		watch := q.watch(store.Hub())
+		if q.settled(store.View(), o.index) {
+			watch.Stop()
+			return nil
+		}
+		reason := c.park(watch.C, watch.Reset, timer.C)
+		watch.Stop()
+		switch reason {
+		case clientGone:
+			return errClientGone
+		case timeOver, stopping, stateReplaced: // answered with what there is
+			return nil
+		case changed:
+		}
+		if o.mode == Consistent {
+			if _, err := c.s.node.ReadIndex(c.r.Context(), Consistent); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+type wake uint8
+
+const (
+	changed wake = iota
+	stateReplaced
+	timeOver
+	clientGone
+	stopping
+)
+
+func (c *call) park(changes, reset <-chan struct{}, timer <-chan time.Time) wake {
+	select {
+	case <-changes:
+		return changed
+	case <-reset:
+		return stateReplaced
+	case <-timer:
+		return timeOver
+	case <-c.r.Context().Done():
+		return clientGone
+	case <-c.s.draining:
+		return stopping
+	}
+}
+
+// waitTime is how long a question waits that asked for d.
+//
+// Source: contract, blocking queries, section 1.
+func (s *Server) waitTime(d time.Duration) time.Duration {
+	settings := s.settings.Load()
+	if d > settings.MaxQueryTime {
+		d = settings.MaxQueryTime
+	}
+	if d <= 0 {
+		d = settings.DefaultQueryTime
+	}
+	return d + jitter.UpTo(d/16)
+}
+
+// fresh returns when the local state may answer a read.
+func (c *call) fresh(o readOptions) (Contact, error) {
+	contact, err := c.s.node.ReadIndex(c.r.Context(), o.mode)
+	if err != nil || o.minIndex == 0 {
+		return contact, err
+	}
+	return contact, c.waitApplied(o.minIndex)
+}
+
+func (c *call) waitApplied(index uint64) error {
+	store := c.s.node.Store()
+	if store.Applied() >= index {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(c.r.Context(), c.s.settings.Load().HoldTime)
+	defer cancel()
+	if store.WaitApplied(ctx, index) != nil {
+		if c.r.Context().Err() != nil {
+			return errClientGone
+		}
+		return serverError("this server has not reached min-index yet; ask again or ask another server")
+	}
+	return nil
+}
+
+// answerIndex is the index to answer with. A question that was not settled gets
+// the index it came with where the item has none of its own, so that the index of
+// a missing item does not move with the store while its watcher waits, nor go
+// backwards.
+func answerIndex(q *question, r reply, v *fsm.View, o readOptions) uint64 {
+	if o.index > 1 && o.index <= v.Index() && r.index > o.index && !q.settled(v, o.index) {
+		return o.index
+	}
+	return r.index
+}
+
+// parking counts the questions that wait, for each client address and together.
+type parking struct {
+	mu    sync.Mutex
+	count int                // guarded by mu
+	by    map[netip.Addr]int // guarded by mu
+}
+
+func (p *parking) enter(client netip.Addr, bounds *Settings) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if bounds.ParkedTotal > 0 && p.count >= bounds.ParkedTotal {
+		return tooMany("Too many blocking queries are waiting on this server, ask another one or raise limits.http_max_parked")
+	}
+	if bounds.ParkedPerClient > 0 && p.by[client] >= bounds.ParkedPerClient {
+		return tooMany("Your IP has too many blocking queries waiting, please reuse them or raise limits.http_max_parked_per_client")
+	}
+	p.count++
+	p.by[client]++
+	return nil
+}
+
+func (p *parking) leave(client netip.Addr) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.count--
+	if p.by[client]--; p.by[client] == 0 {
+		delete(p.by, client)
+	}
+}
+
+func (p *parking) waiting() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.count
+}

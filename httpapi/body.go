@@ -1,0 +1,79 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+)
+
+// body reads the request body, of at most most bytes as they arrive, whatever
+// was announced. setting names the configuration key of the bound.
+//
+// Source: contract, README, section 11, and "Where Holdfast should differ" 6.
+func (c *call) body(most int64, setting string) ([]byte, error) {
+	n := c.r.ContentLength
+	if n > most {
+		c.w.Header()["Connection"] = []string{"close"} // the body stays unread
+		return nil, tooLarge(fmt.Sprintf("Request body(%d bytes) too large, max size: %d bytes. See limits.%s.", n, most, setting))
+	}
+	if n == 0 {
+		return nil, nil
+	}
+	r := &steadyReader{
+		r: c.r.Body, deadline: http.NewResponseController(c.w),
+		pause: c.s.settings.Load().BodyTimeout,
+	}
+	defer r.disarm()
+	if n > 0 {
+		body := make([]byte, n)
+		if _, err := io.ReadFull(r, body); err != nil {
+			return nil, bodyError(err)
+		}
+		return body, nil
+	}
+	body, err := io.ReadAll(io.LimitReader(r, most+1))
+	if err != nil {
+		return nil, bodyError(err)
+	}
+	if int64(len(body)) > most {
+		c.w.Header()["Connection"] = []string{"close"}
+		return nil, tooLarge(fmt.Sprintf("Request body too large, max size: %d bytes. See limits.%s.", most, setting))
+	}
+	return body, nil
+}
+
+func bodyError(err error) error {
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return &statusError{http.StatusRequestTimeout, "Request body did not arrive in time"}
+	}
+	return badRequest("Request body ended early")
+}
+
+// steadyReader reads a request body from a client that must keep sending: each
+// read has its own deadline. So a slow client cannot hold a connection for ever,
+// and a large body on a slow link still arrives.
+type steadyReader struct {
+	r        io.Reader
+	deadline *http.ResponseController
+	pause    time.Duration // longest pause between two reads; 0: any
+	armed    bool
+}
+
+func (s *steadyReader) Read(p []byte) (int, error) {
+	if s.pause > 0 {
+		// Not every ResponseWriter has deadlines; then there is no bound to set.
+		s.armed = s.deadline.SetReadDeadline(time.Now().Add(s.pause)) == nil
+	}
+	return s.r.Read(p)
+}
+
+// disarm takes the deadline off the connection, which serves on.
+func (s *steadyReader) disarm() {
+	if s.armed {
+		_ = s.deadline.SetReadDeadline(time.Time{})
+	}
+}

@@ -1,0 +1,131 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// call is one request on its way through a handler.
+type call struct {
+	s        *Server
+	w        http.ResponseWriter
+	r        *http.Request
+	endpoint *endpoint
+	arg      string // what follows the endpoint's prefix in the decoded path
+	q        query
+	status   int // of the answer, for the metrics
+}
+
+var calls = sync.Pool{New: func() any { return new(call) }}
+
+// route names the endpoint for logs and metrics; never the key.
+func (c *call) route() string {
+	if c.endpoint == nil {
+		return "none"
+	}
+	return c.endpoint.path
+}
+
+// write answers 200 with a body of the given type, compressed if it is large
+// enough and the client takes it.
+func (c *call) write(body []byte, contentType []string) {
+	if len(body) >= gzipFrom && takesGzip(c.r.Header) {
+		c.writeCompressed(compress(body), contentType)
+		return
+	}
+	c.writeAsIs(body, contentType)
+}
+
+// writeCompressed answers 200 with a body that is in gzip form already.
+func (c *call) writeCompressed(body []byte, contentType []string) {
+	c.w.Header()["Content-Encoding"] = gzipCoding
+	c.writeAsIs(body, contentType)
+}
+
+func (c *call) writeAsIs(body []byte, contentType []string) {
+	h := c.w.Header()
+	h["Content-Type"] = contentType
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	if c.status == 0 {
+		c.status = http.StatusOK
+	}
+	if c.status != http.StatusOK {
+		c.w.WriteHeader(c.status)
+	}
+	if c.r.Method == http.MethodHead {
+		return
+	}
+	if len(body) > writeAtOnce {
+		c.writeSlowly(body)
+		return
+	}
+	_, _ = c.w.Write(body) // the client may be gone; there is nobody to tell
+}
+
+// writeTimeout is how long a client may take to read an answer of more than
+// writeAtOnce bytes, which no socket buffer holds.
+const (
+	writeTimeout = 2 * time.Minute
+	writeAtOnce  = 64 << 10
+)
+
+// writeSlowly writes a large answer, which may block on a client that does not
+// read, with a bound on the time.
+func (c *call) writeSlowly(body []byte) {
+	deadline := http.NewResponseController(c.w)
+	// Not every ResponseWriter has deadlines; then there is no bound to set.
+	_ = deadline.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_, _ = c.w.Write(body)
+	_ = deadline.SetWriteDeadline(time.Time{}) // the connection serves on
+}
+
+// json answers with JSON that is ready, indented if the client asked for that.
+//
+// Source: contract, README, section 7.
+func (c *call) json(body []byte) {
+	if c.q.has(pPretty) {
+		body = indent(body)
+	}
+	c.write(body, typeJSON)
+}
+
+func indent(body []byte) []byte {
+	var out bytes.Buffer
+	if err := json.Indent(&out, body, "", "    "); err != nil {
+		return body // it is ours and so it is valid; if not, better as it is than none
+	}
+	out.WriteByte('\n')
+	return out.Bytes()
+}
+
+// encode answers with v as JSON. For answers that are not asked for often.
+func (c *call) encode(v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	c.json(body)
+	return nil
+}
+
+// bool answers true or false.
+func (c *call) bool(v bool) {
+	if v {
+		c.json([]byte("true"))
+	} else {
+		c.json([]byte("false"))
+	}
+}
+
+// empty answers 200 without a body, as actions do.
+func (c *call) empty() {
+	h := c.w.Header()
+	h["Content-Type"] = typeJSON
+	h["Content-Length"] = headerZero
+	c.status = http.StatusOK
+	c.w.WriteHeader(http.StatusOK)
+}

@@ -1,0 +1,88 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/holdfast-kv/holdfast/kvs"
+)
+
+// statusError is an error with the answer it must give.
+type statusError struct {
+	status int
+	text   string
+}
+
+func (e *statusError) Error() string { return e.text }
+
+// badRequest is an answer 400.
+func badRequest(text string) error { return &statusError{http.StatusBadRequest, text} }
+
+// serverError is an answer 500 whose text the contract fixes.
+func serverError(text string) error { return &statusError{http.StatusInternalServerError, text} }
+
+// tooLarge is an answer 413.
+func tooLarge(text string) error { return &statusError{http.StatusRequestEntityTooLarge, text} }
+
+// tooMany is an answer 429.
+func tooMany(text string) error { return &statusError{http.StatusTooManyRequests, text} }
+
+// notFound is an answer 404 with a text.
+func notFound(text string) error { return &statusError{http.StatusNotFound, text} }
+
+var (
+	errNoDatacenter = serverError("No path to datacenter")
+	errMissingKey   = badRequest("Missing key name")
+
+	// errClientGone ends a request whose client has left; nobody reads an answer.
+	errClientGone = errors.New("client is gone")
+)
+
+// statusOf is the only place where an error becomes a status code. What is not
+// named here is our fault: 500.
+func statusOf(err error) int {
+	var status *statusError
+	var pruned *kvs.PrunedError
+	switch {
+	case errors.As(err, &status): // contract, README, section 9
+		return status.status
+	case errors.As(err, &pruned): // ours: what is no longer kept is gone for good
+		return http.StatusGone
+	}
+	// ErrNoLeader, ErrNotReady, ErrUnknownOutcome and ReadOnlyError too: existing
+	// clients retry on 500 and on nothing else.
+	return http.StatusInternalServerError
+}
+
+// fail answers with an error.
+func (c *call) fail(err error) {
+	if errors.Is(err, errClientGone) || errors.Is(err, context.Canceled) && c.r.Context().Err() != nil {
+		return
+	}
+	status := statusOf(err)
+	text := err.Error()
+	var known *statusError
+	if status == http.StatusInternalServerError && !errors.As(err, &known) {
+		c.s.log.Warn("request failed", "method", c.r.Method, "route", c.route(), "error", err)
+	}
+	var pruned *kvs.PrunedError
+	if errors.As(err, &pruned) {
+		c.w.Header()["X-Holdfast-Oldest-Index"] = []string{strconv.FormatUint(pruned.Oldest, 10)}
+	}
+	c.text(status, text)
+}
+
+// text answers with a sentence.
+func (c *call) text(status int, text string) {
+	h := c.w.Header()
+	h["Content-Type"] = typeText
+	h["X-Content-Type-Options"] = noSniff
+	h["Content-Length"] = []string{strconv.Itoa(len(text))}
+	c.status = status
+	c.w.WriteHeader(status)
+	if c.r.Method != http.MethodHead {
+		_, _ = c.w.Write([]byte(text)) // the client may be gone; there is nobody to tell
+	}
+}

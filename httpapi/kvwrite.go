@@ -1,0 +1,129 @@
+package httpapi
+
+import (
+	"net/http"
+	"net/url"
+	"unicode/utf8"
+
+	"github.com/holdfast-kv/holdfast/fsm"
+	"github.com/holdfast-kv/holdfast/internal/limit"
+	"github.com/holdfast-kv/holdfast/kvs"
+)
+
+// kvPut answers PUT /v1/kv/<key>.
+//
+// Source: contract, KV, section 4, which also gives the order of the checks.
+func (c *call) kvPut() error {
+	if _, err := c.readOptions(); err != nil {
+		return err
+	}
+	if c.arg == "" {
+		return errMissingKey
+	}
+	op := kvs.Op{Verb: kvs.Set, Key: c.arg}
+	if err := c.conflicts(pCAS, pAcquire, pRelease); err != nil {
+		return err
+	}
+	var err error
+	if c.q.has(pFlags) {
+		if op.Flags, err = c.number(pFlags); err != nil {
+			return err
+		}
+	}
+	switch {
+	case c.q.has(pCAS):
+		op.Verb = kvs.CAS
+		if op.Index, err = c.number(pCAS); err != nil {
+			return err
+		}
+	case c.q.has(pAcquire):
+		op.Verb, op.Session = kvs.Lock, c.q.get(pAcquire)
+	case c.q.has(pRelease):
+		op.Verb, op.Session = kvs.Unlock, c.q.get(pRelease)
+	}
+	if op.Value, err = c.body(c.s.settings.Load().ValueBytes, "kv_max_value_size"); err != nil {
+		return err
+	}
+	return c.kvWrite(op)
+}
+
+// kvDelete answers DELETE /v1/kv/<key>.
+//
+// Source: contract, KV, section 5.
+func (c *call) kvDelete() error {
+	if _, err := c.readOptions(); err != nil {
+		return err
+	}
+	op := kvs.Op{Verb: kvs.Delete, Key: c.arg}
+	if c.arg == "" && !c.q.has(pRecurse) {
+		return errMissingKey
+	}
+	if err := c.conflicts(pCAS, pRecurse); err != nil {
+		return err
+	}
+	switch {
+	case c.q.has(pRecurse):
+		op.Verb = kvs.DeleteTree
+		if c.arg == "" && c.s.settings.Load().KeepRoot {
+			return &statusError{http.StatusForbidden,
+				"Deleting every key at once is switched off on this server (disable_root_recursive_delete)"}
+		}
+	case c.q.has(pCAS):
+		op.Verb = kvs.DeleteCAS
+		var err error
+		if op.Index, err = c.number(pCAS); err != nil {
+			return err
+		}
+	}
+	return c.kvWrite(op)
+}
+
+// kvWrite proposes one operation and answers true or false, with the index from
+// which on its effect can be read.
+func (c *call) kvWrite(op kvs.Op) error {
+	res, err := c.propose(&fsm.Command{Write: &op})
+	if err != nil {
+		return err
+	}
+	if res.Invalid != "" {
+		return serverError("raft apply failed: " + res.Invalid)
+	}
+	setIndex(c.w.Header(), res.Index)
+	c.bool(res.Applied)
+	return nil
+}
+
+// propose puts a command through the log, with who asked and why.
+func (c *call) propose(cmd *fsm.Command) (fsm.Result, error) {
+	if err := c.checkDatacenter(); err != nil {
+		return fsm.Result{}, err
+	}
+	reason := headerOf(c.r.Header, "X-Holdfast-Reason")
+	switch {
+	case len(reason) > limit.ReasonBytes:
+		return fsm.Result{}, badRequest("X-Holdfast-Reason is longer than 1024 bytes")
+	case !utf8.ValidString(reason):
+		return fsm.Result{}, badRequest("X-Holdfast-Reason is not valid UTF-8")
+	}
+	cmd.Origin = kvs.Origin{Address: clientOf(c.r).String(), Reason: reason}
+	return c.s.node.Propose(c.r.Context(), cmd)
+}
+
+// conflicts refuses a request in which more than one of the given parameters is
+// present. The text lists all parameters, sorted by name.
+func (c *call) conflicts(params ...param) error {
+	n := 0
+	for _, p := range params {
+		if c.q.has(p) {
+			n++
+		}
+	}
+	if n < 2 {
+		return nil
+	}
+	values, err := url.ParseQuery(c.r.URL.RawQuery)
+	if err != nil { // it was parsed before
+		return badRequest(err.Error())
+	}
+	return badRequest("Conflicting flags: " + values.Encode() + "\n")
+}

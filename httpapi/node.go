@@ -1,0 +1,113 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/holdfast-kv/holdfast/fsm"
+)
+
+// Errors of a Node that have a meaning on the wire.
+var (
+	// ErrNoLeader says that no leader is known, or became known in time. The
+	// write has certainly not happened.
+	ErrNoLeader = errors.New("No cluster leader") //nolint:revive,staticcheck // the text is the wire's
+
+	// ErrUnknownOutcome says that leadership was lost while the write was in
+	// flight: it may or may not have happened.
+	ErrUnknownOutcome = errors.New("raft apply failed: leadership lost while committing log; whether the write happened is unknown")
+
+	// ErrNotReady says that this server has not applied yet what is known to be
+	// committed.
+	ErrNotReady = errors.New("Not ready to serve consistent reads") //nolint:revive,staticcheck // the text is the wire's
+)
+
+// ReadOnlyError says that the server takes no writes because its disk is nearly
+// full or failing.
+type ReadOnlyError struct {
+	Reason string // a sentence that says what is wrong and what to do
+}
+
+func (e *ReadOnlyError) Error() string { return "server is read-only: " + e.Reason }
+
+// Mode is how fresh a read must be.
+type Mode uint8
+
+// The modes. Default and Consistent are both linearizable here.
+const (
+	Default Mode = iota
+	Consistent
+	Stale
+)
+
+// Contact is what a server knows of the leader.
+type Contact struct {
+	KnownLeader bool
+	LastContact time.Duration // since the leader was heard from; 0 on the leader
+}
+
+// Node is the server behind the API, as far as keys are concerned.
+type Node interface {
+	// Propose puts a command through the log and returns what became of it.
+	Propose(ctx context.Context, c *fsm.Command) (fsm.Result, error)
+
+	// ReadIndex returns when the local state is fresh enough for a read in the
+	// given mode.
+	ReadIndex(ctx context.Context, mode Mode) (Contact, error)
+
+	// Contact tells what is known of the leader right now.
+	Contact() Contact
+
+	// Store is the local state.
+	Store() *fsm.Store
+}
+
+// RaftServer is one member of the Raft configuration.
+type RaftServer struct {
+	ID, Node, Address, ProtocolVersion string
+	Leader, Voter                      bool
+	LastIndex                          uint64
+}
+
+// Cluster is the server as a member of a cluster.
+type Cluster interface {
+	// LeaderAddress is the server address of the leader; empty when unknown.
+	LeaderAddress() string
+
+	// PeerAddresses are the server addresses of all members.
+	PeerAddresses() []string
+
+	// RaftConfiguration returns the members and the index of the configuration.
+	RaftConfiguration() ([]RaftServer, uint64, error)
+
+	// TransferLeader hands leadership to the server with that id, or to one of the
+	// cluster's choice when it is empty.
+	TransferLeader(ctx context.Context, id string) error
+
+	// RemovePeer takes a member out, named by its id or its address.
+	RemovePeer(ctx context.Context, id, address string) error
+}
+
+// SnapshotMeta describes the state in an archive.
+type SnapshotMeta struct {
+	ID                 string
+	Index, Term        uint64
+	Peers              []string
+	Servers            []RaftServer
+	ConfigurationIndex uint64
+}
+
+// Snapshots saves and restores the whole state.
+type Snapshots interface {
+	// SnapshotMeta describes the state in s.
+	SnapshotMeta(s *fsm.Snapshot) (SnapshotMeta, error)
+
+	// Restore replaces the state of the cluster by the one read from r, which was
+	// checked before, and returns when it is in use.
+	Restore(ctx context.Context, meta SnapshotMeta, size int64, r io.Reader) error
+
+	// ScratchDir is where an archive may be kept while it is checked.
+	ScratchDir() string
+}

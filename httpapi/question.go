@@ -1,0 +1,192 @@
+package httpapi
+
+import (
+	"strings"
+
+	"github.com/holdfast-kv/holdfast/fsm"
+	"github.com/holdfast-kv/holdfast/kvs"
+)
+
+// shape is what a question about keys asks for.
+type shape uint8
+
+const (
+	oneEntry shape = iota
+	rawValue
+	entries
+	names
+)
+
+// question is a read of keys as a value: what it asks and in which form. It can be
+// answered from any state, again and again, and holds nothing of one.
+type question struct {
+	shape     shape
+	key       string // or the prefix
+	separator string // names only: where to fold
+	after     string // lists only: answer what is greater
+	limit     int    // lists only: at most so many; 0: all
+
+	// revision asks for the state as it was at an earlier index; 0: as it is.
+	revision uint64
+}
+
+func (q *question) tree() bool { return q.shape == entries || q.shape == names }
+
+// watch registers the question with the hub.
+func (q *question) watch(hub *kvs.Hub) kvs.Watch {
+	if q.tree() {
+		return hub.WatchPrefix(q.key)
+	}
+	return hub.WatchKey(q.key)
+}
+
+// settled tells whether a client that has seen index n must be answered from this
+// state rather than wait. It is decided by the last change of what is asked for,
+// not by how far the store has moved, so that a missing key or an empty prefix is
+// not answered because of others.
+//
+// Source: contract, blocking queries, sections 1 and 5 and "Where Holdfast should
+// differ" 1 and 8.
+func (q *question) settled(v *fsm.View, n uint64) bool {
+	if q.tree() {
+		if v.ChangedSince(q.key, n) {
+			return true
+		}
+	} else if _, changed := v.Get(q.key); changed > n {
+		return true
+	}
+	if n == 1 { // what an empty store hands out: old news in one that is not
+		return v.Index() > 1
+	}
+	// An index from before a restore, which this state has never reached.
+	return n <= v.RestoredAt() && q.index(v) < n
+}
+
+// index is what X-Consul-Index says for an answer from this state.
+func (q *question) index(v *fsm.View) uint64 {
+	if q.tree() {
+		return v.Span(q.key).Index(v.View, q.key)
+	}
+	if cur, _ := v.Get(q.key); cur != nil {
+		return cur.ModifyIndex
+	}
+	return v.Index()
+}
+
+// reply is an answer to a question.
+type reply struct {
+	found bool
+	index uint64
+	raw   []byte // the value, for rawValue; shared with the store
+	next  string // lists with a limit: the last name shown, when there are more
+	more  bool
+}
+
+// answer appends the body of the answer to b.
+func (q *question) answer(v *fsm.View, b []byte) ([]byte, reply, error) {
+	if q.revision > 0 {
+		return q.answerAt(v, b)
+	}
+	switch q.shape {
+	case oneEntry, rawValue:
+		cur, _ := v.Get(q.key)
+		if cur == nil {
+			return b, reply{index: v.Index()}, nil
+		}
+		b, r := q.one(cur, b)
+		r.index = cur.ModifyIndex
+		return b, r, nil
+	}
+	l := q.list(b)
+	var span kvs.Span
+	if q.limit == 0 && q.after == "" {
+		span = v.List(q.key, func(cur *kvs.Version) { l.add(cur) })
+	} else {
+		span = v.Span(q.key)
+		v.ListAfter(q.key, q.after, l.add)
+	}
+	b, r := l.end()
+	r.index = span.Index(v.View, q.key)
+	return b, r, nil
+}
+
+// answerAt answers from the state at an earlier index.
+func (q *question) answerAt(v *fsm.View, b []byte) ([]byte, reply, error) {
+	if !q.tree() {
+		old, err := v.GetAt(q.key, q.revision)
+		if err != nil || old == nil {
+			return b, reply{index: q.revision}, err
+		}
+		b, r := q.one(old, b)
+		r.index = old.ModifyIndex
+		return b, r, nil
+	}
+	l := q.list(b)
+	err := v.ListAt(q.key, q.after, q.revision, l.add)
+	b, r := l.end()
+	r.index = q.revision
+	return b, r, err
+}
+
+func (q *question) one(cur *kvs.Version, b []byte) ([]byte, reply) {
+	if q.shape == rawValue {
+		return b, reply{found: true, raw: cur.Value}
+	}
+	b = append(b, '[')
+	b = appendEntry(b, cur, true)
+	return append(b, ']'), reply{found: true}
+}
+
+func (q *question) list(b []byte) *listBuilder {
+	return &listBuilder{q: q, b: append(b, '['), empty: len(b) + 1}
+}
+
+// listBuilder builds the answer to a question about a prefix.
+type listBuilder struct {
+	q      *question
+	b      []byte
+	empty  int // length of b with nothing shown
+	shown  int
+	folded string // last folded name, which is not shown again
+	last   string // last key seen
+	more   bool
+}
+
+// add shows one more key and tells whether to go on.
+func (l *listBuilder) add(cur *kvs.Version) bool {
+	name := cur.Key
+	if l.q.shape == names && l.q.separator != "" {
+		rest := name[len(l.q.key):]
+		if i := strings.Index(rest, l.q.separator); i >= 0 {
+			name = name[:len(l.q.key)+i+len(l.q.separator)]
+			if name == l.folded {
+				l.last = cur.Key
+				return true
+			}
+			l.folded = name
+		}
+	}
+	if l.q.limit > 0 && l.shown == l.q.limit {
+		l.more = true
+		return false
+	}
+	if l.shown > 0 {
+		l.b = append(l.b, ',')
+	}
+	if l.q.shape == names {
+		l.b = appendString(l.b, name)
+	} else {
+		l.b = appendEntry(l.b, cur, true)
+	}
+	l.shown++
+	l.last = cur.Key
+	return true
+}
+
+func (l *listBuilder) end() ([]byte, reply) {
+	r := reply{found: l.shown > 0, next: l.last, more: l.more}
+	if l.shown == 0 && l.q.shape == names && l.q.key == "" {
+		r.found = true // the root always is: contract, KV, section 3
+	}
+	return append(l.b, ']'), r
+}

@@ -1,0 +1,133 @@
+package httpapi
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+)
+
+type handler func(*call) error
+
+// endpoint is one row of the table of routes. A path that ends in a slash takes
+// everything below it as its argument.
+type endpoint struct {
+	path    string
+	methods []method
+	allow   []string // value of the Allow header
+	number  int      // position in the table, for the metrics
+}
+
+type method struct {
+	name   string
+	handle handler
+}
+
+// handler returns the handler of a method, nil when the endpoint does not take
+// it. HEAD is GET without a body.
+func (e *endpoint) handler(name string) handler {
+	if name == http.MethodHead {
+		name = http.MethodGet
+	}
+	for i := range e.methods {
+		if e.methods[i].name == name {
+			return e.methods[i].handle
+		}
+	}
+	return nil
+}
+
+// table returns all endpoints. The order of the methods is that of Allow.
+//
+// Source: contract, README, section 4.
+func table() []*endpoint {
+	get := func(h handler) []method { return []method{{http.MethodGet, h}} }
+	put := func(h handler) []method { return []method{{http.MethodPut, h}} }
+	endpoints := []*endpoint{
+		{path: kvPrefix, methods: []method{
+			{http.MethodGet, (*call).kvGet}, {http.MethodPut, (*call).kvPut}, {http.MethodDelete, (*call).kvDelete},
+		}},
+		{path: "/v1/txn", methods: put((*call).txn)},
+
+		{path: "/v1/status/leader", methods: get((*call).statusLeader)},
+		{path: "/v1/status/peers", methods: get((*call).statusPeers)},
+
+		{path: "/v1/operator/raft/configuration", methods: get((*call).raftConfiguration)},
+		{path: "/v1/operator/raft/transfer-leader", methods: []method{{http.MethodPost, (*call).raftTransferLeader}}},
+		{path: "/v1/operator/raft/peer", methods: []method{{http.MethodDelete, (*call).raftRemovePeer}}},
+
+		{path: "/v1/snapshot", methods: []method{
+			{http.MethodGet, (*call).snapshotSave}, {http.MethodPut, (*call).snapshotRestore},
+		}},
+
+		{path: "/v1/agent/self", methods: get((*call).agentSelf)},
+		{path: "/v1/agent/version", methods: get((*call).agentVersion)},
+		{path: "/v1/agent/host", methods: get((*call).agentHost)},
+		{path: "/v1/agent/members", methods: get((*call).agentMembers)},
+		{path: "/v1/agent/metrics", methods: get((*call).agentMetrics)},
+		{path: "/v1/agent/metrics/stream", methods: get((*call).agentMetricsStream)},
+		{path: "/v1/agent/monitor", methods: get((*call).agentMonitor)},
+		{path: "/v1/agent/reload", methods: put((*call).agentReload)},
+
+		{path: "/v1/catalog/datacenters", methods: get((*call).catalogDatacenters)},
+		{path: "/v1/catalog/nodes", methods: get((*call).catalogNodes)},
+	}
+	for i, e := range endpoints {
+		names := make([]string, len(e.methods))
+		for j, m := range e.methods {
+			names[j] = m.name
+		}
+		e.number, e.allow = i, []string{"OPTIONS," + strings.Join(names, ",")}
+	}
+	return endpoints
+}
+
+// routes registers the table with the router, and what lies beside it.
+func (s *Server) routes() *chi.Mux {
+	mux := chi.NewMux()
+	for _, e := range s.endpoints {
+		if e.path == kvPrefix {
+			s.kv = e
+		}
+		if prefix, ok := strings.CutSuffix(e.path, "/"); ok {
+			mux.HandleFunc(prefix, func(w http.ResponseWriter, r *http.Request) { redirect(w, r, prefix+"/") })
+			mux.HandleFunc(e.path+"*", func(w http.ResponseWriter, r *http.Request) {
+				s.serve(w, r, e, strings.TrimPrefix(r.URL.Path, e.path))
+			})
+			continue
+		}
+		mux.HandleFunc(e.path, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, e, "") })
+	}
+	s.beside(mux)
+	mux.NotFound(notFoundPage)
+	mux.MethodNotAllowed(s.otherMethod)
+	return mux
+}
+
+// otherMethod serves methods that the router does not know, such as FOO, like any
+// other that the endpoint does not take.
+func (s *Server) otherMethod(w http.ResponseWriter, r *http.Request) {
+	for _, e := range s.endpoints {
+		if e.path == r.URL.Path || strings.HasSuffix(e.path, "/") && strings.HasPrefix(r.URL.Path, e.path) {
+			s.serve(w, r, e, "")
+			return
+		}
+	}
+	notFoundPage(w, r)
+}
+
+// notFoundPage answers a path that no endpoint has.
+//
+// Source: contract, README, worked examples 8 and 9.
+func notFoundPage(w http.ResponseWriter, r *http.Request) {
+	text := "Invalid URL path: if attempting to use the HTTP API, ensure the path starts with '/v1/'\n"
+	if strings.HasPrefix(r.URL.Path, "/v1/") {
+		text = "Invalid URL path: not a recognized HTTP API endpoint\n"
+	}
+	w.Header()["Content-Type"] = typeText
+	w.Header()["X-Content-Type-Options"] = noSniff
+	w.WriteHeader(http.StatusNotFound)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write([]byte(text)) // the client may be gone
+	}
+}

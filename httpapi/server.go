@@ -1,0 +1,304 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/hashicorp/go-hclog"
+)
+
+// Options is what a Server is made of. All fields are required unless they say
+// otherwise.
+type Options struct {
+	Node      Node
+	Cluster   Cluster
+	Snapshots Snapshots
+	Agent     Agent
+	Log       hclog.Logger
+
+	Datacenter string
+}
+
+// Settings are what may change while the server runs.
+type Settings struct {
+	ValueBytes int64 // largest value of a key
+	TxnBytes   int64 // largest body of a transaction
+	TxnOps     int   // most operations of a transaction
+
+	// ParkedPerClient and ParkedTotal bound the blocking queries that wait, for one
+	// client address and together; 0 or below: no bound.
+	ParkedPerClient, ParkedTotal int
+
+	DefaultQueryTime, MaxQueryTime time.Duration // of blocking queries
+	HoldTime                       time.Duration // how long ?min-index waits
+	BodyTimeout                    time.Duration // longest pause while a body is read
+
+	Headers        http.Header    // sent with every answer, under canonical names
+	Blocked        []string       // path prefixes that are refused
+	WritersFrom    []netip.Prefix // addresses that may write; empty: all
+	KeepRoot       bool           // refuse to delete every key at once
+	AnyPath        bool           // let non-printable characters in paths through
+	EnableDebug    bool           // serve /debug/pprof
+	DefaultPolicy  []string       // value of X-Consul-Default-ACL-Policy
+	ResponseStatic bool           // Headers is not empty
+}
+
+// Server answers the HTTP API.
+type Server struct {
+	opts     Options
+	node     Node
+	log      hclog.Logger
+	settings atomic.Pointer[Settings]
+	mux      *chi.Mux
+
+	endpoints []*endpoint
+	kv        *endpoint // one of endpoints, asked without going through mux
+
+	parked  parking
+	lists   *listCache
+	metrics *requestMetrics
+
+	draining chan struct{} // closed by Drain
+	drained  atomic.Bool
+}
+
+// New returns a Server.
+func New(opts Options, settings Settings) *Server {
+	s := &Server{
+		opts: opts, node: opts.Node, log: opts.Log,
+		parked:    parking{by: map[netip.Addr]int{}},
+		lists:     newListCache(),
+		draining:  make(chan struct{}),
+		endpoints: table(),
+	}
+	s.metrics = newRequestMetrics(s.endpoints)
+	s.Configure(settings)
+	s.mux = s.routes()
+	return s
+}
+
+// Configure replaces the settings; requests under way keep those they began with.
+func (s *Server) Configure(settings Settings) {
+	if settings.DefaultPolicy == nil {
+		settings.DefaultPolicy = []string{"allow"}
+	}
+	settings.ResponseStatic = len(settings.Headers) > 0
+	s.settings.Store(&settings)
+}
+
+// Drain answers every parked query with what there is, so that the server can
+// stop. Later ones do not park.
+func (s *Server) Drain() {
+	if s.drained.CompareAndSwap(false, true) {
+		close(s.draining)
+	}
+}
+
+// Parked is how many blocking queries wait.
+func (s *Server) Parked() int { return s.parked.waiting() }
+
+const kvPrefix = "/v1/kv/"
+
+// ServeHTTP examines a request in the order of the contract and hands it to its
+// endpoint.
+//
+// Source: contract, README, section 2. (Its first step, the request line and the
+// escapes in it, is net/http's.)
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	settings := s.settings.Load()
+	if settings.ResponseStatic {
+		h := w.Header()
+		for name, values := range settings.Headers {
+			h[name] = values
+		}
+	}
+	raw := r.URL.EscapedPath()
+	exact := strings.Contains(r.URL.RawQuery, "exact") && isExact(r.URL.RawQuery)
+	if !exact && !settings.AnyPath && !printable(r.URL.Path) {
+		refusePath(w, r)
+		return
+	}
+	if !exact && unclean(raw) {
+		redirect(w, r, cleanPath(raw))
+		return
+	}
+	if strings.HasPrefix(raw, kvPrefix) {
+		s.serve(w, r, s.kv, strings.TrimPrefix(r.URL.Path, kvPrefix))
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+// serve runs a request on its endpoint.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, e *endpoint, arg string) {
+	start := time.Now()
+	settings := s.settings.Load()
+	h := w.Header()
+	h["Vary"] = varyCoding
+	h["X-Consul-Default-Acl-Policy"] = settings.DefaultPolicy
+
+	c := calls.Get().(*call)
+	*c = call{s: s, w: w, r: r, endpoint: e, arg: arg}
+	if err := c.dispatch(settings); err != nil {
+		c.fail(err)
+	}
+	s.metrics.observe(e, c.status, time.Since(start))
+	*c = call{}
+	calls.Put(c)
+}
+
+// dispatch does what comes before the endpoint's own checks, and calls it.
+func (c *call) dispatch(settings *Settings) error {
+	if raw := c.r.URL.RawQuery; raw != "" {
+		if err := c.q.parse(raw); err != nil {
+			return badRequest(err.Error())
+		}
+	}
+	for _, prefix := range settings.Blocked {
+		if strings.HasPrefix(c.r.URL.Path, prefix) {
+			return &statusError{http.StatusForbidden, "Endpoint is blocked by agent configuration"}
+		}
+	}
+	method := c.r.Method
+	if method == http.MethodOptions {
+		c.w.Header()["Allow"] = c.endpoint.allow
+		c.empty()
+		return nil
+	}
+	handle := c.endpoint.handler(method)
+	if handle == nil {
+		c.w.Header()["Allow"] = c.endpoint.allow
+		return &statusError{http.StatusMethodNotAllowed, "method " + method + " not allowed"}
+	}
+	if len(settings.WritersFrom) > 0 && method != http.MethodGet && method != http.MethodHead &&
+		!within(settings.WritersFrom, clientOf(c.r)) {
+		return &statusError{http.StatusForbidden, "Access is restricted"}
+	}
+	return handle(c)
+}
+
+func within(networks []netip.Prefix, client netip.Addr) bool {
+	for _, n := range networks {
+		if n.Contains(client) {
+			return true
+		}
+	}
+	return false
+}
+
+// isExact tells whether ?exact is given: the path is the key as it stands, with
+// doubled slashes, dot segments and characters that cannot be printed.
+func isExact(rawQuery string) bool {
+	var q query
+	return q.parse(rawQuery) == nil && q.has(pExact)
+}
+
+// printable tells whether the decoded path has only characters that the contract
+// lets through. Bytes that are no UTF-8 pass.
+//
+// Source: contract, README, section 2, step 2.
+func printable(path string) bool {
+	for i := range len(path) {
+		if c := path[i]; c < ' ' || c >= 0x7f {
+			return printableRunes(path)
+		}
+	}
+	return true
+}
+
+func printableRunes(path string) bool {
+	for _, r := range path {
+		if r != utf8.RuneError && !unicode.IsPrint(r) {
+			return false
+		}
+	}
+	return true
+}
+
+func refusePath(w http.ResponseWriter, r *http.Request) {
+	const text = "The path has a character that cannot be printed; such keys can be reached with ?exact or in a transaction"
+	w.Header()["Content-Type"] = typeText
+	w.WriteHeader(http.StatusBadRequest)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write([]byte(text)) // the client may be gone
+	}
+}
+
+// unclean tells whether the path, still escaped, must be cleaned.
+//
+// Source: contract, README, section 2, step 3.
+func unclean(path string) bool {
+	for i := 0; i < len(path); i++ {
+		if path[i] != '/' {
+			continue
+		}
+		rest := path[i+1:]
+		switch {
+		case strings.HasPrefix(rest, "/"), strings.HasPrefix(rest, "./"), strings.HasPrefix(rest, "../"):
+			return true
+		case rest == "." || rest == "..":
+			return true
+		}
+	}
+	return false
+}
+
+// cleanPath removes doubled slashes and dot segments and keeps a final slash.
+func cleanPath(path string) string {
+	var out []string
+	parts := strings.Split(path, "/")
+	for i, part := range parts {
+		switch part {
+		case "", ".":
+			if i == len(parts)-1 {
+				out = append(out, "")
+			}
+		case "..":
+			if len(out) > 0 {
+				out = out[:len(out)-1]
+			}
+			if i == len(parts)-1 {
+				out = append(out, "")
+			}
+		default:
+			out = append(out, part)
+		}
+	}
+	return "/" + strings.Join(out, "/")
+}
+
+// redirect sends the client to another path, with the query as it is. Always 307,
+// so that a PUT stays a PUT.
+func redirect(w http.ResponseWriter, r *http.Request, path string) {
+	if r.URL.RawQuery != "" {
+		path += "?" + r.URL.RawQuery
+	}
+	http.Redirect(w, r, path, http.StatusTemporaryRedirect)
+}
+
+// clientOf is the address of the TCP peer; the zero Addr for a Unix socket.
+func clientOf(r *http.Request) netip.Addr {
+	if client, ok := r.Context().Value(clientKey{}).(netip.Addr); ok {
+		return client
+	}
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap()
+}
+
+type clientKey struct{}
+
+// WithClient notes the peer's address in the context of a connection, where it is
+// parsed once.
+func WithClient(ctx context.Context, client netip.Addr) context.Context {
+	return context.WithValue(ctx, clientKey{}, client)
+}

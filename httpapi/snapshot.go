@@ -1,0 +1,130 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/holdfast-kv/holdfast/fsm"
+)
+
+var typeArchive = []string{"application/x-gzip"}
+
+// snapshotSave answers GET /v1/snapshot with an archive, as a stream.
+//
+// Source: contract, snapshot, section 6.
+func (c *call) snapshotSave() error {
+	mode, err := c.consistency()
+	if err != nil {
+		return err
+	}
+	if err := c.checkDatacenter(); err != nil {
+		return err
+	}
+	contact := c.s.node.Contact()
+	if mode != Stale {
+		if !contact.KnownLeader { // not held, unlike other reads
+			return ErrNoLeader
+		}
+		if contact, err = c.s.node.ReadIndex(c.r.Context(), Consistent); err != nil {
+			return err
+		}
+	}
+	snap := c.s.node.Store().Snapshot()
+	meta, err := c.s.opts.Snapshots.SnapshotMeta(snap)
+	if err != nil {
+		return err
+	}
+	h := c.w.Header()
+	h["Content-Type"] = typeArchive
+	setIndex(h, meta.Index)
+	setContact(h, contact)
+	c.status = http.StatusOK
+	if c.r.Method == http.MethodHead {
+		return nil
+	}
+	out := &steadyWriter{w: c.w, deadline: http.NewResponseController(c.w)}
+	if err := writeArchive(out, meta, snap); err != nil {
+		if c.r.Context().Err() == nil {
+			c.s.log.Warn("snapshot was not sent to its end", "error", err)
+		}
+		panic(http.ErrAbortHandler) // so that the client sees that it is cut off
+	}
+	return nil
+}
+
+// snapshotRestore answers PUT /v1/snapshot. The archive is read to its end and
+// checked before anything is changed.
+func (c *call) snapshotRestore() error {
+	if c.q.has(pStale) {
+		return serverError("stale not allowed for restore")
+	}
+	if _, err := c.consistency(); err != nil {
+		return err
+	}
+	if err := c.checkDatacenter(); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(c.s.opts.Snapshots.ScratchDir(), "restore-*")
+	if err != nil {
+		return fmt.Errorf("keep the archive while it is checked: %w", err)
+	}
+	defer func() {
+		_ = errors.Join(f.Close(), os.Remove(f.Name())) // a file of ours that nobody reads any more
+	}()
+	meta, size, err := c.receive(f)
+	if err != nil {
+		return err
+	}
+	if err := c.s.opts.Snapshots.Restore(c.r.Context(), meta, size, f); err != nil {
+		return err
+	}
+	h := c.w.Header()
+	h["Content-Type"] = []string{"application/octet-stream"}
+	h["Content-Length"] = headerZero
+	c.status = http.StatusOK
+	c.w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// receive reads the archive in the body, keeps its state in f and leaves f at its
+// beginning.
+func (c *call) receive(f *os.File) (SnapshotMeta, int64, error) {
+	body := &steadyReader{r: c.r.Body, deadline: http.NewResponseController(c.w), pause: c.s.settings.Load().BodyTimeout}
+	defer body.disarm()
+	m, err := readArchive(body, f)
+	if err != nil {
+		return SnapshotMeta{}, 0, serverError(err.Error())
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return SnapshotMeta{}, 0, fmt.Errorf("read the archive again: %w", err)
+	}
+	if err := fsm.CheckSnapshot(f); err != nil {
+		return SnapshotMeta{}, 0, serverError("failed to read snapshot file: " + err.Error())
+	}
+	size, err := f.Seek(0, io.SeekEnd)
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return SnapshotMeta{}, 0, fmt.Errorf("read the archive again: %w", err)
+	}
+	return SnapshotMeta{ID: m.ID, Index: m.Index, Term: m.Term, ConfigurationIndex: m.ConfigurationIndex}, size, nil
+}
+
+// steadyWriter writes to a client that must keep reading.
+type steadyWriter struct {
+	w        io.Writer
+	deadline *http.ResponseController
+}
+
+func (s *steadyWriter) Write(p []byte) (int, error) {
+	// Not every ResponseWriter has deadlines; then there is no bound to set.
+	_ = s.deadline.SetWriteDeadline(time.Now().Add(writeTimeout))
+	n, err := s.w.Write(p)
+	_ = s.deadline.SetWriteDeadline(time.Time{})
+	return n, err
+}

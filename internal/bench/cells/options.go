@@ -1,0 +1,64 @@
+package cells
+
+import (
+	"regexp"
+	"time"
+
+	"github.com/holdfast-kv/holdfast/internal/bench/target"
+)
+
+// Options say what is run and how.
+type Options struct {
+	Dir    string               // an existing folder on a real disk; nothing stays in it
+	Server target.ServerOptions // how the server under test is started; its Dir is ignored
+
+	// Subject, if set, is measured instead of servers started here. Cells that
+	// need a fresh or a restarted server are skipped.
+	Subject *target.Target
+
+	// Peer is a further server that speaks the same API; nil if there is none.
+	// It gets the same data, under a prefix that is deleted afterwards.
+	Peer        *target.Target
+	PeerRestore bool // restore the peer's snapshot too, which undoes what others wrote meanwhile
+
+	Rounds int           // at least 1
+	Round  time.Duration // how long each side has in a round of a closed loop
+	Loops  int           // threads that generate load
+
+	Cell  *regexp.Regexp // which cells; nil: all
+	Sizes Sizes
+}
+
+// Sizes are how much of everything there is. The bars hold for DefaultSizes.
+type Sizes struct {
+	Clients     []int // concurrent clients of single reads and writes
+	ValueBytes  int   // of single reads and writes, of lists and of watched keys
+	ListClients int   // of lists
+	Entries     int   // in a list of entries
+	Names       int   // in a list of key names
+	TxnOps      int
+	TxnBytes    int   // of one value in a transaction
+	TxnClients  int   // of transactions, in the load too
+	Watchers    []int // parked on one key
+	WakeKeys    int   // with one parked query each
+	Parked      int   // whose memory is measured
+	LoadKeys    int   // in the store, with TxnBytes each
+}
+
+// DefaultSizes are those of the bars.
+func DefaultSizes() Sizes {
+	return Sizes{
+		Clients:     []int{1, 16, 64, 256},
+		ValueBytes:  1024,
+		ListClients: 16,
+		Entries:     1000,
+		Names:       10_000,
+		TxnOps:      64,
+		TxnBytes:    512,
+		TxnClients:  16,
+		Watchers:    []int{1, 1000, 5000},
+		WakeKeys:    1000,
+		Parked:      5000,
+		LoadKeys:    200_000,
+	}
+}

@@ -1,0 +1,157 @@
+package limitserver
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+)
+
+// Kind names a limit.
+type Kind string
+
+// The limits; see the package comment.
+const (
+	Ready  Kind = "ready"
+	Park   Kind = "park"
+	Append Kind = "append"
+)
+
+// maxBodyBytes bounds one request body that Append takes; a transaction of the
+// benchmark has some 90 KiB.
+const maxBodyBytes = 8 << 20
+
+// Server is one running limit.
+type Server struct {
+	http     http.Server
+	listener net.Listener
+	serving  sync.WaitGroup
+
+	answer  atomic.Pointer[prepared]
+	parked  lot
+	journal *journal // only of kind Append
+}
+
+// Start listens on a free loopback port and serves. file is where Append writes;
+// the others ignore it. Close ends the Server and its goroutines.
+func Start(kind Kind, file string) (*Server, error) {
+	s := &Server{}
+	s.parked.gate = make(chan struct{})
+	s.SetAnswer(True())
+	switch kind {
+	case Ready:
+		s.http.Handler = http.HandlerFunc(s.serveReady)
+	case Park:
+		s.http.Handler = http.HandlerFunc(s.servePark)
+	case Append:
+		j, err := openJournal(file)
+		if err != nil {
+			return nil, err
+		}
+		s.journal = j
+		s.http.Handler = http.HandlerFunc(s.serveAppend)
+	default:
+		return nil, fmt.Errorf("no limit is called %q", kind)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("limit %s: %w", kind, err), s.journal.close())
+	}
+	s.listener = l
+	s.serving.Go(func() {
+		// It returns when Close has closed the listener; there is no other end.
+		_ = s.http.Serve(l)
+	})
+	return s, nil
+}
+
+// Addr is where the Server listens, "127.0.0.1:port".
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// SetAnswer makes a the answer of all requests that are answered from now on.
+func (s *Server) SetAnswer(a Answer) { s.answer.Store(prepare(a)) }
+
+// Parked is how many GETs wait on the channel of kind Park.
+func (s *Server) Parked() int { return int(s.parked.count.Load()) }
+
+// Reset empties the file of kind Append.
+func (s *Server) Reset() error {
+	if s.journal == nil {
+		return nil
+	}
+	return s.journal.reset()
+}
+
+// Close breaks all connections and waits until the listener's goroutine is gone.
+func (s *Server) Close() error {
+	err := s.http.Close()
+	s.serving.Wait()
+	return errors.Join(err, s.journal.close())
+}
+
+func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) { s.answer.Load().send(w) }
+
+// lot is where the requests of kind Park stand.
+type lot struct {
+	count atomic.Int64
+
+	mu   sync.Mutex
+	gate chan struct{} // closed to wake all who wait, then replaced; guarded by mu
+}
+
+func (l *lot) wait(gone <-chan struct{}) {
+	l.mu.Lock()
+	gate := l.gate
+	l.mu.Unlock()
+	l.count.Add(1)
+	defer l.count.Add(-1)
+	select {
+	case <-gate:
+	case <-gone:
+	}
+}
+
+func (l *lot) wake() {
+	l.mu.Lock()
+	gate := l.gate
+	l.gate = make(chan struct{})
+	l.mu.Unlock()
+	close(gate)
+}
+
+var writeAnswer = prepare(True())
+
+func (s *Server) servePark(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet {
+		s.parked.wake()
+		writeAnswer.send(w)
+		return
+	}
+	s.parked.wait(r.Context().Done())
+	s.answer.Load().send(w)
+}
+
+func (s *Server) serveAppend(w http.ResponseWriter, r *http.Request) {
+	body, err := readBody(r)
+	if err == nil {
+		err = s.journal.append(body)
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	s.answer.Load().send(w)
+}
+
+// readBody reads a body of known length in one allocation of the right size.
+func readBody(r *http.Request) ([]byte, error) {
+	if r.ContentLength < 0 || r.ContentLength > maxBodyBytes {
+		return nil, fmt.Errorf("body of %d bytes; want 0 to %d", r.ContentLength, maxBodyBytes)
+	}
+	body := make([]byte, r.ContentLength)
+	_, err := io.ReadFull(r.Body, body)
+	return body, err
+}

@@ -1,0 +1,163 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/holdfast-kv/holdfast/internal/bench/rawhttp"
+)
+
+// Plan describes a closed loop: Conns clients, each of which sends its next
+// request as soon as the last one is answered.
+type Plan struct {
+	Addr  string
+	Conns int
+
+	// Loops is how many threads share the connections; 0 is 1.
+	Loops int
+
+	// Duration is for how long new requests are sent. 0 means until Next says
+	// that there are no more.
+	Duration time.Duration
+
+	// Next returns the n-th request (from 0) of client conn; nil when there are
+	// no more. It is called from several threads if Loops is above 1, for one
+	// client always from the same.
+	Next func(conn, n int) []byte
+
+	// Check refuses a wrong answer, which ends the run.
+	Check func(r rawhttp.Response) error
+
+	// CPU reads the CPU time that the server has used; nil if nobody knows.
+	CPU func() (time.Duration, error)
+}
+
+// Result is what one run of a Plan gave. Requests that were sent before the
+// time was over are all waited for and counted, and so is the time and CPU that
+// they took: the parts belong together exactly.
+type Result struct {
+	Ops     int64
+	Elapsed time.Duration
+	Latency *Latency
+	CPU     time.Duration // of the server; 0 when Plan.CPU is nil
+}
+
+// Run connects, runs the plan and disconnects. Connecting is not timed.
+func (p Plan) Run(ctx context.Context) (Result, error) {
+	loops, err := p.dial(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	res, err := p.drive(ctx, loops)
+	for _, l := range loops {
+		err = errors.Join(err, l.Close())
+	}
+	return res, err
+}
+
+// dial spreads the connections evenly over the loops.
+func (p Plan) dial(ctx context.Context) ([]*Loop, error) {
+	n := min(max(p.Loops, 1), p.Conns)
+	var loops []*Loop
+	for i := range n {
+		l, err := Dial(ctx, p.Addr, (p.Conns+i)/n)
+		if err != nil {
+			for _, l := range loops {
+				err = errors.Join(err, l.Close())
+			}
+			return nil, err
+		}
+		loops = append(loops, l)
+	}
+	return loops, nil
+}
+
+func (p Plan) drive(ctx context.Context, loops []*Loop) (Result, error) {
+	before, err := p.cpu()
+	if err != nil {
+		return Result{}, err
+	}
+	parts := make([]*part, len(loops))
+	g, ctx := errgroup.WithContext(ctx)
+	start := time.Now()
+	first := 0
+	for i, l := range loops {
+		parts[i] = &part{plan: p, loop: l, first: first, latency: NewLatency()}
+		if p.Duration > 0 {
+			parts[i].end = start.Add(p.Duration)
+		}
+		first += len(l.Conns())
+		g.Go(func() error { return parts[i].run(ctx) })
+	}
+	if err := g.Wait(); err != nil {
+		return Result{}, err
+	}
+	res := Result{Elapsed: time.Since(start), Latency: NewLatency()}
+	after, err := p.cpu()
+	if err != nil {
+		return Result{}, err
+	}
+	res.CPU = after - before
+	for _, part := range parts {
+		res.Ops += part.latency.Count()
+		res.Latency.Add(part.latency)
+	}
+	if res.Ops == 0 {
+		return Result{}, errors.New("not one request was answered")
+	}
+	return res, nil
+}
+
+func (p Plan) cpu() (time.Duration, error) {
+	if p.CPU == nil {
+		return 0, nil
+	}
+	d, err := p.CPU()
+	if err != nil {
+		return 0, fmt.Errorf("CPU time of the server: %w", err)
+	}
+	return d, nil
+}
+
+// part is the share of a Plan that one Loop drives.
+type part struct {
+	plan    Plan
+	loop    *Loop
+	first   int       // the plan's number of the loop's connection 0
+	end     time.Time // no new requests from here on; zero: no end
+	sent    []int     // by connection
+	latency *Latency
+}
+
+func (p *part) run(ctx context.Context) error {
+	p.sent = make([]int, len(p.loop.Conns()))
+	for _, c := range p.loop.Conns() {
+		if b := p.next(c); b != nil {
+			if err := p.loop.Send(c, b); err != nil {
+				return err
+			}
+		}
+	}
+	return p.loop.Run(ctx, time.Time{}, p.answered)
+}
+
+func (p *part) next(c *Conn) []byte {
+	n := p.sent[c.ID]
+	p.sent[c.ID]++
+	return p.plan.Next(p.first+c.ID, n)
+}
+
+func (p *part) answered(c *Conn, r rawhttp.Response, at time.Time) ([]byte, error) {
+	if err := p.plan.Check(r); err != nil {
+		return nil, err
+	}
+	p.latency.Record(at.Sub(c.Sent()))
+	if !p.end.IsZero() && !at.Before(p.end) {
+		return nil, nil
+	}
+	return p.next(c), nil
+}

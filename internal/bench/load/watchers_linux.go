@@ -1,0 +1,132 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-kv/holdfast/internal/bench/rawhttp"
+)
+
+// Watchers is a set of clients, each with one blocking query on a connection of
+// its own, and one more connection to write through. Close must be called.
+type Watchers struct {
+	loop    *Loop
+	n       int // connection n writes
+	request func(id int, index uint64) []byte
+	index   []uint64 // by watcher: what its next query waits above
+}
+
+// DialWatchers connects n watchers and a writer. request renders the query of
+// watcher id that waits for something after index; index is what all of them
+// start with.
+func DialWatchers(ctx context.Context, addr string, n int, index uint64, request func(id int, index uint64) []byte) (*Watchers, error) {
+	l, err := Dial(ctx, addr, n+1)
+	if err != nil {
+		return nil, err
+	}
+	w := &Watchers{loop: l, n: n, request: request, index: make([]uint64, n)}
+	for i := range w.index {
+		w.index[i] = index
+	}
+	return w, nil
+}
+
+// Close breaks all connections.
+func (w *Watchers) Close() error { return w.loop.Close() }
+
+// SetIndex sets what the next query of one watcher waits above.
+func (w *Watchers) SetIndex(id int, index uint64) { w.index[id] = index }
+
+// Park sends the query of every watcher that has none outstanding. It does not
+// wait until they have arrived.
+func (w *Watchers) Park() error {
+	for _, c := range w.loop.Conns()[:w.n] {
+		if c.Busy() {
+			continue
+		}
+		if err := w.loop.Send(c, w.request(c.ID, w.index[c.ID])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Listen waits for d and returns which watchers were answered meanwhile. Those
+// are no longer parked, and wait above the index they got when parked again.
+func (w *Watchers) Listen(ctx context.Context, d time.Duration) ([]int, error) {
+	var woken []int
+	err := w.loop.Run(ctx, time.Now().Add(d), func(c *Conn, r rawhttp.Response, _ time.Time) ([]byte, error) {
+		woken = append(woken, c.ID)
+		return nil, w.note(c, r)
+	})
+	if errors.Is(err, ErrTime) {
+		err = nil
+	}
+	return woken, err
+}
+
+// Shot is what one write did to the watchers.
+type Shot struct {
+	Write     time.Duration // until the writer had its answer
+	Last      time.Duration // until the last watcher that was waited for had its answer
+	Delivered *Latency      // from the write to each watcher's answer
+	Woken     []int         // who was answered, in that order
+}
+
+// Fire sends the write and waits until it and want watchers have been answered,
+// for at most limit. All times count from the moment before the write is sent.
+func (w *Watchers) Fire(ctx context.Context, write []byte, want int, limit time.Duration) (Shot, error) {
+	shot := Shot{Delivered: NewLatency()}
+	writer := w.loop.Conns()[w.n]
+	start := time.Now()
+	if err := w.loop.Send(writer, write); err != nil {
+		return shot, err
+	}
+	written := false
+	done := errors.New("all are served")
+	err := w.loop.Run(ctx, start.Add(limit), func(c *Conn, r rawhttp.Response, at time.Time) ([]byte, error) {
+		if c == writer {
+			written, shot.Write = true, at.Sub(start)
+			if r.Status != 200 {
+				return nil, fmt.Errorf("write: %w", r.Problem())
+			}
+		} else {
+			shot.Woken = append(shot.Woken, c.ID)
+			shot.Last = at.Sub(start)
+			shot.Delivered.Record(shot.Last)
+			if err := w.note(c, r); err != nil {
+				return nil, err
+			}
+		}
+		if written && len(shot.Woken) >= want {
+			return nil, done
+		}
+		return nil, nil
+	})
+	switch {
+	case errors.Is(err, done):
+		return shot, nil
+	case errors.Is(err, ErrTime) || err == nil:
+		return shot, fmt.Errorf("%d of %d watchers were answered within %v of a write (write answered: %v)",
+			len(shot.Woken), want, limit, written)
+	default:
+		return shot, err
+	}
+}
+
+// note checks a watcher's answer and remembers its index.
+func (w *Watchers) note(c *Conn, r rawhttp.Response) error {
+	if r.Status != 200 && r.Status != 404 {
+		return fmt.Errorf("watcher %d: %w", c.ID, r.Problem())
+	}
+	if r.Index == 0 {
+		return fmt.Errorf("watcher %d: answer has no X-Consul-Index", c.ID)
+	}
+	if r.Close {
+		return fmt.Errorf("watcher %d: the server closes the connection", c.ID)
+	}
+	w.index[c.ID] = r.Index
+	return nil
+}

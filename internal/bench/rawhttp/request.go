@@ -1,0 +1,24 @@
+package rawhttp
+
+import "strconv"
+
+// Request renders one request. target is the path with its query, already
+// escaped; host is the Host header. A nil body sends no Content-Length, as for
+// a GET; an empty one sends a Content-Length of 0.
+//
+// No other header is sent: what a server does for Accept-Encoding or a user
+// agent is not part of what is compared.
+func Request(method, target, host string, body []byte) []byte {
+	b := make([]byte, 0, len(method)+len(target)+len(host)+len(body)+64)
+	b = append(b, method...)
+	b = append(b, ' ')
+	b = append(b, target...)
+	b = append(b, " HTTP/1.1\r\nHost: "...)
+	b = append(b, host...)
+	if body != nil {
+		b = append(b, "\r\nContent-Length: "...)
+		b = strconv.AppendInt(b, int64(len(body)), 10)
+	}
+	b = append(b, "\r\n\r\n"...)
+	return append(b, body...)
+}

@@ -1,0 +1,56 @@
+package standin
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// Agent runs the stand-in as a process that takes the arguments with which the
+// benchmark starts a server, the word agent included. It serves until ctx ends.
+func Agent(ctx context.Context, args []string) error {
+	if len(args) == 0 || args[0] != "agent" {
+		return errors.New("want the command agent")
+	}
+	fs := flag.NewFlagSet("agent", flag.ContinueOnError)
+	dir := fs.String("data-dir", "", "")
+	bind := fs.String("bind", "", "")
+	httpPort := fs.Int("http-port", 0, "")
+	fs.Int("server-port", 0, "")
+	fs.Bool("server", false, "")
+	fs.Bool("bootstrap", false, "")
+	var faults Faults
+	fs.Func("config-file", "", func(name string) error {
+		_, err := os.Stat(name)
+		faults.FalseWakes = faults.FalseWakes || filepath.Base(name) == "false-wakes.hcl"
+		return err
+	})
+	if err := fs.Parse(args[1:]); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(*dir, 0o700); err != nil {
+		return fmt.Errorf("data dir: %w", err)
+	}
+	h, err := NewHandler(filepath.Join(*dir, "entries"))
+	if err != nil {
+		return err
+	}
+	h.Faults = faults
+	l, err := net.Listen("tcp", net.JoinHostPort(*bind, strconv.Itoa(*httpPort)))
+	if err != nil {
+		return err
+	}
+	srv := http.Server{Handler: h}
+	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
+	defer stop()
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return h.Close()
+}

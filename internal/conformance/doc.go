@@ -1,0 +1,10 @@
+// Package conformance drives a real server with Consul's own Go client, unchanged.
+//
+// It is what the first promise, drop-in, means for a Go program that exists: each
+// test uses the client as its documentation says and looks only at what the client
+// returns. It is a module of its own, so that nothing of Consul, not even for tests,
+// is among the requirements of the server or of our client.
+//
+// The files are named after what of the client they use: kv_test.go, txn_test.go,
+// blocking_test.go, snapshot_test.go, cluster_test.go.
+package conformance

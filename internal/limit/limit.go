@@ -1,0 +1,58 @@
+// Package limit names every bound that more than one package must agree on,
+// with its default and its reason. A bound that a client can reach has a clear
+// error; where an operator may change it, the configuration key is named.
+package limit
+
+import "time"
+
+const (
+	// ValueBytes is the largest value of one key, in bytes as received.
+	// Configuration: limits.kv_max_value_size.
+	ValueBytes = 512 << 10
+
+	// TxnBytes is the largest body of one transaction, in bytes of JSON as
+	// received. The larger of this and the value limit counts, as clients
+	// expect. Configuration: limits.txn_max_req_len.
+	TxnBytes = 512 << 10
+
+	// TxnOps is how many operations one transaction may hold.
+	// Configuration: limits.txn_max_ops.
+	TxnOps = 128
+
+	// ReasonBytes is the longest reason kept with a change. A longer one is
+	// refused, never cut: half a sentence in an audit trail misleads.
+	ReasonBytes = 1024
+
+	// HeaderBytes is the largest request header block, which also bounds the
+	// length of a key in a path.
+	HeaderBytes = 1 << 20
+
+	// SnapshotBytes bounds the archive a restore reads.
+	SnapshotBytes = 16 << 30
+)
+
+const (
+	// DefaultQueryTime is how long a blocking query waits when it does not say.
+	DefaultQueryTime = 5 * time.Minute
+
+	// MaxQueryTime is the longest wait a blocking query may ask for.
+	MaxQueryTime = 10 * time.Minute
+
+	// HoldTime is how long a request is held while there is no leader or the
+	// server has not caught up, before it is refused.
+	HoldTime = 7 * time.Second
+)
+
+const (
+	// BareTombstones is how many deleted keys without history are remembered
+	// one by one; older ones beyond it are folded into a single floor, so that
+	// create-and-delete loops cannot grow the state for ever.
+	BareTombstones = 32 << 10
+
+	// PruneRecords is how many change records one prune command may touch, so
+	// that pruning never holds up writes for more than some milliseconds.
+	PruneRecords = 2048
+
+	// HistoryAnswer is the most versions one history answer holds.
+	HistoryAnswer = 10_000
+)

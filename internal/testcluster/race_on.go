@@ -1,0 +1,6 @@
+//go:build race
+
+package testcluster
+
+// raceEnabled says whether the test itself was built with the race detector.
+const raceEnabled = true

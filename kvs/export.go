@@ -1,0 +1,84 @@
+package kvs
+
+import (
+	"fmt"
+	"sort"
+
+	"github.com/hashicorp/go-memdb"
+)
+
+// Export calls visit for every row, of existing and of deleted keys, in byte
+// order of the key, until it returns an error.
+func (v View) Export(visit func(*Item) error) error {
+	var err error
+	v.items("", func(it *Item) bool {
+		err = visit(it)
+		return err == nil
+	})
+	return err
+}
+
+// Import fills an empty database with rows, in byte order of the key, and the
+// facts that cannot be told from them.
+type Import struct {
+	txn  *memdb.Txn
+	meta Meta
+	log  []*Version
+	last *Item
+}
+
+// NewImport begins to fill the database of txn; with nil the rows are only checked.
+// Of meta only Index, PrunedThrough and Floor count, the rest is found while rows
+// are added.
+func NewImport(txn *memdb.Txn, meta Meta) *Import {
+	return &Import{txn: txn, meta: Meta{Index: meta.Index, PrunedThrough: meta.PrunedThrough, Floor: meta.Floor}}
+}
+
+// Add puts one row in. An error means that the rows are not a state that this
+// package makes.
+func (im *Import) Add(it *Item) error {
+	if im.last != nil && im.last.Key >= it.Key {
+		return fmt.Errorf("key %q comes after %q", it.Key, im.last.Key)
+	}
+	im.last = it
+	var below uint64
+	for _, v := range it.Older {
+		if v.ModifyIndex <= below || v.ModifyIndex >= it.Cur.ModifyIndex {
+			return fmt.Errorf("versions of key %q are out of order", it.Key)
+		}
+		below = v.ModifyIndex
+		im.meta.Superseded++
+		im.meta.HistoryBytes += v.size()
+		im.toLog(v)
+	}
+	if it.Cur.ModifyIndex > im.meta.Index {
+		return fmt.Errorf("key %q has index %d, above that of the store, %d", it.Key, it.Cur.ModifyIndex, im.meta.Index)
+	}
+	im.toLog(it.Cur)
+	if it.Live() {
+		im.meta.Live++
+		im.meta.LiveBytes += it.Cur.size()
+	} else {
+		im.meta.Tombstones++
+	}
+	if im.txn != nil {
+		must(im.txn.Insert(tableItems, it))
+	}
+	return nil
+}
+
+func (im *Import) toLog(v *Version) {
+	if im.txn != nil && v.ModifyIndex > im.meta.PrunedThrough {
+		im.log = append(im.log, v)
+	}
+}
+
+// Finish writes the change log and the facts. The caller commits.
+func (im *Import) Finish() {
+	if im.txn == nil {
+		return
+	}
+	sort.Slice(im.log, func(i, j int) bool { return before(im.log[i], im.log[j]) })
+	appendLog(im.txn, im.log)
+	must(im.txn.Insert(tableMeta, &im.meta))
+}

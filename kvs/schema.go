@@ -1,0 +1,92 @@
+package kvs
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/hashicorp/go-memdb"
+)
+
+// The tables of this package.
+const (
+	tableItems = "kv"
+	tableLog   = "kv-log"
+	tableMeta  = "kv-meta"
+)
+
+// Schema returns the tables of the key/value state, to be merged into the
+// schema of the store.
+func Schema() map[string]*memdb.TableSchema {
+	table := func(name string, indexer memdb.Indexer) *memdb.TableSchema {
+		return &memdb.TableSchema{Name: name, Indexes: map[string]*memdb.IndexSchema{
+			"id": {Name: "id", Unique: true, Indexer: indexer},
+		}}
+	}
+	return map[string]*memdb.TableSchema{
+		tableItems: table(tableItems, keyIndexer{}),
+		tableLog:   table(tableLog, chunkIndexer{}),
+		tableMeta:  table(tableMeta, metaIndexer{}),
+	}
+}
+
+// keyIndexer orders items by the bytes of their key. memdb's own string indexer
+// goes through reflection and ends each key with a zero byte, which keys may
+// contain.
+type keyIndexer struct{}
+
+func (keyIndexer) FromObject(obj any) (bool, []byte, error) {
+	it, ok := obj.(*Item)
+	if !ok {
+		return false, nil, fmt.Errorf("kv row is a %T", obj)
+	}
+	return true, []byte(it.Key), nil
+}
+
+func (keyIndexer) FromArgs(args ...any) ([]byte, error) {
+	if len(args) != 1 {
+		return nil, fmt.Errorf("want one key, got %d arguments", len(args))
+	}
+	key, ok := args[0].(string)
+	if !ok {
+		return nil, fmt.Errorf("key is a %T", args[0])
+	}
+	return []byte(key), nil
+}
+
+func (x keyIndexer) PrefixFromArgs(args ...any) ([]byte, error) { return x.FromArgs(args...) }
+
+// chunkIndexer orders chunks of the log by the index of their first change.
+type chunkIndexer struct{}
+
+func (chunkIndexer) FromObject(obj any) (bool, []byte, error) {
+	c, ok := obj.(*chunk)
+	if !ok {
+		return false, nil, fmt.Errorf("log row is a %T", obj)
+	}
+	return true, binary.BigEndian.AppendUint64(nil, c.first), nil
+}
+
+func (chunkIndexer) FromArgs(args ...any) ([]byte, error) {
+	if len(args) != 1 {
+		return nil, fmt.Errorf("want one index, got %d arguments", len(args))
+	}
+	index, ok := args[0].(uint64)
+	if !ok {
+		return nil, fmt.Errorf("index is a %T", args[0])
+	}
+	return binary.BigEndian.AppendUint64(nil, index), nil
+}
+
+// metaIndexer serves the table of one row.
+type metaIndexer struct{}
+
+func (metaIndexer) FromObject(any) (bool, []byte, error) { return true, []byte{0}, nil }
+func (metaIndexer) FromArgs(...any) ([]byte, error)      { return []byte{0}, nil }
+
+// must turns an error that only a broken schema can cause into a panic: the
+// tables and the types of their rows are constants of this package.
+func must(err error) {
+	if err != nil {
+		panic(fmt.Sprintf("kvs: schema is broken: %v", err))
+	}
+}
