@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-kv/holdfast/agent/datadir"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/httpapi"
+	"github.com/holdfast-kv/holdfast/internal/metrics"
 	"github.com/holdfast-kv/holdfast/internal/run"
 )
 
@@ -27,6 +28,8 @@ type Options struct {
 	Reload func() (*config.Loaded, error)
 
 	Log *Logs
+
+	Systemd Systemd // zero: no service manager is told
 
 	// Now is the clock; nil: the system's.
 	Now func() time.Time
@@ -44,8 +47,10 @@ type Agent struct {
 	dir     *datadir.Dir   // nil in memory
 	space   *datadir.Space // nil in memory
 	storage *storage
+	pidFile string // written, to be removed; empty: none
 
 	store     *fsm.Store
+	machine   *fsm.FSM
 	raft      *raft.Raft
 	address   raft.ServerAddress
 	leaderCh  chan bool
@@ -58,6 +63,9 @@ type Agent struct {
 	api       *httpapi.Server
 	servers   []*http.Server
 	listeners []*listener
+	conns     *connLimit
+	metrics   *metrics.Registry
+	reloads   reloads
 
 	group   *run.Group
 	closing chan struct{} // closed when the server begins to stop
@@ -91,7 +99,10 @@ func New(opts Options) (a *Agent, err error) {
 	if err := a.openHTTP(); err != nil {
 		return a, err
 	}
-	return a, nil
+	if err := a.openMetrics(); err != nil {
+		return a, err
+	}
+	return a, a.writePidFile()
 }
 
 func (a *Agent) config() *config.Config { return a.loaded.Load().Config }
@@ -132,6 +143,8 @@ func (a *Agent) openStorage() error {
 func (a *Agent) Run(ctx context.Context) error {
 	a.startDuties()
 	a.startHTTP()
+	a.group.Go("metrics", a.metrics.Run)
+	a.group.Go("service manager", a.serveManager)
 	var err error
 	select {
 	case <-ctx.Done():
@@ -140,6 +153,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	case <-a.group.Context().Done():
 		err = context.Cause(a.group.Context())
 	}
+	a.tell("STOPPING=1")
 	return errors.Join(err, a.close())
 }
 
@@ -169,7 +183,7 @@ func (a *Agent) close() error {
 	if a.dir != nil {
 		err = errors.Join(err, a.dir.Close())
 	}
-	return err
+	return errors.Join(err, a.removePidFile())
 }
 
 // Store is the local state.

@@ -24,14 +24,14 @@ func (a *Agent) openHTTP() error {
 		Node: a, Cluster: a, Snapshots: a, Agent: a,
 		Log: a.logs.Named("http"), Datacenter: cfg.Datacenter,
 	}, settingsOf(cfg))
-	conns := &connLimit{by: map[netip.Addr]int{}}
-	conns.setMost(cfg.Limits.HTTPMaxConnsPerClient)
+	a.conns = &connLimit{by: map[netip.Addr]int{}}
+	a.conns.setMost(cfg.Limits.HTTPMaxConnsPerClient)
 	for _, where := range cfg.HTTPListeners() {
 		l, err := listen(where)
 		if err != nil {
 			return err
 		}
-		a.listeners = append(a.listeners, &listener{Listener: l, conns: conns})
+		a.listeners = append(a.listeners, &listener{Listener: l, conns: a.conns})
 		a.servers = append(a.servers, &http.Server{
 			Handler:           a.api,
 			ReadHeaderTimeout: cfg.Limits.ReadHeaderTimeout,

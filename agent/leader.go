@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -16,6 +17,7 @@ func (a *Agent) startDuties() {
 	a.group.Go("garbage collector", tuneGC)
 	a.group.Go("leadership verifier", a.verifier.run)
 	a.group.Go("leadership", a.watchLeadership)
+	a.group.Go("snapshots", a.watchLogLength)
 	if a.space != nil {
 		a.group.Go("disk space", a.watchSpace)
 	}
@@ -132,6 +134,30 @@ func (a *Agent) prune(ctx context.Context, trimmed uint64) uint64 {
 		trimmed = next
 	}
 	return trimmed
+}
+
+// snapshotAfterBytes is how much log makes a snapshot due, besides the number of
+// entries that the configuration gives: a few large entries take as long to read
+// again after a start as many small ones.
+const snapshotAfterBytes = 256 << 20
+
+// watchLogLength takes a snapshot when the log since the last one is long.
+func (a *Agent) watchLogLength(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if a.machine.SinceSnapshot() < snapshotAfterBytes || a.writable() != nil {
+			continue
+		}
+		if err := a.raft.Snapshot().Error(); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+			a.log.Warn("take a snapshot", "error", err)
+		}
+	}
 }
 
 // watchSpace looks after the room on the disk.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 )
 
 // Agent asks the one server that the client talks to about itself. It is a view of
@@ -96,34 +95,23 @@ func (a Agent) Members(ctx context.Context, opts ...CallOption) ([]Member, error
 	return members, nil
 }
 
-// Reload makes the server read its configuration again. The text is what the
-// server says about it, often nothing; an error means that the old configuration
-// is still in use.
+// Reload makes the server read its configuration again. The text says in one line
+// what that changed, "" when the server does not tell (Consul does not); an error
+// means that the old configuration is still in use.
 func (a Agent) Reload(ctx context.Context, opts ...CallOption) (string, error) {
-	r := newRequest(http.MethodPut, "/v1/agent/reload")
-	for _, o := range opts {
-		o(r)
-	}
-	res, err := a.c.call(ctx, r)
+	res, err := a.c.call(ctx, newRequest(http.MethodPut, "/v1/agent/reload").calls(opts))
 	if err != nil {
 		return "", fmt.Errorf("reload configuration: %w", err)
 	}
-	defer closeBody(res)
-	text, err := io.ReadAll(&boundedReader{r: res.Body, left: maxErrorBytes})
-	if err != nil {
-		return "", fmt.Errorf("reload configuration: read answer: %w", err)
-	}
-	return strings.TrimSpace(string(text)), nil
+	closeBody(res)
+	return res.Header.Get(headerReload), nil
 }
 
 // Monitor streams the server's log from now on, at level (trace, debug, info, warn
 // or error; "" = info) and above, as text or one JSON object per line. The stream
 // ends when the server stops, when ctx ends or when the caller closes it.
 func (a Agent) Monitor(ctx context.Context, level string, asJSON bool, opts ...CallOption) (io.ReadCloser, error) {
-	r := newRequest(http.MethodGet, "/v1/agent/monitor")
-	for _, o := range opts {
-		o(r)
-	}
+	r := newRequest(http.MethodGet, "/v1/agent/monitor").calls(opts)
 	if level != "" {
 		r.set("loglevel", level)
 	}

@@ -214,14 +214,16 @@ func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
 	if err == nil {
 		return res, nil
 	}
+	failed := &ConnectionError{Address: c.shown, Sent: sent.Load(), Write: r.method != http.MethodGet, Err: err}
 	if ctx.Err() != nil {
-		return nil, &ConnectionError{Address: c.shown, Sent: sent.Load(), Err: ctx.Err()}
+		failed.Err = ctx.Err()
+		return nil, failed
 	}
 	var wrapped *url.Error // it repeats the method and the whole URL, which our own errors name better
 	if errors.As(err, &wrapped) {
-		err = wrapped.Err
+		failed.Err = wrapped.Err
 	}
-	return nil, &ConnectionError{Address: c.shown, Sent: sent.Load(), Err: err}
+	return nil, failed
 }
 
 // httpRequest puts the client's own settings around r.
@@ -279,7 +281,18 @@ func statusError(res *http.Response) *StatusError {
 		Body:        strings.TrimSpace(strings.ToValidUTF8(string(body), "\ufffd")),
 		RequestID:   res.Header.Get(headerRequestID),
 		OldestIndex: oldest,
+		RetryAfter:  retryAfter(res.Header),
 	}
+}
+
+// retryAfter reads how many seconds the server asks to wait. The other form of the
+// header, a date, is left to those who have the server's clock.
+func retryAfter(h http.Header) time.Duration {
+	seconds, err := strconv.ParseUint(h.Get("Retry-After"), 10, 31)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
 }
 
 // closeBody ends an answer. Its error says nothing: what was wanted of the body

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/holdfast-kv/holdfast/api"
 )
@@ -130,6 +131,17 @@ func TestAnErrorWithoutTextNamesTheStatus(t *testing.T) {
 	}
 }
 
+func TestRetryAfter(t *testing.T) {
+	for text, want := range map[string]time.Duration{"3": 3 * time.Second, "": 0, "-1": 0, "Wed, 21 Oct 2026 07:28:00 GMT": 0} {
+		client, _ := record(t, answer(429, "slow down", "Retry-After", text))
+		_, err := client.Status().Leader(t.Context())
+		var status *api.StatusError
+		if !errors.As(err, &status) || status.RetryAfter != want {
+			t.Errorf("Retry-After: %q gives %+v, want %s", text, status, want)
+		}
+	}
+}
+
 func TestAnErrorTextIsBounded(t *testing.T) {
 	client, _ := record(t, answer(500, strings.Repeat("x", 1<<20)))
 	_, err := client.Status().Peers(t.Context())
@@ -180,11 +192,15 @@ func TestABrokenConnectionSaysThatTheOutcomeIsUnknown(t *testing.T) {
 	})
 	_, err := client.KV().Put(t.Context(), "k", []byte("v"))
 	var conn *api.ConnectionError
-	if !errors.As(err, &conn) || !conn.Sent || !errors.Is(err, api.ErrUnreachable) {
-		t.Fatalf("error = %v, want a ConnectionError that was sent", err)
+	if !errors.As(err, &conn) || !conn.Sent || !conn.Write || !errors.Is(err, api.ErrUnreachable) {
+		t.Fatalf("error = %v, want a ConnectionError of a write that was sent", err)
 	}
 	if !strings.Contains(err.Error(), "outcome is unknown") {
 		t.Errorf("error %q does not say that the outcome is unknown", err)
+	}
+	_, _, err = client.KV().Get(t.Context(), "k")
+	if !errors.As(err, &conn) || conn.Write || strings.Contains(err.Error(), "outcome") {
+		t.Errorf("error of a read = %v", err)
 	}
 }
 
@@ -321,6 +337,8 @@ func TestAgentCalls(t *testing.T) {
 			_, _ = io.WriteString(w, `{"Config":{"NodeName":"n1","Server":true,"SessionTTLMin":1},"Stats":{"raft":{"term":"2"}},"Coord":null}`)
 		case "/v1/agent/members":
 			_, _ = io.WriteString(w, `[{"Name":"n1","Addr":"127.0.0.1","Port":8301,"Tags":{"role":"consul"},"Status":4}]`)
+		case "/v1/agent/reload":
+			w.Header().Set("X-Holdfast-Reload", "log_level changed")
 		case "/v1/agent/monitor":
 			_, _ = io.WriteString(w, "line\n")
 		case "/v1/operator/raft/configuration":
@@ -337,7 +355,7 @@ func TestAgentCalls(t *testing.T) {
 		t.Errorf("members = %+v, %v", members, err)
 	}
 	said, err := client.Agent().Reload(ctx)
-	if err != nil || said != "" || rec.last(t).method != "PUT" {
+	if err != nil || said != "log_level changed" || rec.last(t).method != "PUT" {
 		t.Errorf("reload: %q, %v", said, err)
 	}
 	stream, err := client.Agent().Monitor(ctx, "debug", true)

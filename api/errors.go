@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // Errors that calls may be tested for with errors.Is. They come wrapped in
@@ -63,6 +64,10 @@ type StatusError struct {
 	Body      string // the server's sentence, trimmed; at most 64 KiB, often empty
 	RequestID string // id under which the server logged the request; "" if it sent none
 
+	// RetryAfter is how long the server asks to wait before the next try; 0 when it
+	// does not say.
+	RetryAfter time.Duration
+
 	// OldestIndex is, with ErrPruned, the oldest index that can still be read; 0
 	// when the server does not tell.
 	OldestIndex uint64
@@ -113,18 +118,24 @@ type ConnectionError struct {
 	Address string // where the client tried, such as "http://127.0.0.1:8500"
 
 	// Sent is false when the request certainly did not leave this process: the
-	// server did nothing and the call can be repeated. When it is true the
-	// outcome of a write is unknown: read before you write again.
+	// server did nothing and the call can be repeated.
 	Sent bool
+
+	// Write says that the call was to change something. When it was sent too,
+	// the outcome is unknown: read before you write again.
+	Write bool
 
 	Err error // what the network said
 }
 
-// Error names the address and, for a request that had left, says that its
-// outcome is not known.
+// Error names the address and, for a write that had left, says that its outcome
+// is not known.
 func (e *ConnectionError) Error() string {
-	if e.Sent {
+	switch {
+	case e.Sent && e.Write:
 		return fmt.Sprintf("no answer from %s, the outcome is unknown: %v", e.Address, e.Err)
+	case e.Sent:
+		return fmt.Sprintf("no answer from %s: %v", e.Address, e.Err)
 	}
 	return fmt.Sprintf("no connection to %s: %v", e.Address, e.Err)
 }

@@ -147,24 +147,28 @@ func (kv KV) Keys(ctx context.Context, prefix string, opts ...ReadOption) ([]str
 // picture: each page is read when it is reached. The error, if any, is the last
 // thing yielded.
 func (kv KV) All(ctx context.Context, prefix string, pageSize int, opts ...ReadOption) iter.Seq2[*Entry, error] {
-	return pages(pageSize, opts, func(opts []ReadOption) ([]*Entry, Meta, error) {
+	return pages(prefix, pageSize, opts, func(opts []ReadOption) ([]*Entry, Meta, error) {
 		return kv.List(ctx, prefix, opts...)
 	})
 }
 
 // AllKeys is All for the names alone.
 func (kv KV) AllKeys(ctx context.Context, prefix string, pageSize int, opts ...ReadOption) iter.Seq2[string, error] {
-	return pages(pageSize, opts, func(opts []ReadOption) ([]string, Meta, error) {
+	return pages(prefix, pageSize, opts, func(opts []ReadOption) ([]string, Meta, error) {
 		return kv.Keys(ctx, prefix, opts...)
 	})
 }
 
-// pages follows Meta.Next through the pages that read returns.
-func pages[T any](size int, opts []ReadOption, read func([]ReadOption) ([]T, Meta, error)) iter.Seq2[T, error] {
+// pages follows Meta.Next through the pages that read returns. A prefix that only a
+// transaction can carry is read at once, since transactions know no pages.
+func pages[T any](prefix string, size int, opts []ReadOption, read func([]ReadOption) ([]T, Meta, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		next := ""
 		for {
-			paged := append(opts[:len(opts):len(opts)], Limit(size))
+			paged := opts[:len(opts):len(opts)]
+			if fitsPath(prefix) {
+				paged = append(paged, Limit(size))
+			}
 			if next != "" {
 				paged = append(paged, After(next))
 			}

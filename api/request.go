@@ -18,6 +18,7 @@ const (
 	headerLastContact = "X-Consul-LastContact"
 	headerNext        = "X-Holdfast-Next"         // ours: where the next page of a list starts
 	headerReason      = "X-Holdfast-Reason"       // ours: why a write is done, kept in the history
+	headerReload      = "X-Holdfast-Reload"       // ours: what a reload changed
 	headerOldest      = "X-Holdfast-Oldest-Index" // ours: with 410, where the history begins
 	headerRequestID   = "X-Request-Id"
 )
@@ -82,11 +83,17 @@ type WriteTxnOption interface {
 }
 
 // A CallOption changes any one call.
-type CallOption func(*request)
+type CallOption interface {
+	ReadOption
+	WriteOption
+	TxnOption
+}
 
-func (o CallOption) applyRead(r *request)  { o(r) }
-func (o CallOption) applyWrite(r *request) { o(r) }
-func (o CallOption) applyTxn(r *request)   { o(r) }
+type callOption func(*request)
+
+func (o callOption) applyRead(r *request)  { o(r) }
+func (o callOption) applyWrite(r *request) { o(r) }
+func (o callOption) applyTxn(r *request)   { o(r) }
 
 type readOption func(*request)
 
@@ -106,6 +113,14 @@ type writeTxnOption func(*request)
 func (o writeTxnOption) applyWrite(r *request) { o(r) }
 func (o writeTxnOption) applyTxn(r *request)   { o(r) }
 
+// calls applies options that any call takes.
+func (r *request) calls(opts []CallOption) *request {
+	for _, o := range opts {
+		o.applyRead(r)
+	}
+	return r
+}
+
 // reads applies the options of a read.
 func (r *request) reads(opts []ReadOption) *request {
 	for _, o := range opts {
@@ -124,12 +139,12 @@ func (r *request) writes(opts []WriteOption) *request {
 
 // Token sends another token than the client's; "" sends none.
 func Token(token string) CallOption {
-	return func(r *request) { r.header.Set(headerToken, token) }
+	return callOption(func(r *request) { r.header.Set(headerToken, token) })
 }
 
 // Datacenter asks another datacenter.
 func Datacenter(dc string) CallOption {
-	return func(r *request) { r.set("dc", dc) }
+	return callOption(func(r *request) { r.set("dc", dc) })
 }
 
 // Stale lets any server answer from what it has, without asking the leader.

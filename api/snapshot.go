@@ -39,10 +39,7 @@ func (s Snapshot) Save(ctx context.Context, w io.Writer, opts ...ReadOption) (Sn
 // archive before it changes anything. The size in bytes may be -1 when it is not
 // known.
 func (s Snapshot) Restore(ctx context.Context, r io.Reader, size int64, opts ...CallOption) error {
-	req := newRequest(http.MethodPut, "/v1/snapshot")
-	for _, o := range opts {
-		o(req)
-	}
+	req := newRequest(http.MethodPut, "/v1/snapshot").calls(opts)
 	req.body, req.size = r, size
 	res, err := s.c.call(ctx, req)
 	if err != nil {

@@ -35,10 +35,7 @@ func (s Status) Peers(ctx context.Context, opts ...CallOption) ([]string, error)
 
 // ask reads the JSON at a fixed path.
 func (c *Client) ask(ctx context.Context, path string, opts []CallOption, v any) error {
-	r := newRequest(http.MethodGet, path)
-	for _, o := range opts {
-		o(r)
-	}
+	r := newRequest(http.MethodGet, path).calls(opts)
 	_, err := c.fetch(ctx, r, v)
 	return err
 }

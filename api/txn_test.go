@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -136,6 +137,14 @@ func TestKeysThatNoPathCarriesGoByTxn(t *testing.T) {
 				t.Errorf("names = %q", names)
 			}
 			return err
+		}, "", `[{"KV":{"Verb":"get-tree","Key":"a\n"}}]`},
+		{"a walk", func() error {
+			for name, err := range kv.AllKeys(ctx, "a\n", 5) {
+				if err != nil || name != key {
+					return fmt.Errorf("%q, %w", name, err)
+				}
+			}
+			return nil
 		}, "", `[{"KV":{"Verb":"get-tree","Key":"a\n"}}]`},
 		{"put", func() error { return write(kv.Put(ctx, key, []byte("1"), api.Flags(3))) }, "", `[{"KV":{"Verb":"set","Key":"a\nb","Value":"MQ==","Flags":3}}]`},
 		{"cas", func() error { return write(kv.CAS(ctx, key, nil, 5)) }, "", `[{"KV":{"Verb":"cas","Key":"a\nb","Index":5}}]`},

@@ -28,7 +28,8 @@ const (
 
 	// Errors are retried after firstRetry, doubled each time up to maxRetry, and
 	// each pause is cut by a random part of up to half, so that many watchers do
-	// not come back together.
+	// not come back together. A server that asks for a longer pause, up to
+	// maxRetry, gets it.
 	firstRetry = 250 * time.Millisecond
 	maxRetry   = 30 * time.Second
 )
@@ -105,6 +106,9 @@ func WatchRead(opts ...ReadOption) WatchOption {
 func (c *Client) WatchKey(key string, opts ...WatchOption) *Watch {
 	w := newWatch(fmt.Sprintf("watch key %q", key), opts)
 	w.poll = func(ctx context.Context, index uint64, wait time.Duration) ([]*Entry, Meta, error) {
+		if err := onlyPath(key, "a wait"); err != nil {
+			return nil, Meta{}, err
+		}
 		entry, meta, err := c.KV().get(ctx, key, w.options(index, wait))
 		if isNotFound(err) {
 			return nil, meta, nil
@@ -122,6 +126,9 @@ func (c *Client) WatchKey(key string, opts ...WatchOption) *Watch {
 func (c *Client) WatchPrefix(prefix string, opts ...WatchOption) *Watch {
 	w := newWatch(fmt.Sprintf("watch prefix %q", prefix), opts)
 	w.poll = func(ctx context.Context, index uint64, wait time.Duration) ([]*Entry, Meta, error) {
+		if err := onlyPath(prefix, "a wait"); err != nil {
+			return nil, Meta{}, err
+		}
 		return c.KV().List(ctx, prefix, w.options(index, wait)...)
 	}
 	return w
@@ -222,6 +229,10 @@ func (w *Watch) observe(entries []*Entry, meta Meta) (Event, bool) {
 func (w *Watch) backOff(ctx context.Context, err error) error {
 	w.retry = min(max(2*w.retry, firstRetry), maxRetry)
 	d := w.retry/2 + rand.N(w.retry/2+1)
+	var status *StatusError
+	if errors.As(err, &status) {
+		d = max(d, min(status.RetryAfter, maxRetry))
+	}
 	if w.onRetry != nil {
 		w.onRetry(fmt.Errorf("%s: %w", w.what, err), d)
 	}
@@ -257,7 +268,7 @@ func equal(a, b *Entry) bool {
 
 // permanent says whether asking the same again must fail the same way.
 func permanent(err error) bool {
-	if errors.Is(err, ErrKey) {
+	if errors.Is(err, ErrKey) || errors.Is(err, ErrAnswerTooLarge) {
 		return true
 	}
 	var status *StatusError

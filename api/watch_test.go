@@ -24,6 +24,7 @@ type turn struct {
 	index uint64 // X-Consul-Index of the answer; 0 = none
 	keys  string // "a=1 b=2"; "" = 404
 	fail  int    // a status instead
+	retry string // its Retry-After
 	broke error  // a connection that breaks instead
 	after time.Duration
 }
@@ -64,6 +65,7 @@ func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, now.broke
 	case now.fail != 0:
 		res.StatusCode = now.fail
+		res.Header.Set("Retry-After", now.retry)
 		res.Body = io.NopCloser(strings.NewReader("no"))
 	case now.keys == "":
 		res.StatusCode = 404
@@ -194,17 +196,20 @@ func TestWatch(t *testing.T) {
 			[]string{"1: a=1", "6: a=2"},
 		},
 		{
-			"SkipInitial leaves out the state at the start", []api.WatchOption{api.SkipInitial()},
+			"SkipInitial leaves out the state at the start",
+			[]api.WatchOption{api.SkipInitial()},
 			[]turn{{wants: "", index: 5, keys: "a=1@5"}, {wants: "5", index: 6, keys: "a=2@6"}},
 			[]string{"6: a=2"},
 		},
 		{
-			"FromIndex goes on where another ended", []api.WatchOption{api.FromIndex(5)},
+			"FromIndex goes on where another ended",
+			[]api.WatchOption{api.FromIndex(5)},
 			[]turn{{wants: "5", index: 5, keys: "a=1@5"}, {wants: "5", index: 6, keys: "a=2@6 b=1@2"}, {wants: "6", index: 7, keys: "a=3@7 b=1@2"}},
 			[]string{"6: a=2 b=1", "7: a=3"},
 		},
 		{
-			"FromIndex notices that the store was restored", []api.WatchOption{api.FromIndex(50), api.SkipInitial()},
+			"FromIndex notices that the store was restored",
+			[]api.WatchOption{api.FromIndex(50), api.SkipInitial()},
 			[]turn{{wants: "50", index: 20, keys: "a=1@20"}, {wants: "", index: 20, keys: "a=1@20"}},
 			[]string{"20: a=1"},
 		},
@@ -270,8 +275,10 @@ func TestWatchEndsWhenTryingAgainCannotHelp(t *testing.T) {
 		})
 	}
 	play(t, nil, func(ctx context.Context, client *api.Client, _ *script) {
-		if _, err := client.WatchKey("").Next(ctx); !errors.Is(err, api.ErrKey) {
-			t.Errorf("error = %v, want ErrKey", err)
+		for _, w := range []*api.Watch{client.WatchKey(""), client.WatchKey("a\nb"), client.WatchPrefix("a\n")} {
+			if _, err := w.Next(ctx); !errors.Is(err, api.ErrKey) {
+				t.Errorf("error = %v, want ErrKey", err)
+			}
 		}
 	})
 }
@@ -305,6 +312,18 @@ func TestWatchPausesGrowAndAreBounded(t *testing.T) {
 		}
 		if len(pauses) != 12 {
 			t.Errorf("%d retries were told, want 12", len(pauses))
+		}
+	})
+}
+
+func TestWatchWaitsAsLongAsTheServerAsks(t *testing.T) {
+	turns := []turn{{wants: "", fail: 429, retry: "7"}, {wants: "", fail: 429, retry: "86400"}, {wants: "", index: 5, keys: "a=1@5"}}
+	play(t, turns, func(ctx context.Context, client *api.Client, s *script) {
+		if _, err := client.WatchKey("a").Next(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if first, second := s.asked[1].Sub(s.asked[0]), s.asked[2].Sub(s.asked[1]); first != 7*time.Second || second != 30*time.Second {
+			t.Errorf("paused for %s and %s, want 7s and, at most, 30s", first, second)
 		}
 	})
 }

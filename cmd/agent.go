@@ -8,7 +8,6 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-kv/holdfast/agent"
@@ -49,11 +48,15 @@ func serve(ctx context.Context, load func() (*config.Loaded, error), out io.Writ
 		return err
 	}
 	cfg := loaded.Config
-	logs := agent.NewLogs(out, hclog.LevelFromString(cfg.Log.Level), cfg.Log.JSON)
+	logs, err := agent.OpenLogs(out, cfg.Log)
+	if err != nil {
+		return err
+	}
+	defer logs.Close()
 	for _, w := range loaded.Warnings {
 		logs.Named("config").Warn(w)
 	}
-	a, err := agent.New(agent.Options{Loaded: loaded, Reload: load, Log: logs})
+	a, err := agent.New(agent.Options{Loaded: loaded, Reload: load, Log: logs, Systemd: agent.SystemdFromEnv(os.Getenv)})
 	if err != nil {
 		return err
 	}

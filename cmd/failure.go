@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -60,6 +61,17 @@ func showError(w io.Writer, err error, path string, st style) {
 	}
 }
 
+// showInterrupt says no more than that a signal ended the command, which is no
+// fault to explain, unless it broke off a write.
+func showInterrupt(w io.Writer, err error) {
+	var conn *api.ConnectionError
+	if errors.As(err, &conn) && conn.Sent && conn.Write {
+		fmt.Fprintln(w, "Interrupted, and the outcome of the write is unknown")
+		return
+	}
+	fmt.Fprintln(w, "Interrupted")
+}
+
 // advice says what is known about an error beyond its text. One place holds all of
 // it, so that the same fault gets the same advice in every command.
 func advice(err error, path string) (why, try string) {
@@ -84,6 +96,10 @@ func advice(err error, path string) (why, try string) {
 			"the same again in a moment, or -stale to read without a leader"
 	case errors.As(err, &conn) && errors.Is(err, api.ErrUnreachable):
 		return connectionAdvice(conn)
+	case errors.Is(err, context.DeadlineExceeded):
+		return "the server did not answer in time", "a longer -timeout, or another server"
+	case errors.Is(err, api.ErrPruned):
+		return "history is kept for a limited time and size", "holdfast kv history KEY, to see what can still be read"
 	case errors.Is(err, api.ErrTooLarge):
 		return "", "a smaller value, or raise limits.kv_max_value_size on the servers"
 	case errors.Is(err, api.ErrTooMany):
@@ -96,8 +112,11 @@ func advice(err error, path string) (why, try string) {
 
 // connectionAdvice tells a server that is not there from a connection that broke.
 func connectionAdvice(conn *api.ConnectionError) (why, try string) {
-	if conn.Sent {
+	switch {
+	case conn.Sent && conn.Write:
 		return "the connection broke before the answer came", "read the state back before you write again"
+	case conn.Sent:
+		return "the connection broke before the answer came", "the same again"
 	}
 	return "no server answers there",
 		"holdfast agent -dev                     to start one on this machine\n" +

@@ -137,15 +137,15 @@ func confirmTree(ctx context.Context, kv api.KV, prefix string, in io.Reader, ou
 			break
 		}
 	}
-	number := fmt.Sprint(count)
+	keys := counted(count, "key")
 	if count > countLimit {
-		number = fmt.Sprintf("more than %d", countLimit)
+		keys = "more than " + counted(countLimit, "key")
 	}
 	where := fmt.Sprintf("with the prefix %q", prefix)
 	if prefix == "" {
 		where = "in the whole store"
 	}
-	fmt.Fprintf(out, "Delete %s keys %s? [y/N] ", number, where)
+	fmt.Fprintf(out, "Delete %s %s? [y/N] ", keys, where)
 	answer, err := bufio.NewReader(in).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read the answer: %w", err)

@@ -18,8 +18,8 @@ type plannedFile struct {
 	key  string
 }
 
-// planFolder lists the files of a directory in the order of their paths, and
-// finds everything that stands against importing them. Nothing outside dir is ever
+// planFolder lists the files of a directory, folder by folder in the order of
+// their names, and finds everything that stands against importing them. Nothing outside dir is ever
 // opened, whatever links it holds.
 func planFolder(dir string, maxSize int64, stripExt bool) ([]plannedFile, error) {
 	root, err := os.OpenRoot(dir)

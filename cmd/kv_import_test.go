@@ -24,8 +24,11 @@ func TestParseExport(t *testing.T) {
 		want       []imported
 		fail       string
 	}{
-		{"an export", `[{"key":"a/","flags":18446744073709551615,"value":"AP8="},{"key":"b","flags":0,"value":""}]`,
-			[]imported{{"a/", 1<<64 - 1, []byte{0, 255}}, {"b", 0, []byte{}}}, ""},
+		{
+			"an export", `[{"key":"a/","flags":18446744073709551615,"value":"AP8="},{"key":"b","flags":0,"value":""}]`,
+			[]imported{{"a/", 1<<64 - 1, []byte{0, 255}}, {"b", 0, []byte{}}},
+			"",
+		},
 		{"names match without regard to case", `[{"KEY":"a","Flags":1,"vAlue":"MQ=="}]`, []imported{{"a", 1, []byte("1")}}, ""},
 		{"null is an empty value", `[{"key":"a","value":null}]`, []imported{{"a", 0, nil}}, ""},
 		{"what is not known is ignored", `[{"key":"a","namespace":"","partition":"x","ModifyIndex":3}]`, []imported{{"a", 0, nil}}, ""},
@@ -141,7 +144,7 @@ func TestPlanFolder(t *testing.T) {
 		want     string // "path=key ..."
 		fail     string
 	}{
-		{"paths become keys, in order", map[string]string{"b.yml": "", "a/c.yml": "", "a.yml": ""}, false, "a.yml=a.yml a/c.yml=a/c.yml b.yml=b.yml", ""},
+		{"paths become keys, folder by folder in order", map[string]string{"b.yml": "", "a/c.yml": "", "a.yml": ""}, false, "a/c.yml=a/c.yml a.yml=a.yml b.yml=b.yml", ""},
 		{"hidden files and folders are skipped", map[string]string{".git/x": "", ".env": "", "a/.b": "", "a/c": ""}, false, "a/c=a/c", ""},
 		{"the last extension can be dropped", map[string]string{"a.tar.gz": "", "d.d/b.yml": ""}, true, "a.tar.gz=a.tar d.d/b.yml=d.d/b", ""},
 		{"two files cannot become one key", map[string]string{"a.yml": "", "a.json": ""}, true, "", `a.json and a.yml would both become the key "a"`},

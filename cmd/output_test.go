@@ -17,7 +17,7 @@ func TestYAMLSaysWhatJSONSays(t *testing.T) {
 	if err := writeYAML(&b, entries); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.HasPrefix(b.String(), "- LockIndex: 0\n  Key: \"true\"\n  Flags: 18446744073709551615\n  Value: eA==\n") {
+	if !strings.HasPrefix(b.String(), "- LockIndex: 0\n  Key: 'true'\n  Flags: 18446744073709551615\n  Value: eA==\n") {
 		t.Errorf("YAML is\n%s", b.String())
 	}
 	var back []map[string]any

@@ -31,7 +31,7 @@ can change at run time is taken over, or, when a file is faulty, nothing is.`,
 		}
 		out := c.OutOrStdout()
 		if said != "" {
-			fmt.Fprintln(out, said)
+			fmt.Fprintln(out, shown(said))
 		}
 		_, err = fmt.Fprintln(out, "Configuration reload triggered")
 		return err

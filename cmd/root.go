@@ -41,8 +41,13 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err == nil {
 		return exitDone
 	}
+	code := exitCode(err)
+	if code == exitInterrupted {
+		showInterrupt(stderr, err)
+		return code
+	}
 	showError(stderr, err, command.CommandPath(), styleFor(stderr, os.Getenv))
-	return exitCode(err)
+	return code
 }
 
 // newRoot builds the tree of commands.

@@ -232,7 +232,12 @@ func TestWordsThatScriptsForConsulLookFor(t *testing.T) {
 }
 
 func TestASignalEndsWaiting(t *testing.T) {
-	for _, line := range []string{"watch -type=key -key=a", "monitor", "kv get a"} {
+	for line, says := range map[string]string{
+		"watch -type=key -key=a": "Interrupted\n",
+		"monitor":                "Interrupted\n",
+		"kv get a":               "Interrupted\n",
+		"kv put a b":             "Interrupted, and the outcome of the write is unknown\n",
+	} {
 		t.Run(line, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
@@ -240,8 +245,8 @@ func TestASignalEndsWaiting(t *testing.T) {
 				cancel() // as a signal would
 				<-r.Context().Done()
 			})
-			if got := runLine(ctx, "", strings.Fields(line)...); got.code != exitInterrupted {
-				t.Errorf("exit code %d, want %d: %s", got.code, exitInterrupted, got.stderr)
+			if got := runLine(ctx, "", strings.Fields(line)...); got != (outcome{exitInterrupted, "", says}) {
+				t.Errorf("got %+v, want %d and %q", got, exitInterrupted, says)
 			}
 		})
 	}

@@ -44,7 +44,7 @@ func TestShowError(t *testing.T) {
 		{"the command line", usagef("no"), "Error: no\n  Try: holdfast kv get -h\n"},
 		{"a hint", &hintError{err: errors.New("x"), why: "w", try: "t"}, "Error: x\n  Why: w\n  Try: t\n"},
 		{
-			"a broken connection", &api.ConnectionError{Address: "http://h", Sent: true, Err: errors.New("EOF")},
+			"a broken connection", &api.ConnectionError{Address: "http://h", Sent: true, Write: true, Err: errors.New("EOF")},
 			"Error: no answer from http://h, the outcome is unknown: EOF\n" +
 				"  Why: the connection broke before the answer came\n  Try: read the state back before you write again\n",
 		},

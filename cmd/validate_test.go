@@ -20,8 +20,8 @@ func configFolder(t *testing.T, text string) string {
 	return dir
 }
 
-// execute runs a command line and returns what it wrote, DIR standing for dir.
-func execute(t *testing.T, dir string, args ...string) (code int, stdout, stderr string) {
+// runInFolder runs a command line and returns what it wrote, DIR standing for dir.
+func runInFolder(t *testing.T, dir string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	for i := range args {
 		args[i] = strings.ReplaceAll(args[i], "DIR", dir)
@@ -64,7 +64,7 @@ func TestValidate(t *testing.T) {
 			t.Setenv("HOLDFAST_DATA_DIR", "") // the environment has no part in it
 			t.Setenv("HOLDFAST_PORTS_HTTP", "broken")
 			t.Setenv(envFormat, "")
-			code, stdout, stderr := execute(t, configFolder(t, tc.file), append([]string{"validate"}, tc.args...)...)
+			code, stdout, stderr := runInFolder(t, configFolder(t, tc.file), append([]string{"validate"}, tc.args...)...)
 			if code != tc.code {
 				t.Errorf("exit code %d, want %d", code, tc.code)
 			}
@@ -84,7 +84,7 @@ func TestValidate(t *testing.T) {
 }
 
 func TestValidateAsData(t *testing.T) {
-	code, stdout, stderr := execute(t, configFolder(t, "x = 1\ndata_dir = \"/d\""), "validate", "-format", "json", "DIR")
+	code, stdout, stderr := runInFolder(t, configFolder(t, "x = 1\ndata_dir = \"/d\""), "validate", "-format", "json", "DIR")
 	const want = `{
   "valid": false,
   "faults": [
@@ -103,7 +103,7 @@ func TestValidateAsData(t *testing.T) {
 		t.Errorf("exit code %d, standard output:\n%s\nstandard error:\n%s\nwant 1 and\n%s", code, stdout, stderr, want)
 	}
 
-	code, stdout, _ = execute(t, configFolder(t, "data_dir = \"/d\""), "validate", "-format", "json", "DIR")
+	code, stdout, _ = runInFolder(t, configFolder(t, "data_dir = \"/d\""), "validate", "-format", "json", "DIR")
 	var got verdict
 	if err := json.Unmarshal([]byte(stdout), &got); err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -21,6 +22,8 @@ type FSM struct {
 	// stopped is set once an entry could not be applied. From then on nothing is
 	// applied, answered or snapshotted, so that no later entry is applied without it.
 	stopped error
+
+	sinceSnapshot atomic.Int64 // bytes of entries applied since the last Snapshot
 }
 
 // New returns the state machine of a store. onStop is called, once, when an entry
@@ -38,6 +41,7 @@ func (f *FSM) ApplyBatch(entries []*raft.Log) []any {
 	answers := make([]any, len(entries))
 	b := f.store.begin()
 	for i, entry := range entries {
+		f.sinceSnapshot.Add(int64(len(entry.Data)))
 		if f.stopped == nil && entry.Type == raft.LogCommand {
 			res, err := b.apply(entry.Index, entry.Data)
 			if err == nil {
@@ -66,8 +70,13 @@ func (f *FSM) Snapshot() (raft.FSMSnapshot, error) {
 	if f.stopped != nil {
 		return nil, f.stopped
 	}
+	f.sinceSnapshot.Store(0)
 	return &Snapshot{view: f.store.View()}, nil
 }
+
+// SinceSnapshot is how many bytes of entries were applied since the last snapshot
+// was taken: what a restart has to read again. It may be called by anybody.
+func (f *FSM) SinceSnapshot() int64 { return f.sinceSnapshot.Load() }
 
 // Restore replaces the state by that of a snapshot, or leaves it as it is.
 func (f *FSM) Restore(r io.ReadCloser) error {
@@ -105,6 +114,7 @@ func (b *batch) apply(index uint64, data []byte) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	before := b.state
 	b.changed = true
 	b.state.Index = index
 	if msg == nil { // unknown, and may be skipped
@@ -128,6 +138,9 @@ func (b *batch) apply(index uint64, data []byte) (Result, error) {
 		b.state.Restored = index
 	default:
 		err = errors.New("command has no case in apply")
+	}
+	if err != nil { // it was not applied, and must not look as if it were
+		b.state = before
 	}
 	if err != nil || !res.Applied {
 		b.kv.Reject()

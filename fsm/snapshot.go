@@ -116,7 +116,9 @@ func (s *Snapshot) writeRecords(w io.Writer) error {
 	st, meta := s.view.state, s.view.Meta()
 	if err := out.message(recordHeader, &fsmpb.SnapshotHeader{
 		Format: snapshotFormat, Index: st.Index, LastTime: st.LastTime, RestoredIndex: st.Restored,
-		Kv: &fsmpb.KVMeta{Index: meta.Index, PrunedThrough: meta.PrunedThrough, Floor: meta.Floor},
+		Kv: &fsmpb.KVMeta{
+			Index: meta.Index, PrunedThrough: meta.PrunedThrough, PrunedTime: meta.PrunedTime, Floor: meta.Floor,
+		},
 	}); err != nil {
 		return err
 	}
@@ -285,7 +287,9 @@ func load(r io.Reader, txn *memdb.Txn) (state, error) {
 		return state{}, fmt.Errorf("snapshot has format %d, this version of holdfast reads %d; use the version that wrote it", header.GetFormat(), snapshotFormat)
 	}
 	kv := header.GetKv()
-	im := kvs.NewImport(txn, kvs.Meta{Index: kv.GetIndex(), PrunedThrough: kv.GetPrunedThrough(), Floor: kv.GetFloor()})
+	im := kvs.NewImport(txn, kvs.Meta{
+		Index: kv.GetIndex(), PrunedThrough: kv.GetPrunedThrough(), PrunedTime: kv.GetPrunedTime(), Floor: kv.GetFloor(),
+	})
 	if err := in.body(im); err != nil {
 		return state{}, err
 	}
@@ -430,6 +434,13 @@ func (in *recordReader) end(data []byte, seen *fsmpb.SnapshotTrailer) error {
 	}
 	if binary.BigEndian.Uint64(sum[:]) != in.sum.Sum64() {
 		return damaged("its checksum does not match")
+	}
+	// Reading on to the end is what makes the decompressor verify its own checksum.
+	switch _, err := in.r.ReadByte(); {
+	case err == nil:
+		return damaged("it goes on behind its end")
+	case err != io.EOF:
+		return damaged("read its end: %w", err)
 	}
 	return nil
 }

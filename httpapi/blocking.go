@@ -23,6 +23,8 @@ func (c *call) await(q *question, o readOptions) error {
 		return err
 	}
 	defer c.s.parked.leave(client)
+	began := time.Now()
+	defer func() { c.waited += time.Since(began) }()
 
 	timer := time.NewTimer(c.s.waitTime(o.wait))
 	defer timer.Stop()

@@ -18,6 +18,10 @@ type call struct {
 	arg      string // what follows the endpoint's prefix in the decoded path
 	q        query
 	status   int // of the answer, for the metrics
+
+	// waited is how long the client let the request wait, which is not counted as
+	// the time of an answer.
+	waited time.Duration
 }
 
 var calls = sync.Pool{New: func() any { return new(call) }}

@@ -25,7 +25,8 @@ var gzipWriters = sync.Pool{New: func() any {
 	return w
 }}
 
-// takesGzip tells whether Accept-Encoding allows gzip with a weight above 0.
+// takesGzip tells whether Accept-Encoding allows gzip with a weight above 0. The
+// weight of any coding, *, counts when gzip is not named.
 func takesGzip(h http.Header) bool {
 	v, ok := h["Accept-Encoding"]
 	if !ok || len(v) == 0 {
@@ -34,22 +35,29 @@ func takesGzip(h http.Header) bool {
 	if v[0] == "gzip" {
 		return true
 	}
+	anyCoding := false
 	for _, line := range v {
 		for part := range strings.SplitSeq(line, ",") {
 			coding, params, _ := strings.Cut(part, ";")
-			coding = strings.TrimSpace(coding)
-			if !strings.EqualFold(coding, "gzip") && coding != "*" {
-				continue
+			switch coding = strings.TrimSpace(coding); {
+			case strings.EqualFold(coding, "gzip"):
+				return hasWeight(params)
+			case coding == "*":
+				anyCoding = hasWeight(params)
 			}
-			weight, ok := strings.CutPrefix(strings.TrimSpace(params), "q=")
-			if !ok {
-				return true
-			}
-			q, err := strconv.ParseFloat(strings.TrimSpace(weight), 64)
-			return err == nil && q > 0
 		}
 	}
-	return false
+	return anyCoding
+}
+
+// hasWeight tells whether the parameters of a coding leave it a weight above 0.
+func hasWeight(params string) bool {
+	name, value, ok := strings.Cut(params, "=")
+	if !ok || !strings.EqualFold(strings.TrimSpace(name), "q") {
+		return true
+	}
+	q, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+	return err == nil && q > 0
 }
 
 // compress returns body in gzip form.

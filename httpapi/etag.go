@@ -26,16 +26,18 @@ func setIndexAndTag(h http.Header, index, restored uint64) string {
 	return tag
 }
 
-// matchesTag tells whether an If-None-Match header names the tag. Weak and strong
-// forms compare alike here (RFC 9110, section 13.1.2).
-func matchesTag(header, tag string) bool {
-	if header == "*" {
-		return true
-	}
+// matchesTag tells whether If-None-Match names the tag. Weak and strong forms
+// compare alike here (RFC 9110, section 13.1.2).
+func matchesTag(h http.Header, tag string) bool {
 	tag = strings.TrimPrefix(tag, "W/")
-	for part := range strings.SplitSeq(header, ",") {
-		if strings.TrimPrefix(strings.TrimSpace(part), "W/") == tag {
+	for _, line := range h["If-None-Match"] {
+		if line == "*" {
 			return true
+		}
+		for part := range strings.SplitSeq(line, ",") {
+			if strings.TrimPrefix(strings.TrimSpace(part), "W/") == tag {
+				return true
+			}
 		}
 	}
 	return false

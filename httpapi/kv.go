@@ -146,7 +146,7 @@ func (c *call) answerQuestion(q *question, o readOptions, contact Contact) error
 // complete without a body: nothing was found, or the client has it already.
 func (c *call) answerHead(q *question, o readOptions, contact Contact, view *fsm.View, r reply) bool {
 	index := r.index
-	if o.index > 0 {
+	if o.index > 0 && q.revision == 0 {
 		index = answerIndex(q, r, view, o)
 	}
 	h := c.w.Header()
@@ -163,7 +163,7 @@ func (c *call) answerHead(q *question, o readOptions, contact Contact, view *fsm
 	if r.more {
 		h["X-Holdfast-Next"] = []string{url.QueryEscape(r.next)}
 	}
-	if match, ok := c.r.Header["If-None-Match"]; ok && len(match) > 0 && matchesTag(match[0], tag) {
+	if matchesTag(c.r.Header, tag) {
 		c.status = http.StatusNotModified
 		c.w.WriteHeader(http.StatusNotModified)
 		return true

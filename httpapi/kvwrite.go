@@ -105,7 +105,10 @@ func (c *call) propose(cmd *fsm.Command) (fsm.Result, error) {
 	case !utf8.ValidString(reason):
 		return fsm.Result{}, badRequest("X-Holdfast-Reason is not valid UTF-8")
 	}
-	cmd.Origin = kvs.Origin{Address: clientOf(c.r).String(), Reason: reason}
+	cmd.Origin = kvs.Origin{Reason: reason}
+	if client := clientOf(c.r); client.IsValid() { // not on a Unix socket
+		cmd.Origin.Address = client.String()
+	}
 	return c.s.node.Propose(c.r.Context(), cmd)
 }
 

@@ -37,6 +37,9 @@ func (e *endpoint) handler(name string) handler {
 	return nil
 }
 
+// indexPath is the one path that ends in a slash and takes nothing below it.
+const indexPath = "/"
+
 // table returns all endpoints. The order of the methods is that of Allow.
 //
 // Source: contract, README, section 4.
@@ -71,6 +74,12 @@ func table() []*endpoint {
 
 		{path: "/v1/catalog/datacenters", methods: get((*call).catalogDatacenters)},
 		{path: "/v1/catalog/nodes", methods: get((*call).catalogNodes)},
+
+		{path: "/livez", methods: get((*call).livez)},
+		{path: "/readyz", methods: get((*call).readyz)},
+		{path: "/metrics", methods: get((*call).metricsPage)},
+		{path: "/debug/pprof/", methods: get((*call).profiles)},
+		{path: indexPath, methods: get((*call).indexPage)},
 	}
 	for i, e := range endpoints {
 		names := make([]string, len(e.methods))
@@ -82,14 +91,14 @@ func table() []*endpoint {
 	return endpoints
 }
 
-// routes registers the table with the router, and what lies beside it.
+// routes registers the table with the router.
 func (s *Server) routes() *chi.Mux {
 	mux := chi.NewMux()
 	for _, e := range s.endpoints {
 		if e.path == kvPrefix {
 			s.kv = e
 		}
-		if prefix, ok := strings.CutSuffix(e.path, "/"); ok {
+		if prefix, ok := strings.CutSuffix(e.path, "/"); ok && e.path != indexPath {
 			mux.HandleFunc(prefix, func(w http.ResponseWriter, r *http.Request) { redirect(w, r, prefix+"/") })
 			mux.HandleFunc(e.path+"*", func(w http.ResponseWriter, r *http.Request) {
 				s.serve(w, r, e, strings.TrimPrefix(r.URL.Path, e.path))
@@ -98,7 +107,6 @@ func (s *Server) routes() *chi.Mux {
 		}
 		mux.HandleFunc(e.path, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, e, "") })
 	}
-	s.beside(mux)
 	mux.NotFound(notFoundPage)
 	mux.MethodNotAllowed(s.otherMethod)
 	return mux
@@ -107,9 +115,14 @@ func (s *Server) routes() *chi.Mux {
 // otherMethod serves methods that the router does not know, such as FOO, like any
 // other that the endpoint does not take.
 func (s *Server) otherMethod(w http.ResponseWriter, r *http.Request) {
+	path := r.URL.EscapedPath() // which the router goes by too
 	for _, e := range s.endpoints {
-		if e.path == r.URL.Path || strings.HasSuffix(e.path, "/") && strings.HasPrefix(r.URL.Path, e.path) {
+		switch prefix := e.path != indexPath && strings.HasSuffix(e.path, "/"); {
+		case path == e.path, prefix && strings.HasPrefix(path, e.path):
 			s.serve(w, r, e, "")
+			return
+		case prefix && path+"/" == e.path:
+			redirect(w, r, e.path)
 			return
 		}
 	}

@@ -64,6 +64,7 @@ type Server struct {
 	parked  parking
 	lists   *listCache
 	metrics *requestMetrics
+	streams atomic.Int64 // log and metrics streams that are open
 
 	draining chan struct{} // closed by Drain
 	drained  atomic.Bool
@@ -120,12 +121,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	raw := r.URL.EscapedPath()
-	exact := strings.Contains(r.URL.RawQuery, "exact") && isExact(r.URL.RawQuery)
-	if !exact && !settings.AnyPath && !printable(r.URL.Path) {
+	if !settings.AnyPath && !printable(r.URL.Path) && !isExact(r.URL.RawQuery) {
 		refusePath(w, r)
 		return
 	}
-	if !exact && unclean(raw) {
+	if unclean(raw) && !isExact(r.URL.RawQuery) {
 		redirect(w, r, cleanPath(raw))
 		return
 	}
@@ -149,7 +149,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, e *endpoint, arg 
 	if err := c.dispatch(settings); err != nil {
 		c.fail(err)
 	}
-	s.metrics.observe(e, c.status, time.Since(start))
+	s.metrics.observe(e, c.status, time.Since(start)-c.waited)
 	*c = call{}
 	calls.Put(c)
 }
@@ -185,6 +185,7 @@ func (c *call) dispatch(settings *Settings) error {
 }
 
 func within(networks []netip.Prefix, client netip.Addr) bool {
+	client = client.WithZone("") // a prefix has none and contains no address with one
 	for _, n := range networks {
 		if n.Contains(client) {
 			return true

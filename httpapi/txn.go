@@ -17,12 +17,12 @@ func (c *call) txn() error {
 	if err != nil {
 		return err
 	}
-	elements, err := parseTxn(body)
+	elements, n, err := parseTxn(body, settings.TxnOps)
 	if err != nil {
 		return badRequest("Failed to parse body: " + err.Error())
 	}
-	if len(elements) > settings.TxnOps {
-		return tooLarge(fmt.Sprintf("Transaction contains too many operations (%d > %d)", len(elements), settings.TxnOps))
+	if n > settings.TxnOps {
+		return tooLarge(fmt.Sprintf("Transaction contains too many operations (%d > %d)", n, settings.TxnOps))
 	}
 	ops, refused, err := checkTxn(elements, settings)
 	if err != nil {

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -14,39 +15,37 @@ import (
 // transaction; FuzzParseTxn holds it against encoding/json.
 //
 // Field names match without regard to case, unknown ones are an error, and a
-// repeated one counts as it stands last.
+// repeated one counts as it stands last. It returns at most the first most
+// elements, and how many there are.
 //
 // Source: contract, transactions, section 1; README, section 6.
-func parseTxn(body []byte) ([]txnElement, error) {
+func parseTxn(body []byte, most int) (elements []txnElement, n int, err error) {
 	p := &txnParser{b: body}
 	p.space()
 	if p.i == len(p.b) {
-		return nil, errors.New("EOF")
+		return nil, 0, errors.New("EOF")
 	}
 	if p.null() {
-		return nil, p.end()
+		return nil, 0, p.end()
 	}
 	if !p.byte('[') {
-		return nil, p.errorf("want a list of operations")
+		return nil, 0, p.errorf("want a list of operations")
 	}
-	elements := make([]txnElement, 0, min(len(body)/64, 64))
+	elements = make([]txnElement, 0, min(len(body)/64, 64))
 	for first := true; !p.byte(']'); first = false {
 		if !first && !p.byte(',') {
-			return nil, p.errorf("want , or ] after an operation")
+			return nil, 0, p.errorf("want , or ] after an operation")
 		}
 		e, err := p.element()
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		if elements = append(elements, e); len(elements) > txnElements {
-			return nil, fmt.Errorf("more than %d operations", txnElements)
+		if n++; n <= most {
+			elements = append(elements, e)
 		}
 	}
-	return elements, p.end()
+	return elements, n, p.end()
 }
-
-// txnElements bounds what is parsed before the configured limit is looked at.
-const txnElements = 1 << 16
 
 // txnParser is a position in a JSON text. Space is skipped after each token.
 type txnParser struct {
@@ -367,8 +366,13 @@ func (p *txnParser) skip(depth int) error {
 	case p.word("true"), p.word("false"), p.null():
 		return nil
 	case c == '-' || c >= '0' && c <= '9':
+		start := p.i
 		for p.i < len(p.b) && strings.IndexByte("+-.eE0123456789", p.b[p.i]) >= 0 {
 			p.i++
+		}
+		if !json.Valid(p.b[start:p.i]) {
+			p.i = start
+			return p.errorf("want a number")
 		}
 		p.space()
 		return nil

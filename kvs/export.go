@@ -28,10 +28,12 @@ type Import struct {
 }
 
 // NewImport begins to fill the database of txn; with nil the rows are only checked.
-// Of meta only Index, PrunedThrough and Floor count, the rest is found while rows
-// are added.
+// Of meta only Index, PrunedThrough, PrunedTime and Floor count, the rest is found
+// while rows are added.
 func NewImport(txn *memdb.Txn, meta Meta) *Import {
-	return &Import{txn: txn, meta: Meta{Index: meta.Index, PrunedThrough: meta.PrunedThrough, Floor: meta.Floor}}
+	return &Import{txn: txn, meta: Meta{
+		Index: meta.Index, PrunedThrough: meta.PrunedThrough, PrunedTime: meta.PrunedTime, Floor: meta.Floor,
+	}}
 }
 
 // Add puts one row in. An error means that the rows are not a state that this
@@ -43,13 +45,16 @@ func (im *Import) Add(it *Item) error {
 	im.last = it
 	var below uint64
 	for _, v := range it.Older {
-		if v.ModifyIndex <= below || v.ModifyIndex >= it.Cur.ModifyIndex {
+		if v.ModifyIndex <= below {
 			return fmt.Errorf("versions of key %q are out of order", it.Key)
 		}
 		below = v.ModifyIndex
 		im.meta.Superseded++
 		im.meta.HistoryBytes += v.size()
 		im.toLog(v)
+	}
+	if it.Cur.ModifyIndex <= below {
+		return fmt.Errorf("versions of key %q are out of order", it.Key)
 	}
 	if it.Cur.ModifyIndex > im.meta.Index {
 		return fmt.Errorf("key %q has index %d, above that of the store, %d", it.Key, it.Cur.ModifyIndex, im.meta.Index)

@@ -3,7 +3,6 @@ package kvs
 import (
 	"fmt"
 	"strings"
-	"testing"
 
 	"github.com/hashicorp/go-memdb"
 )
@@ -11,21 +10,30 @@ import (
 // fixture is a database with the tables of this package and nothing else, and the
 // position in an imagined log: the command that comes next has index+1.
 type fixture struct {
-	t     testing.TB
+	t     tb
 	db    *memdb.MemDB
 	index uint64
+}
+
+// tb is the part of testing.TB that a property of package rapid has too.
+type tb interface {
+	Helper()
+	Error(args ...any)
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
 }
 
 // second is what lies between the proposals of two commands of a fixture, so that
 // the command at index i was proposed i seconds after the epoch.
 const second = int64(1e9)
 
-func newFixture(t testing.TB) *fixture {
+func newFixture(t tb) *fixture {
 	t.Helper()
 	return &fixture{t: t, db: newDB(t)}
 }
 
-func newDB(t testing.TB) *memdb.MemDB {
+func newDB(t tb) *memdb.MemDB {
 	t.Helper()
 	db, err := memdb.NewMemDB(&memdb.DBSchema{Tables: Schema()})
 	if err != nil {
@@ -119,19 +127,19 @@ func lock(key, value, session string) Op {
 func unlock(key, value, session string) Op {
 	return Op{Verb: Unlock, Key: key, Value: []byte(value), Session: session}
 }
-func del(key string) Op                    { return Op{Verb: Delete, Key: key} }
-func delCAS(key string, index uint64) Op   { return Op{Verb: DeleteCAS, Key: key, Index: index} }
-func delTree(prefix string) Op             { return Op{Verb: DeleteTree, Key: prefix} }
-func get(key string) Op                    { return Op{Verb: Get, Key: key} }
-func getOrEmpty(key string) Op             { return Op{Verb: GetOrEmpty, Key: key} }
-func getTree(prefix string) Op             { return Op{Verb: GetTree, Key: prefix} }
-func checkIndex(key string, n uint64) Op   { return Op{Verb: CheckIndex, Key: key, Index: n} }
-func checkNotExists(key string) Op         { return Op{Verb: CheckNotExists, Key: key} }
-func checkSession(key, session string) Op  { return Op{Verb: CheckSession, Key: key, Session: session} }
-func withFlags(op Op, flags uint64) Op     { op.Flags = flags; return op }
-func one(op Op) []Op                       { return []Op{op} }
-func together(ops ...Op) []Op              { return ops }
-func commands(list ...[]Op) [][]Op         { return list }
+func del(key string) Op                   { return Op{Verb: Delete, Key: key} }
+func delCAS(key string, index uint64) Op  { return Op{Verb: DeleteCAS, Key: key, Index: index} }
+func delTree(prefix string) Op            { return Op{Verb: DeleteTree, Key: prefix} }
+func get(key string) Op                   { return Op{Verb: Get, Key: key} }
+func getOrEmpty(key string) Op            { return Op{Verb: GetOrEmpty, Key: key} }
+func getTree(prefix string) Op            { return Op{Verb: GetTree, Key: prefix} }
+func checkIndex(key string, n uint64) Op  { return Op{Verb: CheckIndex, Key: key, Index: n} }
+func checkNotExists(key string) Op        { return Op{Verb: CheckNotExists, Key: key} }
+func checkSession(key, session string) Op { return Op{Verb: CheckSession, Key: key, Session: session} }
+func withFlags(op Op, flags uint64) Op    { op.Flags = flags; return op }
+func one(op Op) []Op                      { return []Op{op} }
+func together(ops ...Op) []Op             { return ops }
+func commands(list ...[]Op) [][]Op        { return list }
 
 // show writes a version as key=value@create/modify and whatever else is not zero.
 func show(v *Version, value bool) string {

@@ -116,6 +116,11 @@ type Meta struct {
 	// The state at any index from here on can be read back.
 	PrunedThrough uint64
 
+	// PrunedTime is when the last change up to PrunedThrough was made, Unix
+	// nanoseconds: the state then, and until the first change in the log, is that
+	// at PrunedThrough.
+	PrunedTime int64
+
 	// Floor is the highest index of a deletion that is no longer remembered key
 	// by key. A missing key without a tombstone may have been deleted then.
 	Floor uint64

@@ -168,7 +168,7 @@ func (v View) recentChanges(downTo uint64, visit func(*Version) bool) {
 
 // IndexAt returns the index of the last change made at or before the given time
 // (Unix nanoseconds): the state at that index is the state at that time. It
-// returns a *PrunedError when the change log does not reach back so far.
+// returns a *PrunedError when the state of that time is no longer kept.
 func (v View) IndexAt(time int64) (uint64, error) {
 	it, err := v.txn.GetReverse(tableLog, "id")
 	must(err)
@@ -181,8 +181,8 @@ func (v View) IndexAt(time int64) (uint64, error) {
 		n := sort.Search(len(c.versions), func(i int) bool { return c.versions[i].Time > time })
 		return c.versions[n-1].ModifyIndex, nil
 	}
-	if meta.PrunedThrough > 0 {
+	if meta.PrunedThrough > 0 && time < meta.PrunedTime {
 		return 0, &PrunedError{Oldest: meta.PrunedThrough}
 	}
-	return 0, nil
+	return meta.PrunedThrough, nil // 0 when nothing was pruned: before the first change
 }

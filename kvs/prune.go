@@ -51,14 +51,17 @@ func (tx *Tx) pruneThrough(through uint64) {
 		if v.ModifyIndex > through {
 			return false
 		}
+		it := tx.item(v.Key)
+		// What an earlier command of this batch has trimmed is not in the log for
+		// another batch: it must not count here either.
+		if it == nil || v.ModifyIndex < it.Floor {
+			return true
+		}
+		tx.meta.PrunedTime = v.Time // they only grow
 		if seen[v.Key] {
 			return true
 		}
 		seen[v.Key] = true
-		it := tx.item(v.Key)
-		if it == nil {
-			return true
-		}
 		// The newest version at or before through stays: it is the state there.
 		n := sort.Search(len(it.Older), func(i int) bool {
 			next := it.Cur

@@ -112,7 +112,7 @@ func (tx *Tx) Lock(key string, value []byte, flags uint64, session string) *Vers
 // when that session does not hold it.
 func (tx *Tx) Unlock(key string, value []byte, flags uint64, session string) *Version {
 	it := tx.item(key)
-	if it == nil || !it.Live() || it.Cur.Session != session {
+	if it == nil || !it.Live() || it.Cur.Session != session || session == "" {
 		return nil
 	}
 	next := &Version{

@@ -3,6 +3,9 @@ package config
 // FieldOf returns the pointer to the setting of o in c.
 func FieldOf(o *Option, c *Config) any { return o.field(c) }
 
+// DefaultOf is the default of o as it is shown.
+func DefaultOf(o *Option) string { return o.shown(Default()) }
+
 // DebugName is the name of o in DebugConfig.
 func DebugName(o *Option) string { return o.debugName() }
 

@@ -69,7 +69,7 @@ var ignored = []ignoredGroup{
 		flags: joined(bare("enable-local-script-checks", "enable-script-checks"), valued("check_output_max_size", "check-output-max-size")),
 	},
 	{
-		why:   "the interface in the browser has no settings",
+		why:   "the web UI has no settings",
 		keys:  []string{"ui", "ui_config", "ui_content_path", "ui_dir"},
 		flags: joined(bare("ui"), valued("ui-content-path", "ui-dir")),
 	},

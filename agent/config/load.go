@@ -33,7 +33,7 @@ type Loaded struct {
 	Warnings []string  // each one line, for the log
 }
 
-// Environment variables that name files; lists parted by commas.
+// Environment variables that name files; lists separated by commas.
 const (
 	envConfigFile = envPrefix + "CONFIG_FILE"
 	envConfigDir  = envPrefix + "CONFIG_DIR"
@@ -65,6 +65,9 @@ func Load(src Sources) (*Loaded, error) {
 	}
 	return &Loaded{Config: l.cfg, Settings: l.settings(), Files: l.read, Warnings: l.warnings()}, nil
 }
+
+// hclFlag stands for the name of a file that came with a flag.
+const hclFlag = "flag -hcl"
 
 // loader is one run of Load.
 type loader struct {
@@ -104,10 +107,12 @@ func (o origin) where() string {
 
 // source names the origin in a Setting.
 func (o origin) source() string {
-	if o.kind == "" {
+	switch {
+	case o.kind == "":
 		return o.name
-	}
-	if o.kind == "file" {
+	case o.kind == "file" && o.name == hclFlag:
+		return o.where()
+	case o.kind == "file":
 		return "file " + o.where()
 	}
 	return o.kind + " " + o.name
@@ -211,7 +216,7 @@ func (l *loader) files() {
 		l.read = append(l.read, s.name)
 	}
 	for _, h := range l.src.Flags.hcl {
-		sources = append(sources, source{name: "flag -hcl", format: "hcl", text: []byte(h)})
+		sources = append(sources, source{name: hclFlag, format: "hcl", text: []byte(h)})
 	}
 	for _, s := range sources {
 		l.file(s)

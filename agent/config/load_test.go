@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -30,7 +31,7 @@ func TestTheStrongestSourceWins(t *testing.T) {
 			4, "flag -http-port"},
 		{"a flag that is repeated counts the last time", given{files: file, args: []string{"--http-port=4", "--http-port=5"}}, 5, "flag -http-port"},
 		{"an empty variable is not set", given{files: file, env: []string{"HOLDFAST_PORTS_HTTP="}}, 2, "file CONF/a.hcl:2"},
-		{"a piece of configuration wins over files", given{files: file, args: []string{"--hcl", "ports { http = 6 }"}}, 6, "file flag -hcl:1"},
+		{"a piece of configuration wins over files", given{files: file, args: []string{"--hcl", "ports { http = 6 }"}}, 6, "flag -hcl:1"},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			l := tc.given.mustLoad(t)
@@ -368,6 +369,33 @@ func TestFaults(t *testing.T) {
 			`a.hcl:1: http_config.block_endpoints: "v1/kv": a path begins with a slash`},
 		{"permissions that are none", hcl(`unix_sockets { mode = "rw" }`),
 			`a.hcl:1: unix_sockets.mode: "rw" are no permissions: want octal digits such as "0660"`},
+		{"a list for a text", hcl(`node_name = ["a"]`), `a.hcl:1: node_name: want a text, have a list`},
+		{"a boolean for a text", hcl(`node_name = true`), `a.hcl:1: node_name: want a text, have true`},
+		{"a boolean for a list", hcl(`retry_join = false`), `a.hcl:1: retry_join: want a list of texts, have false`},
+		{"a text for pairs", hcl(`node_meta = "a"`), `a.hcl:1: node_meta: want a block of texts: have the text "a"`},
+		{"a boolean for a size", hcl(`kv_max_value_size = true`),
+			`a.hcl:1: kv_max_value_size: want a number of bytes or a size such as "512KiB", have true`},
+		{"a size in MiB that is out of range", hcl(`raft_logstore { wal { segment_size_mb = 9223372036854775807 } }`),
+			`a.hcl:1: raft_logstore.wal.segment_size_mb: want a number of bytes or a size such as "512KiB", have the number 9223372036854775807`},
+		{"an unknown key with a dot", hcl(`"ports.htpp" = 1`), `a.hcl:1: ports.htpp: there is no such setting; did you mean "ports.http"?`},
+		{"a key that would steer a terminal", given{args: []string{"--data-dir=/d"}, files: map[string]string{"a.json": `{"\u001b[31m\n": 1}`}},
+			"a.json:1: \uFFFD[31m; : there is no such setting"},
+		{"a text that is very long", hcl(`node_id = "` + strings.Repeat("x", 100) + `"`),
+			`a.hcl:1: node_id: "` + strings.Repeat("x", 60) + `"… is no UUID`},
+		{"a name that is too long", hcl(`node_name = "` + strings.Repeat("x", 129) + `"`),
+			`a.hcl:1: node_name: "` + strings.Repeat("x", 60) + `"… is longer than 128 bytes`},
+		{"metadata that is too long", hcl(`node_meta { a = "` + strings.Repeat("x", 513) + `" }`),
+			`a.hcl:1: node_meta: key "a": the value is longer than 512 bytes`},
+		{"metadata with a strange key", hcl(`node_meta { "a b" = "1" }`), `a.hcl:1: node_meta: key "a b": want 1 to 128 letters, digits, - and _`},
+		{"too much metadata", hcl("node_meta {\n" + manyPairs(65) + "}"), `a.hcl:1: node_meta: 65 pairs are too many: want at most 64`},
+		{"small, but not 0", hcl(`log_rotate_bytes = 1`), `a.hcl:1: log_rotate_bytes: 1 is out of range: want 0, or at least 4KiB`},
+		{"a rate below none", hcl(`limits { request_limits { read_rate = -5 } }`),
+			`a.hcl:1: limits.request_limits.read_rate: -5 is out of range: want -1 for no limit, or at least 0`},
+		{"a rate that is no number", given{args: []string{"--dev"}, env: []string{"HOLDFAST_LIMITS_REQUEST_LIMITS_READ_RATE=NaN"}},
+			`environment variable HOLDFAST_LIMITS_REQUEST_LIMITS_READ_RATE: want a number, have the number NaN`},
+		{"a group out of range", hcl(`unix_sockets { group = "4294967296" }`),
+			`a.hcl:1: unix_sockets.group: "4294967296" is no numeric id: want one such as 1000`},
+		{"a broken text, which may be a secret", hcl(`encrypt = "geheim\q"`), `a.hcl:1: `},
 		{"a user by name", hcl(`unix_sockets { user = "root" }`), `a.hcl:1: unix_sockets.user: "root" is no numeric id: want one such as 1000`},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
@@ -385,6 +413,28 @@ func TestFaults(t *testing.T) {
 				t.Errorf("faults:\n%v\nwant:\n%s", err, tc.want)
 			}
 		})
+	}
+}
+
+// manyPairs returns n lines of pairs.
+func manyPairs(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "k%d = \"v\"\n", i)
+	}
+	return b.String()
+}
+
+func TestSpellings(t *testing.T) {
+	for in, want := range map[string]string{"warning": "WARN", "err": "ERROR", "Debug": "DEBUG", "TRACE": "TRACE"} {
+		if got := hcl(`log_level = "` + in + `"`).mustLoad(t).Config.Log.Level; got != want {
+			t.Errorf("log_level %q is stored as %q, want %q", in, got, want)
+		}
+	}
+	for in, want := range map[string]string{"TLS_AUTO": "TLSv1_2", "tls12": "TLSv1_2", "TLSv1_3": "TLSv1_3", "": "TLSv1_2"} {
+		if got := hcl(`tls { defaults { tls_min_version = "` + in + `" } }`).mustLoad(t).Config.TLS.RPC.MinVersion; got != want {
+			t.Errorf("tls_min_version %q is stored as %q, want %q", in, got, want)
+		}
 	}
 }
 
@@ -604,7 +654,7 @@ func TestWarnings(t *testing.T) {
 		{"one warning lists what Holdfast has no use for", hcl("connect { enabled = true }\nui_config { enabled = true }\nservices { name = \"x\" }\nports { dns = 8600 }"),
 			[]string{"accepted and ignored, Holdfast has no use for: " +
 				"connect (CONF/a.hcl:1; there is no service mesh and no gRPC interface for proxies), " +
-				"ui_config (CONF/a.hcl:2; the interface in the browser has no settings), " +
+				"ui_config (CONF/a.hcl:2; the web UI has no settings), " +
 				"services (CONF/a.hcl:3; services and checks are not registered from files), " +
 				"ports.dns (CONF/a.hcl:4; there is no DNS server)"}},
 		{"what is below an ignored key does not matter", hcl(`telemetry { anything = [1, { at = "all" }] }`),
@@ -612,11 +662,7 @@ func TestWarnings(t *testing.T) {
 		{"no word about what is off anyway", hcl("connect { enabled = false }\nports { dns = -1 grpc = 0 serf_wan = -1 }\nenable_script_checks = false\nrecursors = []"), nil},
 		{"nor about what Holdfast does anyway", hcl("disable_update_check = true\nraft_protocol = 3\ndisable_coordinates = true"), nil},
 		{"flags too", given{args: []string{"--dev", "--ui", "--dns-port=8600", "--grpc-port=-1"}},
-			[]string{"accepted and ignored, Holdfast has no use for: -ui (the interface in the browser has no settings), -dns-port (there is no DNS server)"}},
-		{"what this version does not do yet", hcl("acl { enabled = true default_policy = \"allow\" }\nretry_interval = \"1s\""),
-			[]string{"understood, but without effect in this version: retry_interval (CONF/a.hcl:2; a cluster has one server), " +
-				"acl.enabled (CONF/a.hcl:1; requests are not checked: every one is allowed)"}},
-		{"no word about a default", hcl(`acl { enabled = false } ports { https = -1 }`), nil},
+			[]string{"accepted and ignored, Holdfast has no use for: -ui (the web UI has no settings), -dns-port (there is no DNS server)"}},
 		{"a slip in a variable", given{args: []string{"--dev"}, env: []string{"HOLDFAST_PORTS_HTPP=1"}},
 			[]string{"environment variable HOLDFAST_PORTS_HTPP is no setting and was ignored; did you mean HOLDFAST_PORTS_HTTP?"}},
 		{"variables of the command line and of Kubernetes are none of ours", given{args: []string{"--dev"}, env: []string{
@@ -637,6 +683,26 @@ func TestWarnings(t *testing.T) {
 				t.Errorf("warnings (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestSettingsWithoutEffectAreNamedInOneWarning(t *testing.T) {
+	var env []string
+	var want []string
+	for _, o := range config.Options() {
+		if o.Unused != "" && o.Type() == "boolean" {
+			env = append(env, o.Env+"=true")
+			if config.DefaultOf(o) != "true" { // no word about what is the default anyway
+				want = append(want, o.Key+" (environment variable "+o.Env+"; "+o.Unused+")")
+			}
+		}
+	}
+	if len(want) == 0 {
+		t.Skip("every setting has an effect")
+	}
+	got := given{args: []string{"--dev"}, env: env}.mustLoad(t).Warnings
+	if diff := cmp.Diff([]string{"understood, but without effect in this version: " + strings.Join(want, ", ")}, got); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 }
 

@@ -45,7 +45,7 @@ type Option struct {
 	fold func(string) string
 	// scale is what a plain number of a [Bytes] setting counts in; 0 means 1.
 	scale Bytes
-	// words marks a list that is written as one string, parted by spaces, and
+	// words marks a list that is written as one string, separated by spaces, and
 	// that a stronger source replaces rather than extends.
 	words bool
 	// inherit is the key of the setting whose value is taken when no source

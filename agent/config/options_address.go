@@ -3,6 +3,9 @@ package config
 // templateDoc is the sentence about templates under every address.
 const templateDoc = " May be a go-sockaddr template such as `{{ GetPrivateIP }}`."
 
+// socketUnused is why the settings about socket files have no effect.
+const socketUnused = "socket files get the permissions that the umask leaves"
+
 func addressGroup() group {
 	port := between(-1, 65535)
 	return group{
@@ -13,7 +16,7 @@ func addressGroup() group {
 				Key: "bind_addr", Flag: "bind", Common: true,
 				field: func(c *Config) any { return &c.BindAddr },
 				rule:  rule{"an IP address", func(v any) error { return checkIP(v.(string)) }},
-				Doc:   "The address that other servers are spoken with on." + templateDoc,
+				Doc:   "The address that other servers reach this one on." + templateDoc,
 			},
 			{
 				Key: "advertise_addr", Flag: "advertise", Common: true, debug: "AdvertiseAddrLAN",
@@ -25,19 +28,19 @@ func addressGroup() group {
 			{
 				Key: "client_addr", Flag: "client", Common: true, words: true, debug: "ClientAddrs",
 				field: func(c *Config) any { return &c.ClientAddrs },
-				rule:  each("IP addresses or `unix:///path`, parted by spaces", checkListenAddr),
-				Doc:   "Where clients are served; several addresses are parted by spaces." + templateDoc,
+				rule:  each("IP addresses or `unix:///path`, separated by spaces", checkListenAddr),
+				Doc:   "Where clients are served; several addresses are separated by spaces." + templateDoc,
 			},
 			{
 				Key: "addresses.http", words: true, debug: "HTTPAddresses", derived: "`client_addr`",
 				field: func(c *Config) any { return &c.Addresses.HTTP },
-				rule:  each("IP addresses or `unix:///path`, parted by spaces", checkListenAddr),
+				rule:  each("IP addresses or `unix:///path`, separated by spaces", checkListenAddr),
 				Doc:   "Where HTTP is served, instead of at `client_addr`." + templateDoc,
 			},
 			{
 				Key: "addresses.https", words: true, debug: "HTTPSAddresses", derived: "`client_addr`", Unused: tlsUnused,
 				field: func(c *Config) any { return &c.Addresses.HTTPS },
-				rule:  each("IP addresses or `unix:///path`, parted by spaces", checkListenAddr),
+				rule:  each("IP addresses or `unix:///path`, separated by spaces", checkListenAddr),
 				Doc:   "Where HTTPS is served, instead of at `client_addr`." + templateDoc,
 			},
 			{
@@ -53,7 +56,7 @@ func addressGroup() group {
 			{
 				Key: "ports.server", Flag: "server-port", Common: true, debug: "ServerPort",
 				field: func(c *Config) any { return &c.Ports.Server }, rule: between(0, 65535),
-				Doc: "The port that servers speak with each other on. It is part of this server's address in its cluster and cannot be off.",
+				Doc: "The port for traffic between servers. It is part of this server's address in its cluster and cannot be off.",
 			},
 			{
 				Key: "ports.serf_lan", Flag: "serf-lan-port", debug: "SerfPortLAN", Unused: soloUnused,
@@ -61,19 +64,19 @@ func addressGroup() group {
 				Doc: "The port, TCP and UDP, of the gossip between the servers of a datacenter.",
 			},
 			{
-				Key:   "unix_sockets.mode",
+				Key: "unix_sockets.mode", Unused: socketUnused,
 				field: func(c *Config) any { return &c.UnixSockets.Mode }, debug: "UnixSocketMode",
 				rule: text(`octal digits such as "0660"`, checkOctal),
 				Doc:  "The permissions of the socket files of `unix://` addresses.",
 			},
 			{
-				Key:   "unix_sockets.user",
+				Key: "unix_sockets.user", Unused: socketUnused,
 				field: func(c *Config) any { return &c.UnixSockets.User }, debug: "UnixSocketUser",
 				rule: text("a numeric user id", checkDecimalID),
 				Doc:  "The owner of the socket files.",
 			},
 			{
-				Key:   "unix_sockets.group",
+				Key: "unix_sockets.group", Unused: socketUnused,
 				field: func(c *Config) any { return &c.UnixSockets.Group }, debug: "UnixSocketGroup",
 				rule: text("a numeric group id", checkDecimalID),
 				Doc:  "The group of the socket files.",

@@ -185,6 +185,9 @@ func sessionGroup() group {
 	}
 }
 
+// logFileUnused is why the settings about log files have no effect.
+const logFileUnused = "the log goes to standard output only"
+
 func logGroup() group {
 	return group{
 		title: "Logs",
@@ -201,25 +204,25 @@ func logGroup() group {
 				Doc:   "Writes each event as one JSON object.",
 			},
 			{
-				Key:   "log_file",
+				Key: "log_file", Unused: logFileUnused,
 				field: func(c *Config) any { return &c.Log.File },
 				Doc: "A file that the log is written to, besides standard output. A path that ends in a slash is a folder, where the file " +
 					"is `holdfast.log`.",
 			},
 			{
-				Key:   "log_rotate_bytes",
+				Key: "log_rotate_bytes", Unused: logFileUnused,
 				field: func(c *Config) any { return &c.Log.RotateBytes },
 				rule:  zeroOr[Bytes](atLeast(4 * KiB)),
 				Doc:   "A log file that has grown to this size is closed and the next one begun. 0: never for its size.",
 			},
 			{
-				Key:   "log_rotate_duration",
+				Key: "log_rotate_duration", Unused: logFileUnused,
 				field: func(c *Config) any { return &c.Log.RotateDuration },
 				rule:  atLeast(time.Minute),
 				Doc:   "A log file that is this old is closed and the next one begun.",
 			},
 			{
-				Key:   "log_rotate_max_files",
+				Key: "log_rotate_max_files", Unused: logFileUnused,
 				field: func(c *Config) any { return &c.Log.RotateMaxFiles },
 				rule:  atLeast(-1),
 				Doc:   "How many closed log files are kept. 0: all; -1: none.",

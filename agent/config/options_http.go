@@ -151,7 +151,7 @@ func limitGroup() group {
 				Key: "limits.rpc_handshake_timeout", Unused: soloUnused,
 				field: func(c *Config) any { return &c.Limits.RPCHandshakeTimeout },
 				rule:  atLeast(100 * ms),
-				Doc:   "How long another server may take to say what it wants, TLS handshake included.",
+				Doc:   "How long another server may take to open a connection, TLS handshake included.",
 			},
 			{
 				Key: "limits.rpc_max_conns_per_client", Unused: soloUnused,
@@ -163,7 +163,7 @@ func limitGroup() group {
 				Key: "limits.request_limits.mode", debug: "RequestLimitsMode", Unused: rateUnused,
 				field: func(c *Config) any { return &c.Limits.RequestMode },
 				rule:  oneOf("disabled", "permissive", "enforcing"),
-				Doc:   "Whether the request rates are not looked at, only logged when exceeded, or kept.",
+				Doc:   "Whether the request rates are ignored, only logged when exceeded, or enforced.",
 			},
 			{
 				Key: "limits.request_limits.read_rate", debug: "RequestLimitsReadRate", Unused: rateUnused,

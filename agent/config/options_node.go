@@ -49,7 +49,7 @@ func nodeGroup() group {
 				Key: "datacenter", Common: true, fold: strings.ToLower,
 				field: func(c *Config) any { return &c.Datacenter },
 				rule:  rule{"1 to 64 letters, digits, - and _", func(v any) error { return checkDatacenter(v.(string)) }},
-				Doc:   "The datacenter that this server is in. Capital letters are made small.",
+				Doc:   "The datacenter that this server is in. Capitals become small letters.",
 			},
 			{
 				Key: "primary_datacenter", Aliases: []string{"acl_datacenter"}, fold: strings.ToLower, inherit: "datacenter",
@@ -58,7 +58,7 @@ func nodeGroup() group {
 				Doc:   "The datacenter whose access rules count. With one datacenter there is nothing to set.",
 			},
 			{
-				Key:   "pid_file",
+				Key: "pid_file", Unused: "no such file is written yet",
 				field: func(c *Config) any { return &c.PidFile },
 				Doc:   "A file that holds the process id while the server runs.",
 			},

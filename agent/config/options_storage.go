@@ -45,7 +45,7 @@ func historyGroup() group {
 				Key:   "disk.check_interval",
 				field: func(c *Config) any { return &c.Disk.CheckInterval },
 				rule:  between(10*ms, time.Minute),
-				Doc:   "How often the free space is looked at.",
+				Doc:   "How often the free space is checked.",
 			},
 		},
 	}
@@ -59,7 +59,7 @@ func raftGroup() group {
 				Key:   "raft_logstore.backend",
 				field: func(c *Config) any { return &c.Raft.Logstore.Backend }, debug: "RaftLogStoreBackend",
 				rule: oneOf("wal", "boltdb"),
-				Doc: "What the log of a new data dir is kept in. `wal` has about twice the durable writes of `boltdb` and far less disk " +
+				Doc: "What keeps the log of a new data dir. `wal` has about twice the durable writes of `boltdb` and far less disk " +
 					"traffic. A data dir that already has a log keeps its own kind.",
 			},
 			{
@@ -82,13 +82,13 @@ func raftGroup() group {
 				Key: "raft_snapshot_threshold", Reloadable: true,
 				field: func(c *Config) any { return &c.Raft.SnapshotThreshold },
 				rule:  atLeast[uint64](1),
-				Doc:   "How many entries the log grows by before a snapshot is made.",
+				Doc:   "How many new entries in the log make a snapshot due.",
 			},
 			{
 				Key: "raft_snapshot_interval", Reloadable: true,
 				field: func(c *Config) any { return &c.Raft.SnapshotInterval },
 				rule:  atLeast(5 * ms),
-				Doc:   "How often it is looked whether a snapshot is due; a random part of up to as much again is added.",
+				Doc:   "How often the server checks whether a snapshot is due; a random time of up to as much again is added.",
 			},
 			{
 				Key: "raft_trailing_logs", Reloadable: true,
@@ -100,7 +100,7 @@ func raftGroup() group {
 				Key: "performance.raft_multiplier", debug: "RaftMultiplier",
 				field: func(c *Config) any { return &c.Performance.RaftMultiplier },
 				rule:  between(1, 10),
-				Doc: "Scales the times after which a silent leader is given up. 1 is the fastest; raise it on machines or networks that " +
+				Doc: "Scales the times after which a silent leader is replaced. 1 is the fastest; raise it on machines or networks that " +
 					"pause.",
 			},
 		},

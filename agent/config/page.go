@@ -128,7 +128,7 @@ The strongest source wins, setting by setting:
 2. **Environment.** ` + "`HOLDFAST_`" + ` and the key in capitals, with ` + "`_`" + ` for each dot: ` + "`ports.http`" + ` is ` + "`HOLDFAST_PORTS_HTTP`" + `. An empty variable counts as not set.
 3. **Files**, in the order in which they are named by ` + "`-config-file` and `-config-dir`" + `; both may be repeated. Of a folder, the files that end in ` + "`.hcl` or `.json`" + ` are read
    in the order of their names, other files and folders inside are skipped. A later file wins over an earlier one. ` + "`HOLDFAST_CONFIG_FILE` and `HOLDFAST_CONFIG_DIR`" + `
-   name files too, which are read before those of the flags; several are parted by commas. ` + "`-hcl 'ports { http = 8600 }'`" + ` is a piece of a file that is read after all files, and ` + "`-config-format hcl`" + ` or ` + "`json`" + ` takes files whose name does not say.
+   name files too, which are read before those of the flags; several are separated by commas. ` + "`-hcl 'ports { http = 8600 }'`" + ` is a piece of a file that is read after all files, and ` + "`-config-format hcl`" + ` or ` + "`json`" + ` takes files whose name does not say.
 4. **Defaults.**
 
 Lists and pairs are not replaced by a stronger source but grow, as in Consul; of pairs with the same name the stronger one counts.

@@ -50,10 +50,10 @@ func atLeast[T number](lo T) rule {
 // zeroOr allows 0 and what r allows.
 func zeroOr[T number](r rule) rule {
 	return rule{"0, or " + r.says, func(v any) error {
-		if v.(T) == 0 {
-			return nil
+		if n := v.(T); n != 0 && r.check(v) != nil {
+			return fmt.Errorf("%s is out of range: want 0, or %s", show(n), r.says)
 		}
-		return r.check(v)
+		return nil
 	}}
 }
 

@@ -12,12 +12,12 @@ const hidden = "hidden"
 // Setting is one option with its value and where that came from. Secrets are
 // hidden.
 type Setting struct {
-	Name       string `json:"name" yaml:"name"`
-	Value      string `json:"value" yaml:"value"`
-	Source     string `json:"source" yaml:"source"` // "file a.hcl:12", "flag -http-port", "env HOLDFAST_…", "default", or a reason
-	Default    string `json:"default" yaml:"default"`
-	Reloadable bool   `json:"reloadable" yaml:"reloadable"`
-	Unused     string `json:"unused,omitempty" yaml:"unused,omitempty"` // why it has no effect yet; empty if it has
+	Name       string `json:"name"`
+	Value      string `json:"value"`
+	Source     string `json:"source"` // "file a.hcl:12", "flag -http-port", "env HOLDFAST_…", "default", or a reason
+	Default    string `json:"default"`
+	Reloadable bool   `json:"reloadable"`
+	Unused     string `json:"unused,omitempty"` // why it has no effect yet; empty if it has
 }
 
 // settings tells the story of each option.
@@ -53,9 +53,9 @@ func (o *Option) shown(c *Config) string {
 // Change is one option that differs between two configurations. Of a secret it
 // says only that it differs.
 type Change struct {
-	Name string `json:"name" yaml:"name"`
-	Old  string `json:"old" yaml:"old"`
-	New  string `json:"new" yaml:"new"`
+	Name string `json:"name"`
+	Old  string `json:"old"`
+	New  string `json:"new"`
 }
 
 // Diff compares what runs with what was just loaded: changed is what a reload

@@ -280,7 +280,7 @@ func pairsOf(n *node) (map[string]string, error) {
 }
 
 // nodeOfText makes a node of what a flag or an environment variable says. Lists
-// and pairs in the environment are parted by commas, or written in JSON if an
+// and pairs in the environment are separated by commas, or written in JSON if an
 // element has commas of its own; a flag is one element.
 func (o *Option) nodeOfText(s string, commas bool) *node {
 	n := &node{kind: kindText, text: s}

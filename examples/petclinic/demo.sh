@@ -3,15 +3,15 @@
 # once and rolled back. Prints each command and its answer, and fails if an answer is
 # not what the text around it says. Needs curl and holdfast, nothing else.
 set -euo pipefail
-cd "$(dirname "$0")"
 
-holdfast=${HOLDFAST_BIN:-}
-if [[ -z $holdfast ]]; then
-	holdfast=$(command -v ../../bin/holdfast || command -v holdfast) ||
-		{ echo "no holdfast found; run \"make build\" first" >&2; exit 1; }
-fi
+here=$(cd "$(dirname "$0")" && pwd)
+holdfast=$(command -v "${HOLDFAST_BIN:-$here/../../bin/holdfast}" || command -v holdfast) ||
+	{ echo 'no holdfast found; run "make build" first' >&2; exit 1; }
+holdfast=$(realpath "$holdfast")
 
 work=$(mktemp -d)
+cp -r "$here/config" "$work"
+cd "$work"
 server=
 query=
 cleanup() {
@@ -19,7 +19,7 @@ cleanup() {
 		kill -KILL "$pid" 2>/dev/null || true
 		wait "$pid" 2>/dev/null || true
 	done
-	rm -rf "$work"
+	cd / && rm -rf "$work"
 }
 trap cleanup EXIT
 
@@ -27,13 +27,18 @@ say() { printf '\n%s\n' "$*"; }
 
 # show prints a command as one would type it, and runs it.
 show() {
-	printf '$ %s\n' "${*/#"$holdfast"/holdfast}"
+	local word line='$'
+	for word in "${@/#"$holdfast"/holdfast}"; do
+		[[ $word == *[!a-zA-Z0-9@%+=:,./_-]* ]] && word="'$word'"
+		line+=" $word"
+	done
+	echo "$line"
 	"$@"
 }
 
 fail() {
 	printf '\nnot as it should be: %s\n' "$*" >&2
-	sed 's/^/server: /' "$work/server.log" >&2
+	sed 's/^/server: /' server.log >&2
 	exit 1
 }
 
@@ -46,26 +51,25 @@ free_port() {
 	done
 }
 
-# start_server starts a server and waits until it answers; the ports are free when they
-# are chosen, and if somebody was faster others are tried.
+# start_server starts a server and waits until it answers. The ports are free when they
+# are chosen; if somebody was faster and the server ends at once, others are tried.
 start_server() {
-	local try
-	for try in 1 2 3; do
+	for _ in 1 2 3; do
 		http=$(free_port)
-		"$holdfast" agent -server -bootstrap -data-dir "$work/data" -bind 127.0.0.1 \
-			-http-port "$http" -server-port "$(free_port)" -serf-lan-port "$(free_port)" \
-			>"$work/server.log" 2>&1 &
+		"$holdfast" agent -server -bootstrap -data-dir data -bind 127.0.0.1 \
+			-http-port "$http" -server-port "$(free_port)" -serf-lan-port -1 \
+			>server.log 2>&1 &
 		server=$!
-		for _ in {1..300}; do
-			curl -fsS "http://127.0.0.1:$http/readyz" >/dev/null 2>&1 && return
+		for _ in {1..600}; do
+			curl -fs "http://127.0.0.1:$http/v1/kv/?keys&consistent" >ready && return
 			kill -0 "$server" 2>/dev/null || break
 			sleep 0.1
 		done
-		kill -KILL "$server" 2>/dev/null || true
-		wait "$server" 2>/dev/null || true
-		rm -rf "$work/data"
+		kill -0 "$server" 2>/dev/null && fail "the server is not ready after a minute"
+		wait "$server" || true
+		rm -rf data
 	done
-	fail "the server does not start (try $try)"
+	fail "the server does not start"
 }
 
 start_server
@@ -84,26 +88,26 @@ show curl -sS "$kv/petclinic/discovery-server.yml?raw"
 curl -fsS "$kv/petclinic/discovery-server.yml?raw" | cmp - config/discovery-server.yml || fail "the value differs from the file"
 
 say "2. A service waits for its file to change. It asks with the index that it knows:"
-before=$(curl -fsSI "$kv/petclinic/vets-service.yml" | tr -d '\r' | sed -n 's/^X-Consul-Index: //Ip')
+before=$(curl -fsSI "$kv/petclinic/vets-service.yml" | tr -d '\r' | awk 'tolower($1) == "x-consul-index:" { print $2 }')
 echo "\$ curl '$kv/petclinic/vets-service.yml?raw&index=$before&wait=60s' &"
-curl -fsS "$kv/petclinic/vets-service.yml?raw&index=$before&wait=60s" >"$work/woken" &
+curl -fsS "$kv/petclinic/vets-service.yml?raw&index=$before&wait=60s" >woken &
 query=$!
 
-say "   Somebody changes another file. Nothing comes back:"
-show "$holdfast" kv put petclinic/visits-service.yml "@config/visits-service.yml"
+say "   Somebody changes another file, and adds one. Nothing comes back:"
 show "$holdfast" kv put petclinic/tracing-server.yml "# empty for now"
+show "$holdfast" kv put petclinic/new-service.yml "@config/visits-service.yml"
 kill -0 "$query" 2>/dev/null || fail "the query was answered by a change to another file"
 
 say "   Then the file itself:"
-sed 's/ttl: *[0-9]*/ttl: 120/; $a # vets change rarely' config/vets-service.yml >"$work/vets.yml"
+{ sed 's/ttl: *[0-9]*/ttl: 120/' config/vets-service.yml && echo "# vets change rarely"; } >vets.yml
 SECONDS=0
-show "$holdfast" kv put petclinic/vets-service.yml "@$work/vets.yml"
+show "$holdfast" kv put petclinic/vets-service.yml "@vets.yml"
 wait "$query" || fail "the query ended with code $?"
 query=
 ((SECONDS < 30)) || fail "the query was not woken by the change"
-cmp "$work/woken" "$work/vets.yml" || fail "the query answered something else"
+cmp woken vets.yml || fail "the query answered something else"
 say "   ... and the query is answered, with the new content:"
-diff config/vets-service.yml "$work/woken" || true
+diff config/vets-service.yml woken || true
 
 say "3. Two people have the same version of a file in their editors."
 version=$(curl -fsS "$kv/petclinic/application.yml" | sed 's/.*"ModifyIndex": *\([0-9]*\).*/\1/')
@@ -124,8 +128,8 @@ show "$holdfast" kv history petclinic/application.yml
 say "   The file as it was at index $version, put back unless it has changed again:"
 now=$(curl -fsS "$kv/petclinic/application.yml" | sed 's/.*"ModifyIndex": *\([0-9]*\).*/\1/')
 echo "\$ curl '$kv/petclinic/application.yml?raw&revision=$version' >application.yml"
-curl -fsS "$kv/petclinic/application.yml?raw&revision=$version" >"$work/application.yml"
-show "$holdfast" kv put -cas -modify-index="$now" petclinic/application.yml "@$work/application.yml"
+curl -fsS "$kv/petclinic/application.yml?raw&revision=$version" >application.yml
+show "$holdfast" kv put -cas -modify-index="$now" petclinic/application.yml "@application.yml"
 curl -fsS "$kv/petclinic/application.yml?raw" | cmp - config/application.yml || fail "the rollback is not the file of the tree"
 echo "   It is the file of the tree again, byte for byte."
 

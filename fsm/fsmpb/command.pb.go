@@ -672,6 +672,8 @@ type KVMeta struct {
 	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
 	PrunedThrough uint64                 `protobuf:"varint,2,opt,name=pruned_through,json=prunedThrough,proto3" json:"pruned_through,omitempty"`
 	Floor         uint64                 `protobuf:"varint,3,opt,name=floor,proto3" json:"floor,omitempty"`
+	// Unix nanoseconds.
+	PrunedTime    int64 `protobuf:"varint,4,opt,name=pruned_time,json=prunedTime,proto3" json:"pruned_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -723,6 +725,13 @@ func (x *KVMeta) GetPrunedThrough() uint64 {
 func (x *KVMeta) GetFloor() uint64 {
 	if x != nil {
 		return x.Floor
+	}
+	return 0
+}
+
+func (x *KVMeta) GetPrunedTime() int64 {
+	if x != nil {
+		return x.PrunedTime
 	}
 	return 0
 }
@@ -1162,11 +1171,13 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x1b\n" +
 	"\tlast_time\x18\x03 \x01(\x03R\blastTime\x12%\n" +
 	"\x0erestored_index\x18\x04 \x01(\x04R\rrestoredIndex\x12'\n" +
-	"\x02kv\x18\x05 \x01(\v2\x17.holdfast.fsm.v1.KVMetaR\x02kv\"[\n" +
+	"\x02kv\x18\x05 \x01(\v2\x17.holdfast.fsm.v1.KVMetaR\x02kv\"|\n" +
 	"\x06KVMeta\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12%\n" +
 	"\x0epruned_through\x18\x02 \x01(\x04R\rprunedThrough\x12\x14\n" +
-	"\x05floor\x18\x03 \x01(\x04R\x05floor\"d\n" +
+	"\x05floor\x18\x03 \x01(\x04R\x05floor\x12\x1f\n" +
+	"\vpruned_time\x18\x04 \x01(\x03R\n" +
+	"prunedTime\"d\n" +
 	"\x04Item\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
 	"\x05floor\x18\x02 \x01(\x04R\x05floor\x124\n" +

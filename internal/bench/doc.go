@@ -13,6 +13,9 @@
 //	go run ./internal/bench -cell put    # the cells whose name matches
 //	go run ./internal/bench -list        # their names
 //
+// "make bench" is the first of these; flags go into ARGS, as in
+// make bench ARGS='-cell put -check'.
+//
 // Ratios taken in one run can be compared; figures of different runs or machines
 // cannot. BENCH_PEER=http://address adds any server that speaks the same API as
 // a further column, BENCH_PEER_PID=pid also its CPU and memory. Point it at a

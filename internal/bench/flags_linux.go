@@ -29,6 +29,11 @@ type command struct {
 	asWritten map[string]any // the flags that have been set, for the JSON file
 }
 
+const (
+	rest   = time.Second            // see cells.Options
+	listen = 100 * time.Millisecond // long enough on an idle machine; misses only make the count lower
+)
+
 // quickRounds and quickRound make a run short; quickLoad is its number of keys.
 const (
 	quickRounds = 2
@@ -41,7 +46,7 @@ const (
 func parse(args []string, env func(string) string, out io.Writer) (*command, error) {
 	c := &command{asWritten: map[string]any{}}
 	o := &c.options
-	o.Sizes = cells.DefaultSizes()
+	o.Sizes, o.Rest, o.Listen = cells.DefaultSizes(), rest, listen
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(out)
 	fs.BoolVar(&c.list, "list", false, "print the names of the cells and end")

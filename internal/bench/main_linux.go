@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/holdfast-kv/holdfast/internal/bench/cells"
+	"github.com/holdfast-kv/holdfast/internal/bench/limitserver"
 	"github.com/holdfast-kv/holdfast/internal/bench/procfs"
 	"github.com/holdfast-kv/holdfast/internal/bench/report"
 	"github.com/holdfast-kv/holdfast/internal/bench/target"
@@ -27,8 +28,8 @@ const (
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == target.LimitCommand {
-		if err := target.RunLimit(os.Args[2:], os.Stdin, os.Stdout); err != nil {
+	if len(os.Args) > 1 && os.Args[1] == limitserver.CommandName {
+		if err := limitserver.RunCommand(os.Args[2:], os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 			os.Exit(exitBroken)
 		}
@@ -121,26 +122,13 @@ func (c *command) findServer(ctx context.Context, o *cells.Options, errOut io.Wr
 		}
 		o.Server.Bin = bin
 	}
-	// The servers do not run in our folder's sense of a relative path.
-	for _, p := range append([]*string{&o.Server.Bin}, pointers(o.Server.Config)...) {
-		abs, err := filepath.Abs(*p)
-		if err != nil {
-			return err
-		}
-		if _, err := os.Stat(abs); err != nil {
-			return err
-		}
-		*p = abs
+	// A bare name would be looked for in PATH.
+	bin, err := filepath.Abs(o.Server.Bin)
+	if err != nil {
+		return err
 	}
+	o.Server.Bin = bin
 	return nil
-}
-
-func pointers(s []string) []*string {
-	var out []*string
-	for i := range s {
-		out = append(out, &s[i])
-	}
-	return out
 }
 
 func (c *command) heading(out io.Writer, m procfs.Machine) {

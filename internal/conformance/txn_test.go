@@ -133,7 +133,7 @@ func TestTxnTooManyOperations(t *testing.T) {
 	if ok, resp, _, err := c.Txn().Txn(ops(128), nil); err != nil || !ok {
 		t.Errorf("128 operations: %v, %v, %v", ok, resp, err)
 	}
-	if _, _, _, err := c.Txn().Txn(ops(129), nil); err == nil || !strings.Contains(err.Error(), "413") {
-		t.Errorf("129 operations: %v, want a 413", err)
+	if _, _, _, err := c.Txn().Txn(ops(129), nil); err == nil || !strings.Contains(err.Error(), "too many operations") {
+		t.Errorf("129 operations: %v, want a refusal", err)
 	}
 }

@@ -24,6 +24,15 @@ var exceptions = map[string]string{
 	"snap-roundtrip":        needsSessions,
 	"ag-maintenance":        needsServices,
 
+	// Cases about all endpoints that take one of these as an example.
+	"blk-bad-params":                      needsSessions,
+	"conv-405":                            needsSessions,
+	"conv-dc-unknown":                     needsSessions,
+	"conv-options":                        needsSessions,
+	"conv-query-params-checked-on-writes": needsSessions,
+	"conv-query-params-not-checked":       needsSessions,
+	"conv-redirect-missing-slash":         needsServices,
+
 	"blk-event-list-index": needsEvents,
 
 	"blk-agent-service-hash": needsServices,
@@ -39,6 +48,8 @@ var exceptions = map[string]string{
 	"cat-register":       needsCatalog,
 	"cat-register-bad":   needsCatalog,
 	"cat-blocking-nodes": needsCatalog,
+	"cat-deregister":     needsCatalog,
+	"cat-missing":        needsCatalog,
 
 	"op-autopilot-config-get": needsAutopilot,
 	"op-autopilot-config-put": needsAutopilot,
@@ -58,5 +69,6 @@ var exceptions = map[string]string{
 	"conv-bad-query":             "a query string that cannot be decoded is 400 with a sentence, not an empty 500",
 	"conv-write-no-index-header": "writes carry X-Consul-Index, so that a client can wait for its own write",
 	"kv-value-too-large-chunked": "the size limit counts the bytes that arrive, chunked or not",
+	"txn-trailing-garbage":       "bytes after the list of operations are refused: they are never what the client meant",
 	"blk-never-prefix-spurious":  "a query is woken by nothing but a change of its own result",
 }

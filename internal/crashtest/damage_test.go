@@ -73,8 +73,8 @@ func TestDamage(t *testing.T) {
 			}
 			s.Wipe() // the pristine data still starts: the copies are true
 			copyDir(t, pristine, s.DataDir)
-			if ready, _, output := s.TryStart(); !ready {
-				t.Fatalf("the undamaged copy does not start:\n%s", output)
+			if o := s.TryStart(); !o.Ready {
+				t.Fatalf("the undamaged copy does not start:\n%s", o.Output)
 			}
 			compare(t, want, held(t, s))
 		})
@@ -117,21 +117,22 @@ func populated(t *testing.T, store string) (*testcluster.Server, map[string]reco
 // checkDamaged starts a server over damaged data and judges what it does.
 func checkDamaged(t *testing.T, s *testcluster.Server, want map[string]record) {
 	t.Helper()
-	ready, code, output := s.TryStart()
-	if ready {
+	o := s.TryStart()
+	noTrace(t, o.Output)
+	switch {
+	case o.Ready:
 		t.Log("it started")
 		compare(t, want, held(t, s))
 		s.Kill9()
-		return
+	case o.Hung:
+		t.Errorf("neither started nor refused to:\n%s", o.Output)
+	case o.ExitCode <= 0:
+		t.Errorf("exit code %d, want one that says it failed", o.ExitCode)
+	case !strings.Contains(lastError(o.Output), s.DataDir):
+		t.Errorf("the error does not name a file of %s: %s", s.DataDir, lastError(o.Output))
+	default:
+		t.Logf("it refused: %s", lastError(o.Output))
 	}
-	t.Logf("it refused: %s", lastLines(output, 3))
-	if code <= 0 {
-		t.Errorf("exit code %d, want one that says it failed", code)
-	}
-	if !strings.Contains(output, s.DataDir) {
-		t.Errorf("does not name a file of %s:\n%s", s.DataDir, output)
-	}
-	noTrace(t, output)
 }
 
 // compare checks that a server holds exactly what it must.
@@ -260,7 +261,7 @@ func copyDir(t *testing.T, from, to string) {
 	}
 }
 
-func lastLines(text string, n int) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], " | ")
+// lastError is what a command printed from its last "Error:" on.
+func lastError(output string) string {
+	return strings.TrimSpace(output[max(0, strings.LastIndex(output, "Error: ")):])
 }

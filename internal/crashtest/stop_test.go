@@ -136,6 +136,7 @@ func noTrace(t *testing.T, output string) {
 	for _, bad := range []string{"panic:", "goroutine ", "runtime error"} {
 		if strings.Contains(output, bad) {
 			t.Errorf("prints %q:\n%s", bad, output)
+			return
 		}
 	}
 }

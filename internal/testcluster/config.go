@@ -45,7 +45,7 @@ func (s *Server) writeConfig() error {
 		"ports": map[string]any{
 			"http":     s.httpPort,
 			"server":   s.serverPort,
-			"serf_lan": s.serfPort,
+			"serf_lan": -1,
 			"serf_wan": -1,
 			"dns":      -1,
 			"grpc":     -1,

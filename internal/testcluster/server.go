@@ -31,7 +31,6 @@ type Server struct {
 	configFile string
 	httpPort   int
 	serverPort int
-	serfPort   int
 	client     *http.Client
 	log        *logBuffer // of all the processes so far
 
@@ -58,7 +57,6 @@ func New(tb testing.TB, opts Options) *Server {
 		dir:        tb.TempDir(),
 		httpPort:   FreePort(tb),
 		serverPort: FreePort(tb),
-		serfPort:   FreePort(tb),
 		log:        &logBuffer{},
 		client:     &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
 	}
@@ -120,7 +118,7 @@ func (s *Server) start() error {
 				return errors.Join(errGone, err)
 			}
 		}
-		s.httpPort, s.serverPort, s.serfPort = FreePort(s.tb), FreePort(s.tb), FreePort(s.tb)
+		s.httpPort, s.serverPort = FreePort(s.tb), FreePort(s.tb)
 	}
 }
 
@@ -162,10 +160,17 @@ func (s *Server) current() *process {
 	return s.process
 }
 
+// Outcome is what became of a start whose end is open.
+type Outcome struct {
+	Ready    bool   // it runs and answers linearizable reads
+	Hung     bool   // it did neither that nor end, and was killed
+	ExitCode int    // of a process that ended by itself; -1 if it was a signal
+	Output   string // all that this process printed, up to then
+}
+
 // TryStart starts the server again over the data it has, whatever state that is in,
-// and reports whether it became ready. If it refused to start, exitCode and output
-// are those of this process. A process that does neither fails the test.
-func (s *Server) TryStart() (ready bool, exitCode int, output string) {
+// and returns when it is ready or gone.
+func (s *Server) TryStart() Outcome {
 	s.tb.Helper()
 	if s.Running() {
 		s.tb.Fatalf("%s still runs", s.name)
@@ -176,25 +181,26 @@ func (s *Server) TryStart() (ready bool, exitCode int, output string) {
 		s.tb.Fatal(err)
 	}
 	err = s.waitReady(s.tb.Context(), p)
-	switch {
-	case err == nil:
-		return true, 0, ""
-	case errors.Is(err, errGone):
-		return false, p.exitCode(), s.log.String()[before:]
+	o := Outcome{Ready: err == nil, Hung: err != nil && !errors.Is(err, errGone)}
+	if o.Hung {
+		s.Kill9()
 	}
-	s.tb.Fatalf("%s neither started nor refused to: %v", s.name, err)
-	return false, 0, ""
+	if !o.Ready {
+		o.ExitCode = p.exitCode()
+	}
+	o.Output = s.log.String()[before:]
+	return o
 }
 
 // StartFailing starts the server, which must refuse to start, and returns its exit
 // code and what this process printed.
 func (s *Server) StartFailing() (exitCode int, output string) {
 	s.tb.Helper()
-	ready, exitCode, output := s.TryStart()
-	if ready {
-		s.tb.Fatalf("%s started, but should have refused to", s.name)
+	o := s.TryStart()
+	if o.Ready || o.Hung {
+		s.tb.Fatalf("%s should have refused to start: %+v", s.name, o)
 	}
-	return exitCode, output
+	return o.ExitCode, o.Output
 }
 
 // URL is where the API is, such as "http://127.0.0.1:14001". Safe for concurrent use

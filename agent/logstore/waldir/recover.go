@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -177,33 +178,38 @@ func (r *recovery) checkTail() error {
 		return err
 	}
 	defer f.Close() // only read
-	size, err := f.Stat()
+	stat, err := f.Stat()
 	if err != nil {
 		return err
 	}
+	r.tail, err = judgeTail(f, stat.Size(), path, info, r.o)
+	return err
+}
+
+// judgeTail reads a last segment and tells what a crash explains from damage.
+func judgeTail(f io.ReaderAt, size int64, path string, info types.SegmentInfo, o Options) (*tail, error) {
 	last := uint64(math.MaxUint64)
-	if r.o.Cut {
-		last = r.o.Last
+	if o.Cut {
+		last = o.Last
 	}
-	t, err := scanTail(f, size.Size(), path, info, r.o.From, last, r.o.Verify)
+	t, err := scanTail(f, size, path, info, o.From, last, o.Verify)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	r.tail = t
-	if r.o.Acked >= max(r.o.From, t.next()) {
-		return t.lost(r.o.Acked)
+	if o.Acked >= max(o.From, t.next()) {
+		return nil, t.lost(o.Acked)
 	}
-	if !t.rest || r.o.Cut {
-		return nil
+	if !t.rest || o.Cut {
+		return t, nil
 	}
-	later, found, err := t.followedByWhole(f, r.o.Verify)
+	later, found, err := t.followedByWhole(f, o.Verify)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if found && later >= r.o.From {
-		return t.lost(later)
+	if found && later >= o.From {
+		return nil, t.lost(later)
 	}
-	return nil
+	return t, nil
 }
 
 // lost says that entry number must be there and is not, or does not matter

@@ -28,7 +28,10 @@ func checkSealed(path string, s types.SegmentInfo, from uint64, check verify) er
 	if err != nil {
 		return err
 	}
-	size := info.Size()
+	return checkSealedContent(f, info.Size(), path, s, from, check)
+}
+
+func checkSealedContent(f io.ReaderAt, size int64, path string, s types.SegmentInfo, from uint64, check verify) error {
 	head := make([]byte, headerBytes)
 	if n, err := f.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
 		return err

@@ -159,7 +159,8 @@ func (s *tailScan) commit(f frame) {
 
 // hasContent reports whether a byte other than 0 is at or behind off.
 func hasContent(f io.ReaderAt, off, size int64) (bool, error) {
-	b, zeros := make([]byte, readAhead), make([]byte, readAhead)
+	b := make([]byte, max(0, min(readAhead, size-off)))
+	zeros := make([]byte, len(b))
 	for off < size {
 		n, err := f.ReadAt(b[:min(int64(len(b)), size-off)], off)
 		if err != nil && !errors.Is(err, io.EOF) {
@@ -197,7 +198,7 @@ func (t *tail) followedByWhole(f io.ReaderAt, check verify) (index uint64, found
 // nextEntryHeader finds the first aligned offset from off on at which the header
 // of an entry may be.
 func nextEntryHeader(f io.ReaderAt, off, size int64) (at int64, found bool, err error) {
-	b := make([]byte, readAhead)
+	b := make([]byte, max(0, min(readAhead, size-off)))
 	for off < size {
 		n, err := f.ReadAt(b[:min(int64(len(b)), size-off)], off)
 		if err != nil && !errors.Is(err, io.EOF) {

@@ -103,10 +103,9 @@ func (c *crowd) mustPark(ctx context.Context) error {
 	return err
 }
 
-// await listens until watcher id is among the woken and nothing has come for
-// some time. It returns all who were woken.
-func (c *crowd) await(ctx context.Context, woken []int, id int) ([]int, error) {
-	const quiet = 100 * time.Millisecond
+// await listens until watcher id is among the woken and nothing has come for the
+// given time. It returns all who were woken.
+func (c *crowd) await(ctx context.Context, woken []int, id int, quiet time.Duration) ([]int, error) {
 	for start := time.Now(); time.Since(start) < serveLimit; {
 		more, err := c.Listen(ctx, quiet)
 		woken = append(woken, more...)
@@ -120,9 +119,15 @@ func (c *crowd) await(ctx context.Context, woken []int, id int) ([]int, error) {
 	return woken, fmt.Errorf("watcher %d was not answered within %v of a change to its key", id, serveLimit)
 }
 
+// doer is what can ask a server something: a target.Target, which connects anew
+// each time, or a rawhttp.Client.
+type doer interface {
+	Do(ctx context.Context, method, path string, body []byte) (rawhttp.Response, error)
+}
+
 // indexOf asks for the index that a watcher of key has to wait above.
-func indexOf(ctx context.Context, t target.Target, key string) (uint64, error) {
-	r, err := t.Do(ctx, http.MethodGet, "/v1/kv/"+key, nil)
+func indexOf(ctx context.Context, via doer, key string) (uint64, error) {
+	r, err := via.Do(ctx, http.MethodGet, "/v1/kv/"+key, nil)
 	if err != nil {
 		return 0, err
 	}

@@ -13,12 +13,8 @@ import (
 	"github.com/holdfast-kv/holdfast/internal/bench/target"
 )
 
-// deliveriesPerRound is how many answers a round aims at: with few watchers
-// there are several writes in a round, but not more than writesPerRound.
-const (
-	deliveriesPerRound = 2000
-	writesPerRound     = 25
-)
+// writesPerRound is the most writes of a round, however few watchers there are.
+const writesPerRound = 25
 
 // fanoutGroup writes one key on which many queries are parked.
 func fanoutGroup(o *Options) group {
@@ -65,7 +61,7 @@ func (s *stage) fanout(ctx context.Context, n int, columns []column) (report.Row
 		if err != nil {
 			return nil, err
 		}
-		f := &fanout{crowd: c, key: key, valueBytes: s.opts.Sizes.ValueBytes}
+		f := &fanout{crowd: c, key: key, sizes: s.opts.Sizes}
 		return &side{warm: f.warm, round: f.round, close: c.Close}, nil
 	})
 }
@@ -73,9 +69,9 @@ func (s *stage) fanout(ctx context.Context, n int, columns []column) (report.Row
 // fanout is one server with its crowd on one key.
 type fanout struct {
 	*crowd
-	key        string
-	valueBytes int
-	writes     uint64 // so far; each writes another value
+	key    string
+	sizes  Sizes
+	writes uint64 // so far; each writes another value
 }
 
 func (f *fanout) warm(ctx context.Context) error {
@@ -84,7 +80,7 @@ func (f *fanout) warm(ctx context.Context) error {
 }
 
 func (f *fanout) round(ctx context.Context) (values, error) {
-	shots := min(max(deliveriesPerRound/f.n, 1), writesPerRound)
+	shots := min(max(f.sizes.Deliveries/f.n, 1), writesPerRound)
 	var last report.Values
 	var cpu time.Duration
 	all := load.NewLatency()
@@ -112,7 +108,7 @@ func (f *fanout) shot(ctx context.Context) (load.Shot, time.Duration, error) {
 		return load.Shot{}, 0, err
 	}
 	f.writes++
-	write := rawhttp.Request(http.MethodPut, "/v1/kv/"+f.key, f.target.Addr, text(60_000+f.writes, f.valueBytes))
+	write := rawhttp.Request(http.MethodPut, "/v1/kv/"+f.key, f.target.Addr, text(60_000+f.writes, f.sizes.ValueBytes))
 	before, err := f.cpu()
 	if err != nil {
 		return load.Shot{}, 0, err

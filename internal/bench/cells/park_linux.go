@@ -22,7 +22,6 @@ const (
 	// memoryWarm is how many requests a fresh server gets before its memory is
 	// first read: the first of everything costs memory that is no watcher's.
 	memoryWarm = 200
-	memoryRest = 500 * time.Millisecond // before memory is read
 )
 
 // parkGroup measures what parked queries take in memory.
@@ -108,7 +107,7 @@ func (s *stage) memoryOf(ctx context.Context, t target.Target, parked func() (in
 	if err := s.warmWrites(ctx, t); err != nil {
 		return nil, err
 	}
-	before, err := restedRSS(ctx, t)
+	before, err := s.restedRSS(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +117,7 @@ func (s *stage) memoryOf(ctx context.Context, t target.Target, parked func() (in
 	}
 	after, err := int64(0), c.mustPark(ctx)
 	if err == nil {
-		after, err = restedRSS(ctx, t)
+		after, err = s.restedRSS(ctx, t)
 	}
 	if err := errors.Join(err, c.Close()); err != nil {
 		return nil, err
@@ -146,8 +145,8 @@ func (s *stage) warmWrites(ctx context.Context, t target.Target) error {
 }
 
 // restedRSS waits a little and reads the server's resident memory.
-func restedRSS(ctx context.Context, t target.Target) (int64, error) {
-	if err := pause(ctx, memoryRest); err != nil {
+func (s *stage) restedRSS(ctx context.Context, t target.Target) (int64, error) {
+	if err := pause(ctx, s.opts.Rest); err != nil {
 		return 0, err
 	}
 	return procfs.RSS(t.PID)

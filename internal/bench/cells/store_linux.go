@@ -16,10 +16,8 @@ import (
 	"github.com/holdfast-kv/holdfast/internal/bench/target"
 )
 
-const (
-	storeRounds = 3               // at most, of restarts and snapshots: each takes seconds
-	storeRest   = 2 * time.Second // after the load, before memory and disk are read
-)
+// storeRounds is the most rounds of restarts and snapshots: each takes seconds.
+const storeRounds = 3
 
 // storeGroup fills a store and then restarts it, saves it and restores it. The
 // load is the setup of the group, so that each of the others can be run alone.
@@ -102,7 +100,7 @@ func (st *filled) loadOne(ctx context.Context, s *stage, t target.Target) (loadF
 	}
 	f.keysPerSecond = float64(n) / res.Elapsed.Seconds()
 	f.cpuPerKey = cpuMicros(t, res.CPU, float64(n))
-	if err := pause(ctx, storeRest); err != nil {
+	if err := pause(ctx, s.opts.Rest); err != nil {
 		return f, err
 	}
 	if t.PID == 0 {
@@ -161,7 +159,7 @@ func (st *filled) restart(ctx context.Context, s *stage) (report.Row, error) {
 			return report.Row{}, err
 		}
 		cpu = append(cpu, used.Seconds())
-		n, err := restedRSS(ctx, t)
+		n, err := s.restedRSS(ctx, t)
 		if err != nil {
 			return report.Row{}, err
 		}

@@ -44,7 +44,7 @@ func (s *stage) wake(ctx context.Context, name string, exists bool) (report.Row,
 	}
 	columns := []column{{"false wakes", report.AtMost(0, "")}, {"woken ms", nil}, {"CPU µs/write", nil}}
 	row, err := s.against(ctx, nil, columns, func(t target.Target) (*side, error) {
-		return newWaker(ctx, t, n, key)
+		return newWaker(ctx, t, n, key, s.opts.Listen)
 	})
 	if err != nil {
 		return row, err
@@ -70,26 +70,40 @@ func total(v report.Values) report.Values {
 	return report.Values{sum}
 }
 
-func newWaker(ctx context.Context, t target.Target, n int, key func(int) string) (*side, error) {
+func newWaker(ctx context.Context, t target.Target, n int, key func(int) string, listen time.Duration) (*side, error) {
 	c, err := gather(ctx, t, n, 0, key, nil)
 	if err != nil {
 		return nil, err
 	}
-	for id := range n {
-		index, err := indexOf(ctx, t, key(id))
+	if err := setIndexes(ctx, c, key); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	w := &waker{crowd: c, key: key, listen: listen}
+	return &side{round: w.round, close: c.Close}, nil
+}
+
+// setIndexes lets every watcher wait above what its key has now.
+func setIndexes(ctx context.Context, c *crowd, key func(int) string) error {
+	client, err := rawhttp.Dial(ctx, c.target.Addr)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for id := range c.n {
+		index, err := indexOf(ctx, client, key(id))
 		if err != nil {
-			return nil, errors.Join(err, c.Close())
+			return err
 		}
 		c.SetIndex(id, index)
 	}
-	w := &waker{crowd: c, key: key}
-	return &side{round: w.round, close: c.Close}, nil
+	return nil
 }
 
 // waker is one server with a crowd in which everybody has a key of his own.
 type waker struct {
 	*crowd
 	key    func(id int) string
+	listen time.Duration
 	writes int // so far
 }
 
@@ -118,7 +132,7 @@ func (w *waker) round(ctx context.Context) (values, error) {
 		if err != nil {
 			return nil, err
 		}
-		woken, err := w.await(ctx, shot.Woken, id)
+		woken, err := w.await(ctx, shot.Woken, id, w.listen)
 		if err != nil {
 			return nil, err
 		}

@@ -3,6 +3,7 @@ package limitserver
 import (
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 )
@@ -29,6 +30,21 @@ type Reply struct {
 	Addr   string `json:"addr,omitempty"`
 	Parked int    `json:"parked,omitempty"`
 	Error  string `json:"error,omitempty"`
+}
+
+// CommandName is the hidden command under which a program is a limit process.
+const CommandName = "limit-server"
+
+// RunCommand is that command, given the arguments behind its name: it serves
+// until in ends.
+func RunCommand(args []string, in io.Reader, out io.Writer) error {
+	fs := flag.NewFlagSet(CommandName, flag.ContinueOnError)
+	kind := fs.String("kind", "", "ready, park or append")
+	file := fs.String("file", "", "where append writes")
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	return Main(Kind(*kind), *file, in, out)
 }
 
 // Main is a limit process: it starts a Server, says where it listens, obeys the

@@ -1,7 +1,6 @@
 package standin
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -13,8 +12,9 @@ import (
 )
 
 // Agent runs the stand-in as a process that takes the arguments with which the
-// benchmark starts a server, the word agent included. It serves until ctx ends.
-func Agent(ctx context.Context, args []string) error {
+// benchmark starts a server, the word agent included. It serves until it is
+// killed, and returns only if it cannot serve.
+func Agent(args []string) error {
 	if len(args) == 0 || args[0] != "agent" {
 		return errors.New("want the command agent")
 	}
@@ -46,11 +46,5 @@ func Agent(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	srv := http.Server{Handler: h}
-	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
-	defer stop()
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return h.Close()
+	return http.Serve(l, h)
 }

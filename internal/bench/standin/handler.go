@@ -81,6 +81,10 @@ func (h *Handler) get(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
+	if q.Has("raw") {
+		_, _ = w.Write(e.Value)
+		return
+	}
 	answer(w, index, []Entry{e})
 }
 

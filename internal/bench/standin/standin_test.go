@@ -35,6 +35,7 @@ func TestStandIn(t *testing.T) {
 		{"a missing key is 404", "GET", "/v1/kv/a", "", 404, ""},
 		{"a key is put", "PUT", "/v1/kv/a", "1", 200, "true"},
 		{"and read", "GET", "/v1/kv/a?stale", "", 200, `[{"LockIndex":0,"Key":"a","Flags":0,"Value":"MQ==","CreateIndex":2,"ModifyIndex":2}]`},
+		{"as it is, when asked", "GET", "/v1/kv/a?raw", "", 200, "1"},
 		{"keys are set in a transaction", "PUT", "/v1/txn", `[{"KV":{"Verb":"set","Key":"d/b","Value":"MQ=="}},{"KV":{"Verb":"set","Key":"d/a","Value":"MQ=="}}]`, 200, `{"Results":[],"Errors":null}`},
 		{"names are listed in order", "GET", "/v1/kv/d/?keys", "", 200, `["d/a","d/b"]`},
 		{"what is no transaction is refused", "PUT", "/v1/txn", "x", 400, "invalid character 'x' looking for beginning of value\n"},

@@ -3,7 +3,6 @@ package target
 import (
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -12,20 +11,6 @@ import (
 
 	"github.com/holdfast-kv/holdfast/internal/bench/limitserver"
 )
-
-// LimitCommand is the hidden command under which this program is a limit.
-const LimitCommand = "limit-server"
-
-// RunLimit is that command: it serves until standard input ends.
-func RunLimit(args []string, in io.Reader, out io.Writer) error {
-	fs := flag.NewFlagSet(LimitCommand, flag.ContinueOnError)
-	kind := fs.String("kind", "", "ready, park or append")
-	file := fs.String("file", "", "where append writes")
-	if err := fs.Parse(args); err != nil {
-		return err
-	}
-	return limitserver.Main(limitserver.Kind(*kind), *file, in, out)
-}
 
 // Limit is one limit process.
 type Limit struct {
@@ -50,7 +35,7 @@ func StartLimit(kind limitserver.Kind, dir string) (*Limit, error) {
 		return nil, fmt.Errorf("limit %s: %w", kind, err)
 	}
 	l := &Limit{dir: dir}
-	cmd := exec.Command(self, LimitCommand, "-kind", string(kind), "-file", filepath.Join(dir, "journal"))
+	cmd := exec.Command(self, limitserver.CommandName, "-kind", string(kind), "-file", filepath.Join(dir, "journal"))
 	cmd.Stderr = os.Stderr
 	if err := l.start(cmd); err != nil {
 		return nil, errors.Join(fmt.Errorf("limit %s: %w", kind, err), l.Close())

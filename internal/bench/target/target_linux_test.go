@@ -5,12 +5,10 @@ import (
 	"errors"
 	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -20,28 +18,9 @@ import (
 	"github.com/holdfast-kv/holdfast/internal/bench/standin"
 )
 
-// TestMain lets the test binary be what the benchmark starts: a limit, or a
-// stand-in for the server.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 {
-		switch os.Args[1] {
-		case LimitCommand:
-			exit(RunLimit(os.Args[2:], os.Stdin, os.Stdout))
-		case "agent":
-			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-			defer stop()
-			exit(standin.Agent(ctx, os.Args[1:]))
-		}
-	}
+	standin.Dispatch()
 	goleak.VerifyTestMain(m)
-}
-
-func exit(err error) {
-	if err != nil {
-		_, _ = os.Stderr.WriteString(err.Error() + "\n")
-		os.Exit(1)
-	}
-	os.Exit(0)
 }
 
 func self(t *testing.T) string {

@@ -24,6 +24,8 @@ type Options struct {
 	Rounds int           // at least 1
 	Round  time.Duration // how long each side has in a round of a closed loop
 	Loops  int           // threads that generate load
+	Rest   time.Duration // before memory or disk usage is read
+	Listen time.Duration // for false wake-ups after each write
 
 	Cell  *regexp.Regexp // which cells; nil: all
 	Sizes Sizes
@@ -40,6 +42,7 @@ type Sizes struct {
 	TxnBytes    int   // of one value in a transaction
 	TxnClients  int   // of transactions, in the load too
 	Watchers    []int // parked on one key
+	Deliveries  int   // that a round aims at: with few watchers there are several writes in it
 	WakeKeys    int   // with one parked query each
 	Parked      int   // whose memory is measured
 	LoadKeys    int   // in the store, with TxnBytes each
@@ -57,6 +60,7 @@ func DefaultSizes() Sizes {
 		TxnBytes:    512,
 		TxnClients:  16,
 		Watchers:    []int{1, 1000, 5000},
+		Deliveries:  2000,
 		WakeKeys:    1000,
 		Parked:      5000,
 		LoadKeys:    200_000,

@@ -1,0 +1,275 @@
+package logstore
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+)
+
+const (
+	snapshotsName = "snapshots" // raft's own name for the folder
+	tempSuffix    = ".tmp"      // and for a snapshot that is being written
+
+	// retain is how many snapshots are kept: one more than needed, for the case
+	// that the newest turns out to be damaged.
+	retain = 2
+
+	// listAll is more snapshots than there ever are.
+	listAll = 1 << 20
+
+	// maxMetaBytes bounds what is read of a snapshot's description.
+	maxMetaBytes = 16 << 20
+)
+
+// Snapshots are raft's snapshots in files. What raft's own store would leave to
+// chance is settled here: a damaged snapshot is not offered, and one that could
+// not be finished leaves nothing behind.
+type Snapshots struct {
+	dir    string // the folder that holds a folder for each
+	keeper *raft.FileSnapshotStore
+	lister *raft.FileSnapshotStore
+
+	newest  raft.SnapshotMeta // the newest usable one when opened; Index 0: none
+	damaged []damagedSnapshot // the ones younger than it, youngest first
+	hidden  map[string]bool   // their ids
+	stored  func(index uint64)
+
+	mu      sync.Mutex
+	writing map[string]bool // names of the folders being written; guarded by mu
+}
+
+var _ raft.SnapshotStore = (*Snapshots)(nil)
+
+// damagedSnapshot is one that can't be used.
+type damagedSnapshot struct {
+	index uint64
+	file  string
+	what  string
+}
+
+// OpenSnapshots opens the snapshots in the folder dir/snapshots, made if it is not
+// there, removes what was never finished, and finds the newest one that is whole.
+//
+// Damage is no error here: whether an older snapshot, or none, is enough depends
+// on the log, and Open decides it.
+func OpenSnapshots(dir string, log hclog.Logger) (*Snapshots, error) {
+	path := filepath.Join(dir, snapshotsName)
+	if err := os.Mkdir(path, folderMode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("open snapshots: %w", err)
+	}
+	s := &Snapshots{dir: path, hidden: map[string]bool{}, stored: func(uint64) {}, writing: map[string]bool{}}
+	if err := s.removeUnfinished(); err != nil {
+		return nil, fmt.Errorf("open snapshots: %w", err)
+	}
+	var err error
+	if s.keeper, err = raft.NewFileSnapshotStoreWithLogger(dir, retain, log); err != nil {
+		return nil, fmt.Errorf("open snapshots: %w", err)
+	}
+	if s.lister, err = raft.NewFileSnapshotStoreWithLogger(dir, listAll, log); err != nil {
+		return nil, fmt.Errorf("open snapshots: %w", err)
+	}
+	// Looking for a usable one must not log: the outcome is one line.
+	quiet, err := raft.NewFileSnapshotStoreWithLogger(dir, listAll, hclog.NewNullLogger())
+	if err != nil {
+		return nil, fmt.Errorf("open snapshots: %w", err)
+	}
+	return s, s.survey(quiet)
+}
+
+// removeUnfinished deletes what was begun and is not being written any more.
+func (s *Snapshots) removeUnfinished() error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !e.IsDir() || !strings.HasSuffix(e.Name(), tempSuffix) || s.writing[e.Name()] {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(s.dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// survey finds the newest usable snapshot and the damaged ones before it.
+func (s *Snapshots) survey(store *raft.FileSnapshotStore) error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return fmt.Errorf("list snapshots: %w", err)
+	}
+	var found []snapshotName
+	for _, e := range entries {
+		if name, ok := parseSnapshotName(e.Name()); ok && e.IsDir() {
+			found = append(found, name)
+		}
+	}
+	slices.SortFunc(found, func(a, b snapshotName) int { return b.compare(a) })
+	for _, name := range found {
+		meta, bad := s.inspect(store, name)
+		if bad == nil {
+			s.newest = meta
+			return nil
+		}
+		s.damaged = append(s.damaged, *bad)
+		s.hidden[name.id] = true
+	}
+	return nil
+}
+
+// inspect reads all of a snapshot; bad says what is wrong with it.
+func (s *Snapshots) inspect(store *raft.FileSnapshotStore, name snapshotName) (meta raft.SnapshotMeta, bad *damagedSnapshot) {
+	metaFile := filepath.Join(s.dir, name.id, "meta.json")
+	stateFile := filepath.Join(s.dir, name.id, "state.bin")
+	damage := func(file, what string) (raft.SnapshotMeta, *damagedSnapshot) {
+		return meta, &damagedSnapshot{index: name.index, file: file, what: what}
+	}
+	meta, err := readMeta(metaFile)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return damage(metaFile, "is gone")
+	case err != nil, meta.ID != name.id, meta.Index != name.index, meta.Term != name.term:
+		return damage(metaFile, "does not describe this snapshot")
+	}
+	_, content, err := store.Open(name.id)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return damage(stateFile, "is gone")
+	case err != nil:
+		return damage(stateFile, errChecksum.Error())
+	}
+	if err := content.Close(); err != nil {
+		return damage(stateFile, err.Error())
+	}
+	return meta, nil
+}
+
+func readMeta(path string) (meta raft.SnapshotMeta, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return meta, err
+	}
+	defer f.Close() // only read
+	err = json.NewDecoder(io.LimitReader(f, maxMetaBytes)).Decode(&meta)
+	return meta, err
+}
+
+// snapshotName is the name of a snapshot's folder: term, index and time.
+type snapshotName struct {
+	id          string
+	term, index uint64
+}
+
+func parseSnapshotName(id string) (n snapshotName, ok bool) {
+	parts := strings.Split(id, "-")
+	if len(parts) != 3 {
+		return n, false
+	}
+	var nums [3]uint64
+	for i, p := range parts {
+		v, err := strconv.ParseUint(p, 10, 64)
+		if err != nil {
+			return n, false
+		}
+		nums[i] = v
+	}
+	return snapshotName{id: id, term: nums[0], index: nums[1]}, true
+}
+
+// compare orders snapshots as raft does.
+func (n snapshotName) compare(m snapshotName) int {
+	switch {
+	case n.term != m.term:
+		return cmpUint(n.term, m.term)
+	case n.index != m.index:
+		return cmpUint(n.index, m.index)
+	}
+	return strings.Compare(n.id, m.id)
+}
+
+func cmpUint(a, b uint64) int {
+	if a < b {
+		return -1
+	}
+	return 1
+}
+
+// List returns the snapshots that can be used, newest first.
+func (s *Snapshots) List() ([]*raft.SnapshotMeta, error) {
+	all, err := s.lister.List()
+	if err != nil {
+		return nil, fmt.Errorf("list snapshots in %s: %w", s.dir, err)
+	}
+	usable := all[:0]
+	for _, meta := range all {
+		if !s.hidden[meta.ID] {
+			usable = append(usable, meta)
+		}
+	}
+	return usable[:min(len(usable), retain)], nil
+}
+
+// Open gives the content of a snapshot, after checking its checksum.
+func (s *Snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	meta, content, err := s.lister.Open(id)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open snapshot %s: %w", filepath.Join(s.dir, id), err)
+	}
+	return meta, content, nil
+}
+
+// Create begins a new snapshot. If it is not finished nothing of it stays.
+func (s *Snapshots) Create(version raft.SnapshotVersion, index, term uint64, configuration raft.Configuration,
+	configurationIndex uint64, trans raft.Transport,
+) (raft.SnapshotSink, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sink, err := s.keeper.Create(version, index, term, configuration, configurationIndex, trans)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("begin a snapshot: %w", err), s.removeUnfinished())
+	}
+	s.writing[sink.ID()+tempSuffix] = true
+	return &snapshotSink{SnapshotSink: sink, store: s, index: index}, nil
+}
+
+// snapshotSink removes what raft's own leaves when the disk is full.
+type snapshotSink struct {
+	raft.SnapshotSink
+	store *Snapshots
+	index uint64
+}
+
+func (s *snapshotSink) Close() error {
+	if err := s.SnapshotSink.Close(); err != nil {
+		return errors.Join(fmt.Errorf("finish the snapshot: %w", err), s.end())
+	}
+	s.store.stored(s.index)
+	return s.end()
+}
+
+func (s *snapshotSink) Cancel() error {
+	// Its error is that the rest could not be written, which no longer matters.
+	_ = s.SnapshotSink.Cancel()
+	return s.end()
+}
+
+// end removes the folder it was written in, if that is still there.
+func (s *snapshotSink) end() error {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	name := s.ID() + tempSuffix
+	delete(s.store.writing, name)
+	return os.RemoveAll(filepath.Join(s.store.dir, name))
+}

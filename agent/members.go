@@ -1,0 +1,84 @@
+package agent
+
+import (
+	"maps"
+	"net"
+	"strconv"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-kv/holdfast/httpapi"
+	"github.com/holdfast-kv/holdfast/internal/version"
+)
+
+// Versions of the gossip protocol that existing tools expect to read.
+//
+// Source: contract, agent, worked example 3.
+const (
+	protocolMin, protocolCur, protocolMax = 1, 2, 5
+	delegateMin, delegateCur, delegateMax = 2, 4, 5
+)
+
+// Members are the servers that this one knows: itself. wan gives the name that it
+// has across datacenters.
+func (a *Agent) Members(wan bool) []httpapi.Member {
+	m := a.member()
+	if wan {
+		m.Name += "." + a.config().Datacenter
+	}
+	return []httpapi.Member{m}
+}
+
+// member is this server as a member.
+//
+// Source: contract, agent, section 2, for the tags.
+func (a *Agent) member() httpapi.Member {
+	cfg := a.config()
+	tags := map[string]string{
+		"acls": "0", "build": version.Version + ":", "dc": cfg.Datacenter, "id": a.nodeID, "port": strconv.Itoa(cfg.Ports.Server),
+		"raft_vsn": strconv.Itoa(int(raft.ProtocolVersionMax)), "role": "consul", "segment": "",
+		"vsn": strconv.Itoa(protocolCur), "vsn_min": strconv.Itoa(protocolMin), "vsn_max": strconv.Itoa(protocolMax),
+	}
+	if cfg.ACL.Enabled {
+		tags["acls"] = "1"
+	}
+	switch {
+	case cfg.BootstrapExpect > 0:
+		tags["expect"] = strconv.Itoa(cfg.BootstrapExpect)
+	case cfg.Bootstrap:
+		tags["bootstrap"] = "1"
+	}
+	return httpapi.Member{
+		Name: cfg.NodeName, Addr: cfg.AdvertiseAddr, Port: uint16(max(cfg.Ports.SerfLAN, 0)), Tags: tags, Status: httpapi.MemberAlive,
+		ProtocolMin: protocolMin, ProtocolMax: protocolMax, ProtocolCur: protocolCur,
+		DelegateMin: delegateMin, DelegateMax: delegateMax, DelegateCur: delegateCur,
+	}
+}
+
+// CatalogNode is this server as it stands in the catalog.
+//
+// Source: contract, catalog, the paragraph on what every server registers.
+func (a *Agent) CatalogNode() httpapi.CatalogNode {
+	cfg := a.config()
+	addresses := map[string]string{"lan": cfg.AdvertiseAddr, "wan": cfg.AdvertiseAddr}
+	if ip := net.ParseIP(cfg.AdvertiseAddr); ip != nil {
+		kind := "_ipv6"
+		if ip.To4() != nil {
+			kind = "_ipv4"
+		}
+		addresses["lan"+kind], addresses["wan"+kind] = cfg.AdvertiseAddr, cfg.AdvertiseAddr
+	}
+	meta := a.meta()
+	meta["consul-version"] = version.Version
+	return httpapi.CatalogNode{
+		ID: a.nodeID, Node: cfg.NodeName, Address: cfg.AdvertiseAddr, Datacenter: cfg.Datacenter,
+		TaggedAddresses: addresses, Meta: meta,
+	}
+}
+
+// meta is the metadata of this node: the operator's, and what clients look for.
+func (a *Agent) meta() map[string]string {
+	meta := map[string]string{"consul-network-segment": ""}
+	maps.Copy(meta, a.config().NodeMeta)
+	return meta
+}

@@ -1,0 +1,198 @@
+package agent
+
+import (
+	"runtime"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/holdfast-kv/holdfast/httpapi"
+	"github.com/holdfast-kv/holdfast/internal/hostinfo"
+	"github.com/holdfast-kv/holdfast/internal/metrics"
+	"github.com/holdfast-kv/holdfast/internal/version"
+)
+
+// Metrics is what this server measures.
+func (a *Agent) Metrics() httpapi.Metrics { return a.metrics }
+
+// openMetrics makes the registry of all that the server measures.
+func (a *Agent) openMetrics() (err error) {
+	a.metrics, err = metrics.New(&collector{a: a}, metrics.Raft())
+	return err
+}
+
+// collector reads the figures of a server when somebody asks for them. It keeps
+// nothing itself.
+type collector struct{ a *Agent }
+
+// What the server measures. The parts of the names are those of the server: http,
+// store, history, raft, disk, log, config.
+var (
+	buildInfo = metrics.Desc("build", "info", "The build that is running; always 1.", "version", "revision", "go_version")
+	uptime    = metrics.Desc("process", "uptime_seconds", "How long the server has been running.")
+
+	httpRequests = metrics.Desc("http", "requests_total", "Requests answered, by route and class of the status code.", "route", "code")
+	httpDuration = metrics.Desc("http", "request_duration_seconds",
+		"From the headers of a request to the end of its answer, without the time that a blocking query or a stream was parked for.", "route")
+	httpConnections = metrics.Desc("http", "connections", "Open client connections.")
+	httpParked      = metrics.Desc("http", "parked_queries", "Blocking queries that wait for a change.")
+	httpWatched     = metrics.Desc("http", "watched_items", "Different keys and prefixes that blocking queries wait for.")
+	httpStreams     = metrics.Desc("http", "streams", "Log and metrics streams that are open.")
+
+	storeKeys       = metrics.Desc("store", "keys", "Keys that exist.")
+	storeBytes      = metrics.Desc("store", "bytes", "Size of the keys that exist, with their values and an estimate of the overhead.")
+	storeTombstones = metrics.Desc("store", "tombstones", "Deleted keys that are remembered.")
+	storeIndex      = metrics.Desc("store", "index", "Index of the last change of a key, as clients see it.")
+	storeApplied    = metrics.Desc("store", "applied_index", "Index of the last command that reads see the effect of.")
+
+	historyVersions = metrics.Desc("history", "versions", "Older versions of keys that are kept.")
+	historyBytes    = metrics.Desc("history", "bytes", "Size of the older versions that are kept.")
+	historyMax      = metrics.Desc("history", "max_bytes", "Size that older versions may have, by configuration.")
+	historyPruned   = metrics.Desc("history", "pruned_through_index", "Index up to which older versions were dropped.")
+
+	raftState       = metrics.Desc("raft", "state", "1 for the state that this server is in.", "state")
+	raftTerm        = metrics.Desc("raft", "term", "The current term; it grows with each election.")
+	raftCommit      = metrics.Desc("raft", "commit_index", "Index of the last entry known to be committed.")
+	raftApplied     = metrics.Desc("raft", "applied_index", "Index of the last entry handed to the state machine.")
+	raftLast        = metrics.Desc("raft", "last_log_index", "Index of the last entry in the log.")
+	raftLeaderKnown = metrics.Desc("raft", "leader_known", "1 when this server knows a leader.")
+	raftContact     = metrics.Desc("raft", "last_contact_seconds", "How long ago this server heard from the leader; 0 on the leader.")
+
+	diskFree     = metrics.Desc("disk", "free_bytes", "Room on the disk of the data dir; 0 without one.")
+	diskMinFree  = metrics.Desc("disk", "min_free_bytes", "Room below which the server takes no writes, by configuration; 0 without a data dir.")
+	diskReadOnly = metrics.Desc("disk", "read_only", "1 while the server takes no writes because of its disk.")
+
+	logStreams = metrics.Desc("log", "streams", "Clients that follow the log.")
+	logDropped = metrics.Desc("log", "dropped_lines_total", "Lines that clients were too slow to follow.")
+
+	configReloads    = metrics.Desc("config", "reloads_total", "Reloads of the configuration, by what came of them.", "result")
+	configLastFailed = metrics.Desc("config", "last_reload_failed", "1 when the last reload was refused.")
+)
+
+var descriptions = []*prometheus.Desc{
+	buildInfo, uptime,
+	httpRequests, httpDuration, httpConnections, httpParked, httpWatched, httpStreams,
+	storeKeys, storeBytes, storeTombstones, storeIndex, storeApplied,
+	historyVersions, historyBytes, historyMax, historyPruned,
+	raftState, raftTerm, raftCommit, raftApplied, raftLast, raftLeaderKnown, raftContact,
+	diskFree, diskMinFree, diskReadOnly,
+	logStreams, logDropped,
+	configReloads, configLastFailed,
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range descriptions {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	e := emitter(ch)
+	a := c.a
+	e.gauge(buildInfo, 1, version.Version, version.Commit, runtime.Version())
+	e.gauge(uptime, a.now().Sub(a.started).Seconds())
+	e.http(a)
+	e.store(a)
+	e.raft(a)
+	e.disk(a)
+	e.gauge(logStreams, float64(a.logs.tails.Load()))
+	e.counter(logDropped, a.logs.dropped.Load())
+	e.counter(configReloads, a.reloads.done.Load(), "done")
+	e.counter(configReloads, a.reloads.failed.Load(), "failed")
+	e.gauge(configLastFailed, flag(a.reloads.lastFailed.Load()))
+}
+
+// emitter hands figures to who asked for them.
+type emitter chan<- prometheus.Metric
+
+func (e emitter) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	e <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func (e emitter) counter(d *prometheus.Desc, v uint64, labels ...string) {
+	e <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+}
+
+func flag(on bool) float64 {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+// statusClasses are the values of the label code, by the first digit.
+var statusClasses = map[int]string{2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
+
+func (e emitter) http(a *Agent) {
+	bounds := httpapi.LatencyBounds()
+	for _, r := range a.api.RequestMetrics() {
+		for digit, class := range statusClasses {
+			e.counter(httpRequests, r.Codes[digit].Load(), r.Path, class)
+		}
+		var n uint64
+		buckets := make(map[float64]uint64, len(bounds))
+		for i := range r.Buckets {
+			n += r.Buckets[i].Load()
+			if i < len(bounds) {
+				buckets[bounds[i].Seconds()] = n
+			}
+		}
+		sum := time.Duration(r.Nanos.Load()).Seconds()
+		e <- prometheus.MustNewConstHistogram(httpDuration, n, sum, buckets, r.Path)
+	}
+	e.gauge(httpConnections, float64(a.conns.open()))
+	e.gauge(httpParked, float64(a.api.Parked()))
+	e.gauge(httpWatched, float64(a.store.Hub().Len()))
+	e.gauge(httpStreams, float64(a.api.Streams()))
+}
+
+func (e emitter) store(a *Agent) {
+	view := a.store.View()
+	keys := view.Meta()
+	e.gauge(storeKeys, float64(keys.Live))
+	e.gauge(storeBytes, float64(keys.LiveBytes))
+	e.gauge(storeTombstones, float64(keys.Tombstones))
+	e.gauge(storeIndex, float64(view.Index()))
+	e.gauge(storeApplied, float64(a.store.Applied()))
+	e.gauge(historyVersions, float64(keys.Superseded))
+	e.gauge(historyBytes, float64(keys.HistoryBytes))
+	e.gauge(historyMax, float64(a.config().History.MaxBytes))
+	e.gauge(historyPruned, float64(keys.PrunedThrough))
+}
+
+func (e emitter) raft(a *Agent) {
+	state, contact := a.raft.State(), a.Contact()
+	for _, s := range []raft.RaftState{raft.Follower, raft.Candidate, raft.Leader, raft.Shutdown} {
+		e.gauge(raftState, flag(s == state), s.String())
+	}
+	e.gauge(raftTerm, float64(a.raft.CurrentTerm()))
+	e.gauge(raftCommit, float64(a.raft.CommitIndex()))
+	e.gauge(raftApplied, float64(a.raft.AppliedIndex()))
+	e.gauge(raftLast, float64(a.raft.LastIndex()))
+	e.gauge(raftLeaderKnown, flag(contact.KnownLeader))
+	e.gauge(raftContact, contact.LastContact.Seconds())
+}
+
+func (e emitter) disk(a *Agent) {
+	var free, least uint64 // both 0 without a disk, so that no alert compares them
+	if a.dir != nil {
+		free, least = hostinfo.FreeBytes(a.dir.Path()), uint64(a.config().Disk.MinFree)
+	}
+	e.gauge(diskFree, float64(free))
+	e.gauge(diskMinFree, float64(least))
+	e.gauge(diskReadOnly, flag(a.writable() != nil))
+}
+
+// open is how many connections are open.
+func (l *connLimit) open() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for _, of := range l.by {
+		n += of
+	}
+	return n
+}

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain lets this test binary stand in for holdfast, so that the scripts run what
+// the real one does.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"holdfast": main})
+}
+
+// TestScripts runs every user story in testdata/script against real processes. The
+// commands that the scripts have beyond the usual ones are in script_test.go.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			// A script sees only what it sets up itself.
+			env.Setenv("NO_COLOR", "")
+			env.Setenv("HOLDFAST_HTTP_ADDR", "127.0.0.1:1")
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"agent":     cmdAgent,
+			"exits":     cmdExits,
+			"await":     cmdAwait,
+			"awaitfile": cmdAwaitFile,
+			"blackhole": cmdBlackhole,
+			"random":    cmdRandom,
+			"damage":    cmdDamage,
+		},
+	})
+}

@@ -1,0 +1,92 @@
+package httpapi
+
+import (
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// maxStreams bounds the log and metrics streams that are open together. Each log
+// stream formats every line once more and may keep half a mebibyte.
+const maxStreams = 32
+
+// streamPatience is how long a client may take to read a part of a stream.
+const streamPatience = 10 * time.Second
+
+// stream is an answer without an end, sent in parts.
+type stream struct {
+	c    *call
+	w    io.Writer
+	gzip *gzip.Writer // nil when the client does not take it
+	conn *http.ResponseController
+	from time.Time
+}
+
+// stream begins an answer without an end. Its headers are sent at once. It is
+// compressed from the first byte if the client takes that. It must be closed.
+//
+// Source: contract, README, section 10; agent, section 3.
+func (c *call) stream(contentType string) (*stream, error) {
+	if c.s.streams.Add(1) > maxStreams {
+		c.s.streams.Add(-1)
+		return nil, tooMany("Too many log and metrics streams are open on this server, close one first")
+	}
+	s := &stream{c: c, w: c.w, conn: http.NewResponseController(c.w), from: time.Now()}
+	h := c.w.Header()
+	h["Content-Type"] = []string{contentType}
+	h["Cache-Control"] = noStore
+	h["X-Content-Type-Options"] = noSniff
+	if takesGzip(c.r.Header) {
+		h["Content-Encoding"] = gzipCoding
+		s.gzip = gzip.NewWriter(c.w)
+		s.w = s.gzip
+	}
+	c.status = http.StatusOK
+	c.w.WriteHeader(http.StatusOK)
+	if c.r.Method == http.MethodHead {
+		return s, nil
+	}
+	if err := s.flush(); err != nil {
+		s.close()
+		return nil, errClientGone
+	}
+	return s, nil
+}
+
+// send sends one part.
+func (s *stream) send(part []byte) error {
+	// Not every ResponseWriter has deadlines; then there is no bound to set.
+	_ = s.conn.SetWriteDeadline(time.Now().Add(streamPatience))
+	if _, err := s.w.Write(part); err != nil {
+		return errClientGone
+	}
+	return s.flush()
+}
+
+func (s *stream) flush() error {
+	if s.gzip != nil {
+		if err := s.gzip.Flush(); err != nil {
+			return errClientGone
+		}
+	}
+	if err := s.conn.Flush(); err != nil {
+		return errClientGone
+	}
+	return nil
+}
+
+// close ends the answer. How long the stream was open is not counted as the time
+// of an answer.
+func (s *stream) close() {
+	if s.gzip != nil && s.c.r.Method != http.MethodHead {
+		_ = s.gzip.Close() // the client may be gone
+	}
+	_ = s.conn.SetWriteDeadline(time.Time{}) // the connection may serve on
+	s.c.waited += time.Since(s.from)
+	s.c.s.streams.Add(-1)
+}
+
+// Streams is how many log and metrics streams are open.
+func (s *Server) Streams() int { return int(s.streams.Load()) }

@@ -1,0 +1,266 @@
+package cells
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/holdfast-kv/holdfast/internal/bench/report"
+	"github.com/holdfast-kv/holdfast/internal/bench/standin"
+	"github.com/holdfast-kv/holdfast/internal/bench/target"
+)
+
+func TestMain(m *testing.M) {
+	standin.Dispatch()
+	goleak.VerifyTestMain(m)
+}
+
+// small are options with which all cells together take a second or two.
+func small(t *testing.T) Options {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Options{
+		Dir:    t.TempDir(),
+		Server: target.ServerOptions{Bin: exe},
+		Rounds: 2,
+		Round:  5 * time.Millisecond,
+		Loops:  2,
+		Rest:   time.Millisecond,
+		Listen: 20 * time.Millisecond,
+		Sizes: Sizes{
+			Clients: []int{1, 3}, ValueBytes: 100, ListClients: 2, Entries: 30, Names: 70,
+			TxnOps: 8, TxnBytes: 50, TxnClients: 3, Watchers: []int{1, 20}, Deliveries: 2, WakeKeys: 40, Parked: 20, LoadKeys: 300,
+		},
+	}
+}
+
+func measure(t *testing.T, o Options) map[string]report.Row {
+	t.Helper()
+	rows := map[string]report.Row{}
+	if err := Run(t.Context(), o, func(r report.Row) { rows[r.Cell] = r }); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := os.ReadDir(o.Dir); len(left) != 0 {
+		for _, e := range left {
+			if e.Name() != subjectArchive && e.Name() != peerArchive {
+				t.Errorf("%s was left behind", e.Name())
+			}
+		}
+	}
+	return rows
+}
+
+func figure(t *testing.T, r report.Row, name string) report.Figure {
+	t.Helper()
+	for _, f := range r.Figures {
+		if f.Name == name {
+			return f
+		}
+	}
+	t.Fatalf("%s has no figure %q; it has %+v, error %v", r.Cell, name, r.Figures, r.Err)
+	return report.Figure{}
+}
+
+func TestEveryCellGivesEveryFigure(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts some twenty processes")
+	}
+	o := small(t)
+	peer, err := target.StartServer(t.Context(), target.ServerOptions{Bin: o.Server.Bin, Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	p := peer.Target()
+	o.Peer = &p
+	o.PeerRestore = true
+	rows := measure(t, o)
+
+	for _, name := range Names(o) {
+		r, found := rows[name]
+		if !found || r.Err != nil || r.Skipped != "" || len(r.Figures) == 0 {
+			t.Errorf("%s: found %v, error %v, skipped %q, %d figures", name, found, r.Err, r.Skipped, len(r.Figures))
+			continue
+		}
+		for i := range r.Figures {
+			f := &r.Figures[i]
+			if math.IsNaN(f.Subject.Median()) {
+				t.Errorf("%s, %s: not measured: %v", name, f.Name, f.Subject)
+			}
+			if limited := !slices.Contains([]string{"wake", "load", "restart", "snapshot"}, strings.Split(name, "-")[0]); limited && math.IsNaN(f.Ratio().Median()) {
+				t.Errorf("%s, %s: no ratio to the limit: %v / %v", name, f.Name, f.Subject, f.Limit)
+			}
+			if f.Name != "disk MiB" && name != "restart" && math.IsNaN(f.Peer.Median()) {
+				t.Errorf("%s, %s: the peer was not measured: %v; note %q", name, f.Name, f.Peer, r.Note)
+			}
+		}
+	}
+	for _, name := range []string{"wake-existing", "wake-missing"} {
+		if f := figure(t, rows[name], "false wakes"); f.Subject.Median() != 0 {
+			t.Errorf("%s: %v false wakes of a server that has none", name, f.Subject)
+		}
+	}
+}
+
+func TestPeerIsLeftAsItWas(t *testing.T) {
+	peer, err := standin.NewHandler("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(peer)
+	defer srv.Close()
+	o := small(t)
+	o.Cell = regexp.MustCompile("^(get-stale-c1|txn)")
+	tgt := target.Target{Addr: strings.TrimPrefix(srv.URL, "http://")}
+	o.Peer = &tgt
+	if err := put(t.Context(), tgt, "mine", []byte("1")); err != nil {
+		t.Fatal(err)
+	}
+	measure(t, o)
+	r, err := tgt.Do(t.Context(), "GET", "/v1/kv/?keys", nil)
+	if err != nil || string(r.Body) != `["mine"]` {
+		t.Errorf("keys of the peer afterwards: %s, error %v", r.Body, err)
+	}
+}
+
+func TestAPeerThatFailsDoesNotSpoilTheCell(t *testing.T) {
+	peer, err := standin.NewHandler("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer.Faults.Refuse = true
+	srv := httptest.NewServer(peer)
+	defer srv.Close()
+	o := small(t)
+	o.Cell = regexp.MustCompile("^put-c3$")
+	o.Peer = &target.Target{Addr: strings.TrimPrefix(srv.URL, "http://")}
+	r := measure(t, o)["put-c3"]
+	if r.Err != nil || !strings.Contains(r.Note, "peer: answered with status 500: no space left") {
+		t.Errorf("error %v, note %q", r.Err, r.Note)
+	}
+	if f := figure(t, r, opsPerSecond); math.IsNaN(f.Ratio().Median()) || f.Peer != nil {
+		t.Errorf("figure %+v", f)
+	}
+}
+
+func TestFalseWakesAreCounted(t *testing.T) {
+	o := small(t)
+	o.Cell = regexp.MustCompile("^wake-missing$")
+	faulty := filepath.Join(t.TempDir(), "false-wakes.hcl")
+	if err := os.WriteFile(faulty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o.Server.Config = []string{faulty}
+	f := figure(t, measure(t, o)["wake-missing"], "false wakes")
+	// Each write wakes everybody, and one of them rightly. On a busy machine some
+	// of those may come too late to be seen.
+	if got, least := f.Subject.Median(), float64(o.Sizes.WakeKeys-1)*wakeWrites*float64(o.Rounds)/2; got < least {
+		t.Errorf("%v false wakes, want at least %v", got, least)
+	}
+	if f.Judge() != report.Missed {
+		t.Errorf("the bar of no false wake is %v", f.Judge())
+	}
+}
+
+func TestAServerOfSomebodyElseIsNeitherKilledNorRestarted(t *testing.T) {
+	h, err := standin.NewHandler("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(h)
+	defer srv.Close()
+	o := small(t)
+	o.Server = target.ServerOptions{}
+	o.Subject = &target.Target{Addr: strings.TrimPrefix(srv.URL, "http://")}
+	o.Cell = regexp.MustCompile("^(load|restart|park-rss)$")
+	rows := measure(t, o)
+	for _, name := range []string{"restart", "park-rss"} {
+		if r := rows[name]; r.Skipped == "" || r.Err != nil {
+			t.Errorf("%s: skipped %q, error %v", name, r.Skipped, r.Err)
+		}
+	}
+	if f := figure(t, rows["load"], "CPU µs/key"); !math.IsNaN(f.Subject.Median()) {
+		t.Errorf("CPU %v of a process nobody knows", f.Subject)
+	}
+}
+
+func TestAWrongAnswerBreaksTheCell(t *testing.T) {
+	h, err := standin.NewHandler("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(h)
+	defer srv.Close()
+	o := small(t)
+	o.Subject = &target.Target{Addr: strings.TrimPrefix(srv.URL, "http://")}
+	s, err := open(t.Context(), &o, "p/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close(t.Context())
+	if err := put(t.Context(), s.subject(), "p/key", []byte("another value")); err != nil {
+		t.Fatal(err)
+	}
+	g := getGroup(&o)
+	if _, err := g.cells[0].run(t.Context(), s); err == nil || !strings.Contains(err.Error(), "not the one entry that was written") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestRunEndsWithItsContextAndCleansUp(t *testing.T) {
+	o := small(t)
+	o.Round = time.Hour
+	o.Cell = regexp.MustCompile("^get-default-c1$")
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	err := Run(ctx, o, func(r report.Row) { t.Errorf("row %+v of a run that was ended", r) })
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v, want the context's", err)
+	}
+	if left, _ := os.ReadDir(o.Dir); len(left) != 0 {
+		t.Errorf("%v was left behind", left)
+	}
+}
+
+func TestRunOfNoCellIsAnError(t *testing.T) {
+	o := small(t)
+	o.Cell = regexp.MustCompile("^nothing$")
+	if err := Run(t.Context(), o, nil); err == nil {
+		t.Error("no error")
+	}
+}
+
+func TestBarsStandWhereTheyBelong(t *testing.T) {
+	o := Options{Sizes: DefaultSizes()}
+	want := []string{
+		"get-default-c1", "get-default-c16", "get-default-c64", "get-default-c256",
+		"get-stale-c1", "get-stale-c16", "get-stale-c64", "get-stale-c256",
+		"recurse-1000", "keys-10000",
+		"put-c1", "put-c16", "put-c64", "put-c256", "txn-64",
+		"fanout-1", "fanout-1000", "fanout-5000", "wake-existing", "wake-missing", "park-rss",
+		"load", "restart", "snapshot-save", "snapshot-restore",
+	}
+	if got := Names(o); !slices.Equal(got, want) {
+		t.Errorf("cells %v\nwant  %v", got, want)
+	}
+	if full := (&filled{o: &o}); full.bar(report.AtMost(1, "s")) == nil {
+		t.Error("the full store has no bars")
+	}
+	o.Sizes.LoadKeys = 1000
+	if part := (&filled{o: &o}); part.bar(report.AtMost(1, "s")) != nil {
+		t.Error("a small store is judged by the bars of the full one")
+	}
+}
