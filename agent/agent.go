@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-kv/holdfast/agent/config"
 	"github.com/holdfast-kv/holdfast/agent/datadir"
+	"github.com/holdfast-kv/holdfast/agent/logstore"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/httpapi"
 	"github.com/holdfast-kv/holdfast/internal/metrics"
@@ -46,7 +47,7 @@ type Agent struct {
 	nodeID  string
 	dir     *datadir.Dir   // nil in memory
 	space   *datadir.Space // nil in memory
-	storage *storage
+	storage *logstore.Store
 	pidFile string // written, to be removed; empty: none
 
 	store     *fsm.Store
@@ -66,6 +67,7 @@ type Agent struct {
 	conns     *connLimit
 	metrics   *metrics.Registry
 	reloads   reloads
+	untold    atomic.Bool // the service manager did not hear the last message
 
 	group   *run.Group
 	closing chan struct{} // closed when the server begins to stop
@@ -119,7 +121,7 @@ func (a *Agent) openStorage() error {
 			}
 			a.nodeID = id
 		}
-		a.storage = memoryStorage()
+		a.storage = logstore.Memory()
 		return nil
 	}
 	dir, err := datadir.Open(cfg.DataDir, datadir.Options{Logger: a.logs.Named("datadir")})
@@ -134,7 +136,7 @@ func (a *Agent) openStorage() error {
 	if _, _, err := a.space.Check(); err != nil {
 		return err
 	}
-	a.storage, err = openDisk(dir, cfg, a.logs.Named("storage"))
+	a.storage, err = a.openDisk(dir, a.loaded.Load())
 	return err
 }
 
@@ -178,7 +180,7 @@ func (a *Agent) close() error {
 		err = errors.Join(err, e)
 	}
 	if a.storage != nil {
-		err = errors.Join(err, a.storage.close())
+		err = errors.Join(err, a.storage.Close())
 	}
 	if a.dir != nil {
 		err = errors.Join(err, a.dir.Close())

@@ -15,7 +15,8 @@
 // # Locks
 //
 // No lock of this package is held while another is taken, nor over disk, network
-// or Raft.
+// or Raft. There are two exceptions: reloads.mu keeps whole reloads apart, and
+// logFile.mu keeps the lines of the log file in order, as the logger's own does.
 //
 // # Why not
 //

@@ -56,7 +56,7 @@ func (a *Agent) stats() map[string]map[string]string {
 			"arch": runtime.GOARCH, "cpu_count": number(runtime.NumCPU()), "goroutines": number(runtime.NumGoroutine()),
 			"max_procs": number(runtime.GOMAXPROCS(0)), "os": runtime.GOOS, "version": runtime.Version(),
 		},
-		"serf_lan": {"members": "1", "failed": "0", "left": "0", "encrypted": strconv.FormatBool(cfg.Gossip.EncryptKey != "")},
+		"serf_lan": {"members": "1", "failed": "0", "left": "0"},
 	}
 }
 

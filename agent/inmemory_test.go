@@ -114,18 +114,3 @@ func (m *inMemory) ask(t *testing.T, method, path, body string, headers ...strin
 	}
 	return res.StatusCode, res.Header, string(text)
 }
-
-// eventually waits until a condition holds.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.After(10 * time.Second)
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-deadline:
-			t.Fatalf("not after 10 s: %s", what)
-		case <-tick.C:
-		}
-	}
-}

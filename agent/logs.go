@@ -23,24 +23,27 @@ type Logs struct {
 }
 
 // NewLogs returns loggers that write to w.
+//
+// They share one level, which is atomic. The library can also give each its own and
+// keep them in step, but reads that bookkeeping from several goroutines at once.
 func NewLogs(w io.Writer, level hclog.Level, json bool) *Logs {
 	return &Logs{root: hclog.NewInterceptLogger(&hclog.LoggerOptions{
-		Name: "holdfast", Level: level, JSONFormat: json, Output: w, SyncParentLevel: true,
+		Name: "holdfast", Level: level, JSONFormat: json, Output: w,
 	})}
 }
 
 // OpenLogs returns loggers as the configuration wants them: they write to w, and to
 // a file if it names one.
-func OpenLogs(w io.Writer, cfg config.Log) (*Logs, error) {
-	level := hclog.LevelFromString(cfg.Level)
-	if cfg.File == "" {
-		return NewLogs(w, level, cfg.JSON), nil
+func OpenLogs(w io.Writer, cfg *config.Config) (*Logs, error) {
+	level := hclog.LevelFromString(cfg.Log.Level)
+	if cfg.Log.File == "" {
+		return NewLogs(w, level, cfg.Log.JSON), nil
 	}
-	file, err := openLogFile(cfg, time.Now)
+	file, err := openLogFile(cfg.Log, time.Now)
 	if err != nil {
 		return nil, err
 	}
-	logs := NewLogs(&tee{w: w, file: file}, level, cfg.JSON)
+	logs := NewLogs(&tee{w: w, file: file}, level, cfg.Log.JSON)
 	logs.file = file
 	return logs, nil
 }

@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"github.com/hashicorp/go-hclog"
-
-	"github.com/holdfast-kv/holdfast/agent/config"
 )
 
 func TestLevelHoldsForLoggersThatExist(t *testing.T) {
@@ -39,12 +37,10 @@ func TestOpenLogs(t *testing.T) {
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			dir := t.TempDir()
-			cfg := config.Log{Level: "WARN", JSON: tc.json}
+			cfg := testConfig()
+			cfg.Log.Level, cfg.Log.JSON = "WARN", tc.json
 			if tc.file != "" {
-				cfg.File = filepath.Join(dir, tc.file)
-				if strings.HasSuffix(tc.file, "/") {
-					cfg.File += "/"
-				}
+				cfg.Log.File = dir + "/" + tc.file
 			}
 			var out bytes.Buffer
 			logs, err := OpenLogs(&out, cfg)
@@ -79,7 +75,9 @@ func TestLogFileThatCannotBeOpenedIsAnErrorAtTheStart(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenLogs(&bytes.Buffer{}, config.Log{Level: "INFO", File: filepath.Join(path, "x.log")}); err == nil {
+	cfg := testConfig()
+	cfg.Log.File = filepath.Join(path, "x.log")
+	if _, err := OpenLogs(&bytes.Buffer{}, cfg); err == nil {
 		t.Error("a log file below a file was opened")
 	}
 }

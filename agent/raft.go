@@ -42,19 +42,19 @@ func (a *Agent) openRaft() error {
 	conf.NotifyCh = a.leaderCh
 	conf.NoLegacyTelemetry = true // metrics that have a peer's id for a name
 
-	exists, err := raft.HasExistingState(a.storage.logs, a.storage.stable, a.storage.snaps)
+	state, err := a.storage.State()
 	if err != nil {
 		return fmt.Errorf("look for raft state: %w", err)
 	}
 	// One server needs no network. The transport is what a cluster will replace.
 	_, transport := raft.NewInmemTransport(a.address)
-	if !exists {
+	if a.dir == nil || state.Fresh() {
 		if err := a.bootstrap(conf, transport); err != nil {
 			return err
 		}
 	}
 	a.machine = fsm.New(a.store, a.logs.Named("fsm"), a.stop)
-	a.raft, err = raft.NewRaft(conf, a.machine, a.storage.logs, a.storage.stable, a.storage.snaps, transport)
+	a.raft, err = raft.NewRaft(conf, a.machine, a.storage, a.storage.Stable(), a.storage.Snapshots(), transport)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
@@ -63,20 +63,14 @@ func (a *Agent) openRaft() error {
 }
 
 func (a *Agent) bootstrap(conf *raft.Config, transport raft.Transport) error {
-	if a.dir != nil && a.dir.Initialised() {
-		return fmt.Errorf("data dir %s held a store before, but its raft state is gone: put it back from a backup, or restore a snapshot archive into a new data_dir; holdfast does not start an empty store over it", a.dir.Path())
-	}
 	if !a.config().Bootstrap {
 		return errors.New("there is no state and the configuration does not allow to start a new cluster: set bootstrap = true for the first server")
 	}
 	servers := raft.Configuration{Servers: []raft.Server{{
 		Suffrage: raft.Voter, ID: conf.LocalID, Address: a.address,
 	}}}
-	if err := raft.BootstrapCluster(conf, a.storage.logs, a.storage.stable, a.storage.snaps, transport, servers); err != nil {
+	if err := raft.BootstrapCluster(conf, a.storage, a.storage.Stable(), a.storage.Snapshots(), transport, servers); err != nil {
 		return fmt.Errorf("start a new cluster: %w", err)
-	}
-	if a.dir != nil {
-		return a.dir.MarkInitialised()
 	}
 	return nil
 }

@@ -1,50 +1,37 @@
 package agent
 
 import (
-	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
-
-	"github.com/hashicorp/go-hclog"
-	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	wal "github.com/hashicorp/raft-wal"
-
 	"github.com/holdfast-kv/holdfast/agent/config"
 	"github.com/holdfast-kv/holdfast/agent/datadir"
+	"github.com/holdfast-kv/holdfast/agent/logstore"
 )
 
-// storage is what Raft keeps its log, its vote and its snapshots in.
-type storage struct {
-	logs   raft.LogStore
-	stable raft.StableStore
-	snaps  raft.SnapshotStore
-	close  func() error
+// openDisk opens the log store in the data dir.
+func (a *Agent) openDisk(dir *datadir.Dir, loaded *config.Loaded) (*logstore.Store, error) {
+	set := loaded.Config.Raft.Logstore
+	o := logstore.Options{
+		Backend:          set.Backend,
+		BackendExplicit:  written(loaded, "raft_logstore.backend"),
+		SegmentBytes:     int(set.WALSegmentSize),
+		BoltFreelistSync: !set.BoltDBNoFreelistSync,
+		Logger:           a.logs.Named("storage"),
+		Initialised:      dir.Initialised(),
+		OnInitialised:    dir.MarkInitialised,
+		OnDamage:         a.stop,
+	}
+	if set.DisableLogCache {
+		o.CacheBytes = -1
+	}
+	return logstore.Open(dir.RaftDir(), o)
 }
 
-// memoryStorage keeps everything in memory, for -dev.
-func memoryStorage() *storage {
-	mem := raft.NewInmemStore()
-	return &storage{logs: mem, stable: mem, snaps: raft.NewInmemSnapshotStore(), close: func() error { return nil }}
-}
-
-func openDisk(dir *datadir.Dir, _ *config.Config, log hclog.Logger) (*storage, error) {
-	root := dir.RaftDir()
-	if err := os.MkdirAll(filepath.Join(root, "wal"), 0o700); err != nil {
-		return nil, err
+// written tells whether somebody has set an option, rather than left it to its
+// default.
+func written(loaded *config.Loaded, name string) bool {
+	for _, s := range loaded.Settings {
+		if s.Name == name {
+			return s.Source != "default"
+		}
 	}
-	logs, err := wal.Open(filepath.Join(root, "wal"))
-	if err != nil {
-		return nil, fmt.Errorf("open log: %w", err)
-	}
-	stable, err := raftboltdb.NewBoltStore(filepath.Join(root, "stable.db"))
-	if err != nil {
-		return nil, fmt.Errorf("open stable store: %w", err)
-	}
-	snaps, err := raft.NewFileSnapshotStoreWithLogger(root, 2, log)
-	if err != nil {
-		return nil, err
-	}
-	return &storage{logs: logs, stable: stable, snaps: snaps, close: func() error { return errors.Join(logs.Close(), stable.Close()) }}, nil
+	return false
 }

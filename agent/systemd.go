@@ -64,10 +64,15 @@ func (s Systemd) notify(lines ...string) error {
 	return nil
 }
 
-// tell tells the service manager, which the server can do without.
+// tell tells the service manager, which the server can do without. That it does not
+// listen is logged once, until it does again.
 func (a *Agent) tell(lines ...string) {
-	if err := a.opts.Systemd.notify(lines...); err != nil {
-		a.log.Warn("service manager", "error", err)
+	err := a.opts.Systemd.notify(lines...)
+	if err != nil && !a.untold.Swap(true) {
+		a.log.Warn("service manager does not listen", "error", err)
+	}
+	if err == nil {
+		a.untold.Store(false)
 	}
 }
 

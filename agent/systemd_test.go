@@ -85,8 +85,13 @@ func TestServiceManagerHearsHowTheServerLives(t *testing.T) {
 
 func TestServerRunsWithoutItsServiceManager(t *testing.T) {
 	m, stop := startInMemory(t, Options{Systemd: Systemd{Socket: filepath.Join(t.TempDir(), "nobody")}})
-	eventually(t, "the log tells it", func() bool { return strings.Contains(m.log.String(), "tell the service manager") })
+	if err := m.Reload(); err != nil {
+		t.Fatal(err)
+	}
 	stop()
+	if n := strings.Count(m.log.String(), "service manager does not listen"); n != 1 {
+		t.Errorf("the log says so %d times, want once:\n%s", n, m.log)
+	}
 }
 
 func TestNoServiceManagerIsTold(t *testing.T) {

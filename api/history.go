@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -36,6 +37,9 @@ type Change struct {
 	CreateIndex uint64 // index of the write that created this incarnation
 }
 
+// errNoHistory is what a server of another product shows itself by.
+var errNoHistory = errors.New("the server keeps no history: it answered with the present state")
+
 // History reads what happened to key, newest first, at most limit changes; 0 =
 // everything that is still kept. ErrNotFound when nothing is known of the key.
 // Only Holdfast servers know it.
@@ -54,6 +58,9 @@ func (kv KV) History(ctx context.Context, key string, limit int, opts ...ReadOpt
 	}
 	var changes []Change
 	meta, err := kv.read(ctx, r, &changes)
+	if err == nil && len(changes) > 0 && changes[0].Op == "" {
+		err = errNoHistory
+	}
 	if err != nil {
 		return nil, meta, fmt.Errorf("read history of key %q: %w", key, err)
 	}

@@ -73,6 +73,9 @@ func (kv KV) get(ctx context.Context, key string, opts []ReadOption) (*Entry, Me
 	if len(entries) != 1 || entries[0] == nil {
 		return nil, meta, fmt.Errorf("server answered %d entries for one key", len(entries))
 	}
+	if err := r.kept(entries); err != nil {
+		return nil, meta, err
+	}
 	return entries[0], meta, nil
 }
 
@@ -113,7 +116,9 @@ func (kv KV) List(ctx context.Context, prefix string, opts ...ReadOption) ([]*En
 	var meta Meta
 	var err error
 	if fitsPath(prefix) {
-		meta, err = kv.read(ctx, r.set("recurse", ""), &entries)
+		if meta, err = kv.read(ctx, r.set("recurse", ""), &entries); err == nil {
+			err = r.kept(entries)
+		}
 	} else {
 		entries, meta, err = kv.listByTxn(ctx, r, prefix)
 	}

@@ -31,7 +31,7 @@ func TestReadsOnTheWire(t *testing.T) {
 		{"stale", get(t, kv, "k", api.Stale()), "/v1/kv/k?stale="},
 		{"consistent", get(t, kv, "k", api.Consistent()), "/v1/kv/k?consistent="},
 		{"min-index", get(t, kv, "k", api.MinIndex(7)), "/v1/kv/k?min-index=7"},
-		{"revision", get(t, kv, "k", api.AtRevision(7)), "/v1/kv/k?revision=7"},
+		{"revision", get(t, kv, "k", api.AtRevision(17)), "/v1/kv/k?revision=17"},
 		{"at", get(t, kv, "k", api.AtTime(when)), "/v1/kv/k?at=2026-11-22T02%3A04%3A05.000000006Z"},
 		{"wait", get(t, kv, "k", api.WaitIndex(1<<63, 1500*time.Millisecond)), "/v1/kv/k?index=9223372036854775808&wait=1500ms"},
 		{"wait as long as the server likes", get(t, kv, "k", api.WaitIndex(5, 0)), "/v1/kv/k?index=5"},
@@ -356,5 +356,27 @@ func TestHistory(t *testing.T) {
 	}
 	if got := rec.last(t).uri; got != "/v1/kv/k?history=" {
 		t.Errorf("URI = %s", got)
+	}
+}
+
+func TestAServerWithoutHistoryIsNotedAndNotBelieved(t *testing.T) {
+	client, _ := record(t, answer(200, hello, "X-Consul-Index", "12")) // as if nothing but the key had been asked for
+	kv, ctx := client.KV(), t.Context()
+	for _, tc := range []struct {
+		rule string
+		call func() error
+	}{
+		{"history", func() error { _, _, err := kv.History(ctx, "app/motd", 0); return err }},
+		{"get", get(t, kv, "app/motd", api.AtRevision(11))},
+		{"list", func() error { _, _, err := kv.List(ctx, "app/", api.AtRevision(11)); return err }},
+	} {
+		t.Run(tc.rule, func(t *testing.T) {
+			if err := tc.call(); err == nil || !strings.Contains(err.Error(), "keeps no history") {
+				t.Errorf("error = %v", err)
+			}
+		})
+	}
+	if err := get(t, kv, "app/motd", api.AtRevision(12))(); err != nil {
+		t.Errorf("a key that has not changed since is what it was: %v", err)
 	}
 }

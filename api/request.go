@@ -33,8 +33,9 @@ type request struct {
 	body    io.Reader // nil for none
 	size    int64     // of body; -1 when it is not known
 
-	txn bool  // an option was used that a transaction cannot carry
-	err error // an option that cannot be sent; reported by call
+	txn      bool   // an option was used that a transaction cannot carry
+	revision uint64 // that AtRevision asks for; 0 = now
+	err      error  // an option that cannot be sent; reported by call
 }
 
 // newRequest makes a request for a fixed path such as "/v1/status/leader".
@@ -113,6 +114,17 @@ type writeTxnOption func(*request)
 func (o writeTxnOption) applyWrite(r *request) { o(r) }
 func (o writeTxnOption) applyTxn(r *request)   { o(r) }
 
+// kept checks that no entry is newer than the revision asked for, as it would be in
+// the answer of a server that does not know revisions.
+func (r *request) kept(entries []*Entry) error {
+	for _, e := range entries {
+		if r.revision > 0 && e != nil && e.ModifyIndex > r.revision {
+			return errNoHistory
+		}
+	}
+	return nil
+}
+
 // calls applies options that any call takes.
 func (r *request) calls(opts []CallOption) *request {
 	for _, o := range opts {
@@ -162,17 +174,18 @@ func MinIndex(index uint64) ReadTxnOption {
 	return readTxnOption(func(r *request) { r.setUint("min-index", index) })
 }
 
-// AtRevision reads the state as it was at index. ErrPruned when the history does
-// not go back that far. Only Holdfast servers know it.
+// AtRevision reads the state as it was at index, which must be above 0. ErrPruned
+// when the history does not go back that far. Only Holdfast servers know it; when
+// another answers with something newer, Get and List fail.
 func AtRevision(index uint64) ReadOption {
 	return readOption(func(r *request) {
 		r.setUint("revision", index)
-		r.txn = true
+		r.revision, r.txn = index, true
 	})
 }
 
 // AtTime reads the state as it was at t. ErrPruned when the history does not go
-// back that far. Only Holdfast servers know it.
+// back that far. Only Holdfast servers know it; others answer with the present.
 func AtTime(t time.Time) ReadOption {
 	return readOption(func(r *request) {
 		r.set("at", t.UTC().Format(time.RFC3339Nano))

@@ -48,7 +48,7 @@ func serve(ctx context.Context, load func() (*config.Loaded, error), out io.Writ
 		return err
 	}
 	cfg := loaded.Config
-	logs, err := agent.OpenLogs(out, cfg.Log)
+	logs, err := agent.OpenLogs(out, cfg)
 	if err != nil {
 		return err
 	}

@@ -16,11 +16,7 @@ func parseExport(data []byte) ([]imported, error) {
 		return nil, errors.New("there is no data to import")
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
-	var list []struct {
-		Key   *string
-		Flags uint64
-		Value []byte
-	}
+	var list []json.RawMessage
 	if err := d.Decode(&list); err != nil {
 		return nil, jsonError(err)
 	}
@@ -28,8 +24,16 @@ func parseExport(data []byte) ([]imported, error) {
 		return nil, fmt.Errorf("the data is not an export: there is more behind its end, at byte %d", d.InputOffset())
 	}
 	entries := make([]imported, 0, len(list))
-	for i, e := range list {
+	for i, text := range list {
+		var e struct {
+			Key   *string
+			Flags uint64
+			Value []byte
+		}
+		err := json.Unmarshal(text, &e)
 		switch {
+		case err != nil:
+			return nil, fmt.Errorf("entry %d of the export: %w", i+1, err)
 		case e.Key == nil:
 			return nil, fmt.Errorf("entry %d of the export has no key", i+1)
 		case *e.Key == "":

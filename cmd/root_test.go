@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -242,7 +244,8 @@ func TestASignalEndsWaiting(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			serveWith(t, func(_ http.ResponseWriter, r *http.Request) {
-				cancel() // as a signal would
+				_, _ = io.Copy(io.Discard, r.Body) // only then does the server see the client go
+				cancel()                           // as a signal would
 				<-r.Context().Done()
 			})
 			if got := runLine(ctx, "", strings.Fields(line)...); got != (outcome{exitInterrupted, "", says}) {
@@ -257,5 +260,40 @@ func TestTimeout(t *testing.T) {
 	got := runLine(t.Context(), "", "kv", "get", "-timeout=20ms", "a")
 	if got.code != exitTimeout {
 		t.Errorf("exit code %d, want %d: %s", got.code, exitTimeout, got.stderr)
+	}
+}
+
+func TestConnectionFlagsReachTheServer(t *testing.T) {
+	var uri, token, agent string
+	serveWith(t, func(w http.ResponseWriter, r *http.Request) {
+		uri, token, agent = r.RequestURI, r.Header.Get("X-Consul-Token"), r.UserAgent()
+		w.Header().Set("X-Consul-Index", "3")
+		_, _ = io.WriteString(w, `["a"]`)
+	})
+	t.Setenv("CONSUL_HTTP_TOKEN", "of the environment")
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("of the file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		rule  string
+		args  []string
+		uri   string
+		token string
+	}{
+		{"the environment counts", nil, "/v1/kv/?keys=&separator=%2F", "of the environment"},
+		{"a flag wins", []string{"-token=mine"}, "/v1/kv/?keys=&separator=%2F", "mine"},
+		{"so does a file", []string{"-token-file", file}, "/v1/kv/?keys=&separator=%2F", "of the file"},
+		{"stale and datacenter", []string{"-stale", "-datacenter=dc9"}, "/v1/kv/?dc=dc9&keys=&separator=%2F&stale=", "of the environment"},
+	} {
+		t.Run(tc.rule, func(t *testing.T) {
+			got := runLine(t.Context(), "", append(append([]string{"kv", "get"}, tc.args...), "-keys")...)
+			if got != (outcome{0, "a\n", ""}) {
+				t.Fatalf("got %+v", got)
+			}
+			if uri != tc.uri || token != tc.token || !strings.HasPrefix(agent, "holdfast-cli/") {
+				t.Errorf("sent %s with token %q by %s, want %s with %q", uri, token, agent, tc.uri, tc.token)
+			}
+		})
 	}
 }

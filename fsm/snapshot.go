@@ -112,7 +112,7 @@ func (c *counter) Write(p []byte) (int, error) {
 }
 
 func (s *Snapshot) writeRecords(w io.Writer) error {
-	out := &recordWriter{w: bufio.NewWriterSize(w, 256<<10), sum: xxhash.New()}
+	out := &recordWriter{w: bufio.NewWriterSize(w, 256<<10), sum: xxhash.New(), most: recordBytes}
 	st, meta := s.view.state, s.view.Meta()
 	if err := out.message(recordHeader, &fsmpb.SnapshotHeader{
 		Format: snapshotFormat, Index: st.Index, LastTime: st.LastTime, RestoredIndex: st.Restored,
@@ -147,9 +147,10 @@ func (s *Snapshot) writeRecords(w io.Writer) error {
 }
 
 type recordWriter struct {
-	w   *bufio.Writer
-	sum hash.Hash64
-	buf []byte
+	w    *bufio.Writer
+	sum  hash.Hash64
+	buf  []byte
+	most int // bytes of one record
 }
 
 func (o *recordWriter) message(kind byte, m proto.Message) error {
@@ -161,6 +162,9 @@ func (o *recordWriter) message(kind byte, m proto.Message) error {
 }
 
 func (o *recordWriter) record(kind byte, data []byte) error {
+	if len(data) > o.most { // better no snapshot than one that cannot be read
+		return fmt.Errorf("a record of kind %d would have %d bytes, more than %d; keep less history", kind, len(data), o.most)
+	}
 	o.buf = binary.AppendUvarint(append(o.buf[:0], kind), uint64(len(data)))
 	for _, part := range [][]byte{o.buf, data} {
 		if _, err := o.sum.Write(part); err != nil {

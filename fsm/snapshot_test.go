@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
@@ -167,31 +168,39 @@ func TestPersistClosesOrCancels(t *testing.T) {
 	}
 }
 
-// mustRefuse gives a snapshot to a state machine that has a state of its own, which
-// must stay.
-func mustRefuse(t *testing.T, what string, snapshot []byte) {
-	t.Helper()
+// guard is a state machine with a state of its own, which must stay.
+type guard struct {
+	*machine
+	view *View
+	was  []byte
+}
+
+func newGuard(t *testing.T) *guard {
 	m := newMachine(t)
 	m.do(write(set("old", "state")))
-	v, was := m.store.View(), plain(t, m.store)
-	err := m.restore(snapshot)
-	if err == nil {
-		t.Errorf("%s: restored", what)
-		return
-	}
-	if checked := CheckSnapshot(bytes.NewReader(snapshot)); checked == nil {
-		t.Errorf("%s: restore says %v, the check nothing", what, err)
-	}
-	if m.store.View() != v || !bytes.Equal(plain(t, m.store), was) {
-		t.Errorf("%s: the old state was touched", what)
+	g := &guard{machine: m, view: m.store.View(), was: plain(t, m.store)}
+	t.Cleanup(func() {
+		if !bytes.Equal(plain(t, m.store), g.was) {
+			t.Error("the old state was touched")
+		}
+	})
+	return g
+}
+
+// refuses gives the bytes of a snapshot that is not whole to the state machine.
+func (g *guard) refuses(what string, snapshot []byte) {
+	g.t.Helper()
+	err := g.restore(snapshot)
+	if err == nil || g.store.View() != g.view {
+		g.t.Fatalf("%s: restored (%v)", what, err)
 	}
 }
 
 func TestSnapshotThatIsCutOffIsRefused(t *testing.T) {
-	m := lived(t)
+	m, g := lived(t), newGuard(t)
 	for form, snapshot := range map[string][]byte{"plain": plain(t, m.store), "compressed": compressed(t, m.store)} {
 		for n := range snapshot {
-			mustRefuse(t, fmt.Sprintf("%s, %d of %d bytes", form, n, len(snapshot)), snapshot[:n])
+			g.refuses(fmt.Sprintf("%s, %d of %d bytes", form, n, len(snapshot)), snapshot[:n])
 		}
 		err := newMachine(t).restore(snapshot[:len(snapshot)/2])
 		if !errors.Is(err, ErrSnapshotDamaged) || errors.Is(err, io.EOF) {
@@ -201,33 +210,40 @@ func TestSnapshotThatIsCutOffIsRefused(t *testing.T) {
 }
 
 func TestSnapshotWithMoreBehindItIsRefused(t *testing.T) {
-	m := lived(t)
+	m, g := lived(t), newGuard(t)
 	for form, snapshot := range map[string][]byte{"plain": plain(t, m.store), "compressed": compressed(t, m.store)} {
-		mustRefuse(t, form+" and a byte", append(snapshot, 0))
-		mustRefuse(t, form+" twice", append(snapshot, snapshot...))
+		g.refuses(form+" and a byte", append(snapshot, 0))
+		g.refuses(form+" twice", append(snapshot, snapshot...))
 	}
 }
 
-// TestSnapshotWithAFlippedBitIsRefused flips every single bit. The header of a zstd
-// frame has one that is unused and eight that say how much memory the decoder may
-// need: what comes of those must be the same state.
+// TestSnapshotWithAFlippedBitIsRefused flips every bit of the plain form, and one or
+// two of each byte of the compressed one. The header of a zstd frame has a bit that is
+// unused and eight that say how much memory the decoder may need: what comes of those
+// must be the same state.
 func TestSnapshotWithAFlippedBitIsRefused(t *testing.T) {
-	m := lived(t)
+	m, g := lived(t), newGuard(t)
 	was := plain(t, m.store)
+	for i := range was {
+		for bit := range 8 {
+			flipped := bytes.Clone(was)
+			flipped[i] ^= 1 << bit
+			g.refuses(fmt.Sprintf("bit %d of byte %d of %d", bit, i, len(was)), flipped)
+		}
+	}
+	snapshot := compressed(t, m.store)
 	flags := len(snapshotMagic) + 1 + 4 // behind the magic of zstd
-	for form, snapshot := range map[string][]byte{"plain": was, "compressed": compressed(t, m.store)} {
-		for i := range snapshot {
-			for bit := range 8 {
-				flipped := bytes.Clone(snapshot)
-				flipped[i] ^= 1 << bit
-				if form == "compressed" && (i == flags || i == flags+1) {
-					other := newMachine(t)
-					if other.restore(flipped) == nil && bytes.Equal(plain(t, other.store), was) {
-						continue
-					}
+	for i := range snapshot {
+		for bit := i % 2; bit < 8; bit += 5 {
+			flipped := bytes.Clone(snapshot)
+			flipped[i] ^= 1 << bit
+			if i == flags || i == flags+1 {
+				other := newMachine(t)
+				if other.restore(flipped) == nil && bytes.Equal(plain(t, other.store), was) {
+					continue
 				}
-				mustRefuse(t, fmt.Sprintf("%s, bit %d of byte %d of %d", form, bit, i, len(snapshot)), flipped)
 			}
+			g.refuses(fmt.Sprintf("compressed, bit %d of byte %d of %d", bit, i, len(snapshot)), flipped)
 		}
 	}
 }
@@ -309,7 +325,10 @@ func TestSnapshotOfWrongRecordsIsRefused(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tc.says) || errors.Is(err, ErrSnapshotDamaged) != tc.damaged {
 				t.Errorf("error %v, want %q and ErrSnapshotDamaged = %v", err, tc.says, tc.damaged)
 			}
-			mustRefuse(t, tc.rule, tc.snapshot)
+			newGuard(t).refuses(tc.rule, tc.snapshot)
+			if CheckSnapshot(bytes.NewReader(tc.snapshot)) == nil {
+				t.Errorf("restore says %v, the check nothing", err)
+			}
 		})
 	}
 }
@@ -318,6 +337,22 @@ func TestSnapshotOfWrongRecordsIsRefused(t *testing.T) {
 func (r *records) sealedWith(b []byte) []byte {
 	r.Write(b)
 	return r.sealed()
+}
+
+// TestRecordThatCouldNotBeReadIsNotWritten: once such a snapshot is the newest, Raft
+// drops the log it stands for.
+func TestRecordThatCouldNotBeReadIsNotWritten(t *testing.T) {
+	var out bytes.Buffer
+	w := &recordWriter{w: bufio.NewWriter(&out), sum: xxhash.New(), most: 100}
+	if err := w.record(recordItem, make([]byte, 101)); err == nil {
+		t.Error("a record was written that is longer than what is read")
+	}
+	if w.w.Buffered() != 0 || out.Len() != 0 {
+		t.Error("its beginning was written")
+	}
+	if err := w.record(recordItem, make([]byte, 100)); err != nil {
+		t.Errorf("a record as long as the bound: %v", err)
+	}
 }
 
 // TestRestoreTakesMemoryForWhatComes: a length that is damaged must not cost what it

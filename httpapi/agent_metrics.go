@@ -92,13 +92,13 @@ func (c *call) agentMetricsStream() error {
 		select {
 		case <-next:
 		case <-c.r.Context().Done():
-			return errClientGone
+			return nil
 		case <-c.s.draining:
 			return nil
 		}
 		next = metrics.Next()
-		if err := out.send(indent(metrics.Interval())); err != nil {
-			return err
+		if !out.send(indent(metrics.Interval())) {
+			return nil
 		}
 	}
 }

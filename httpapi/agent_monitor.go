@@ -41,31 +41,34 @@ func (c *call) agentMonitor() error {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	for {
-		stop := false
-		select {
-		case <-tail.Ready():
-			pause.Reset(monitorPause)
-			select {
-			case <-pause.C:
-			case <-c.r.Context().Done():
-				return errClientGone
-			case <-c.s.draining:
-				stop = true
-			}
-		case <-c.r.Context().Done():
-			return errClientGone
-		case <-c.s.draining:
-			stop = true
+		again := c.untilLogged(tail, pause)
+		if lines := tail.Take(); len(lines) > 0 && !out.send(lines) {
+			return nil
 		}
-		if lines := tail.Take(); len(lines) > 0 {
-			if err := out.send(lines); err != nil {
-				return err
-			}
-		}
-		if stop {
+		if !again {
 			return nil
 		}
 	}
+}
+
+// untilLogged waits until there are lines to send and a little longer. It tells
+// whether more may follow.
+func (c *call) untilLogged(tail LogTail, pause *time.Timer) bool {
+	select {
+	case <-tail.Ready():
+	case <-c.r.Context().Done():
+		return false
+	case <-c.s.draining:
+		return false
+	}
+	pause.Reset(monitorPause)
+	select {
+	case <-pause.C:
+		return true
+	case <-c.r.Context().Done():
+	case <-c.s.draining:
+	}
+	return false
 }
 
 // logLevel reads ?loglevel.

@@ -127,16 +127,23 @@ func readArchive(r io.Reader, w io.Writer) (archiveMeta, error) {
 	if err != nil {
 		return meta, fmt.Errorf("failed to decompress snapshot: %w", err)
 	}
-	sums, err := readMembers(tar.NewReader(z), &meta, w)
+	sums, err := readMembers(tar.NewReader(io.LimitReader(z, limit.SnapshotBytes+metaBytes)), w)
 	if err != nil {
 		return meta, fmt.Errorf("failed to read snapshot file: %w", err)
 	}
 	if err := sums.check(); err != nil {
 		return meta, fmt.Errorf("failed to read snapshot file: failed checking integrity of snapshot: %w", err)
 	}
-	if n, err := padding(z); err != nil {
+	if err := json.Unmarshal(sums.meta, &meta); err != nil {
+		return meta, fmt.Errorf("failed to read snapshot file: failed to decode snapshot metadata: %w", err)
+	}
+	n, err := padding(z)
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return meta, fmt.Errorf("failed to read snapshot file: failed to read or write snapshot data: %w", err)
+	case err != nil:
 		return meta, fmt.Errorf("failed to decompress snapshot: %w", err)
-	} else if n > 0 {
+	case n > 0:
 		return meta, fmt.Errorf("%d unread uncompressed bytes remain", n)
 	}
 	return meta, z.Close()
@@ -166,10 +173,12 @@ func padding(r io.Reader) (int64, error) {
 	}
 }
 
-// archiveSums are the sums of the members that were read, and those listed.
+// archiveSums are the sums of the members that were read, and those listed. What
+// meta.json says counts only when its sum is right.
 type archiveSums struct {
 	got    map[string]string
 	listed map[string]string
+	meta   []byte
 }
 
 func (s archiveSums) check() error {
@@ -185,7 +194,7 @@ func (s archiveSums) check() error {
 	return nil
 }
 
-func readMembers(t *tar.Reader, meta *archiveMeta, state io.Writer) (archiveSums, error) {
+func readMembers(t *tar.Reader, state io.Writer) (archiveSums, error) {
 	sums := archiveSums{got: map[string]string{}, listed: map[string]string{}}
 	for {
 		head, err := t.Next()
@@ -207,10 +216,8 @@ func readMembers(t *tar.Reader, meta *archiveMeta, state io.Writer) (archiveSums
 			}
 			if head.Name == memberSums {
 				sums.list(data)
-				break
-			}
-			if err := json.Unmarshal(data, meta); err != nil {
-				return sums, fmt.Errorf("failed to decode snapshot metadata: %w", err)
+			} else {
+				sums.meta = data
 			}
 		case memberState:
 			_, err = io.Copy(io.MultiWriter(state, sum), io.LimitReader(t, limit.SnapshotBytes))

@@ -121,7 +121,7 @@ func (c *call) waitApplied(index uint64) error {
 // a missing item does not move with the store while its watcher waits, nor go
 // backwards.
 func answerIndex(q *question, r reply, v *fsm.View, o readOptions) uint64 {
-	if o.index > 1 && o.index <= v.Index() && r.index > o.index && !q.settled(v, o.index) {
+	if o.index > 1 && o.index <= storeIndex(v) && r.index > o.index && !q.settled(v, o.index) {
 		return o.index
 	}
 	return r.index

@@ -26,12 +26,12 @@ func (c *call) body(most int64, setting string) ([]byte, error) {
 		r: c.r.Body, deadline: http.NewResponseController(c.w),
 		pause: c.s.settings.Load().BodyTimeout,
 	}
-	defer r.disarm()
 	if n > 0 {
 		body := make([]byte, n)
 		if _, err := io.ReadFull(r, body); err != nil {
 			return nil, bodyError(err)
 		}
+		r.disarm()
 		return body, nil
 	}
 	body, err := io.ReadAll(io.LimitReader(r, most+1))
@@ -42,6 +42,7 @@ func (c *call) body(most int64, setting string) ([]byte, error) {
 		c.w.Header()["Connection"] = []string{"close"}
 		return nil, tooLarge(fmt.Sprintf("Request body too large, max size: %d bytes. See limits.%s.", most, setting))
 	}
+	r.disarm()
 	return body, nil
 }
 
@@ -71,7 +72,8 @@ func (s *steadyReader) Read(p []byte) (int, error) {
 	return s.r.Read(p)
 }
 
-// disarm takes the deadline off the connection, which serves on.
+// disarm takes the deadline off the connection, which serves on. Only after the
+// whole body was read: net/http waits for what is left of one that was not.
 func (s *steadyReader) disarm() {
 	if s.armed {
 		_ = s.deadline.SetReadDeadline(time.Time{})

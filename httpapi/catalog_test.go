@@ -101,12 +101,12 @@ func TestCatalogWaitsForItselfOnly(t *testing.T) {
 
 func TestCatalogWaitEnds(t *testing.T) {
 	for _, tc := range []struct {
-		rule     string
-		end      func(s *Server, leave context.CancelFunc)
-		answered bool
+		rule   string
+		end    func(s *Server, leave context.CancelFunc)
+		status int
 	}{
-		{"when the server stops, with an answer", func(s *Server, _ context.CancelFunc) { s.Drain() }, true},
-		{"when the client leaves, without", func(_ *Server, leave context.CancelFunc) { leave() }, false},
+		{"when the server stops, with an answer", func(s *Server, _ context.CancelFunc) { s.Drain() }, http.StatusOK},
+		{"when the client leaves, without", func(_ *Server, leave context.CancelFunc) { leave() }, statusClientGone},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -122,8 +122,8 @@ func TestCatalogWaitEnds(t *testing.T) {
 				synctest.Wait()
 				tc.end(s, leave)
 				<-done
-				if got := w.Body.Len() > 0; got != tc.answered || s.Parked() != 0 {
-					t.Errorf("answered %v, %d still wait", got, s.Parked())
+				if w.Code != tc.status || s.Parked() != 0 {
+					t.Errorf("%d, want %d; %d still wait", w.Code, tc.status, s.Parked())
 				}
 			})
 		})

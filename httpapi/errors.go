@@ -29,16 +29,17 @@ func tooLarge(text string) error { return &statusError{http.StatusRequestEntityT
 // tooMany is an answer 429.
 func tooMany(text string) error { return &statusError{http.StatusTooManyRequests, text} }
 
-// notFound is an answer 404 with a text.
-func notFound(text string) error { return &statusError{http.StatusNotFound, text} }
-
 var (
 	errNoDatacenter = serverError("No path to datacenter")
 	errMissingKey   = badRequest("Missing key name")
 
-	// errClientGone ends a request whose client has left; nobody reads an answer.
+	// errClientGone ends a request whose client has left.
 	errClientGone = errors.New("client is gone")
 )
+
+// statusClientGone is what servers commonly count such a request as; the protocol
+// has no code for it.
+const statusClientGone = 499
 
 // statusOf is the only place where an error becomes a status code. What is not
 // named here is our fault: 500.
@@ -59,6 +60,10 @@ func statusOf(err error) int {
 // fail answers with an error.
 func (c *call) fail(err error) {
 	if errors.Is(err, errClientGone) || errors.Is(err, context.Canceled) && c.r.Context().Err() != nil {
+		// It may have closed only the side on which it sends. To say nothing would
+		// be to let net/http say 200.
+		c.w.Header()["Connection"] = []string{"close"}
+		c.text(statusClientGone, "Client closed its connection before the answer was ready")
 		return
 	}
 	status := statusOf(err)

@@ -60,6 +60,16 @@ func TestFilter(t *testing.T) {
 	}
 }
 
+func TestFilterOfManyConditionsIsTaken(t *testing.T) {
+	keep, err := newFilter[CatalogNode](strings.Repeat(`Node == "other" or `, 50) + `(Node == "a" and (Meta.rack == "7" or Meta is empty))`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := keep.of([]CatalogNode{{Node: "a"}, {Node: "b"}}); err != nil || len(kept) != 1 {
+		t.Errorf("kept %v, %v", kept, err)
+	}
+}
+
 // TestFilterThatNestsIsRefusedSoon holds the work of an expression to a bound:
 // the grammar tries each parenthesis in several ways.
 func TestFilterThatNestsIsRefusedSoon(t *testing.T) {

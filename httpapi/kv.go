@@ -91,7 +91,7 @@ func (c *call) revision() (uint64, error) {
 			return 0, err
 		case n == 0:
 			return 0, badRequest("?revision must be an index above 0")
-		case n > max(view.Applied(), view.Index()):
+		case n > max(view.Applied(), storeIndex(view)):
 			return 0, badRequest("?revision=" + strconv.FormatUint(n, 10) + " lies ahead of this server, which is at index " +
 				strconv.FormatUint(view.Applied(), 10))
 		}

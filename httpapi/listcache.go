@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"container/list"
+	"strings"
 	"sync"
 
 	"github.com/holdfast-kv/holdfast/fsm"
@@ -12,6 +13,7 @@ const (
 	cacheBytes      = 16 << 20 // of all bodies
 	cacheEntryBytes = 4 << 20  // of one
 	cacheFromBytes  = 2 << 10  // smaller ones are built as fast as they are found
+	cacheNameBytes  = 1 << 10  // prefix and separator, which clients make as long as they like
 	cacheEntries    = 4096
 )
 
@@ -34,6 +36,7 @@ type cachedList struct {
 	generation uint64 // of the view it was built from
 	upTo       uint64 // store index up to which it is known to hold; guarded by listCache.mu
 	floor      uint64
+	restored   uint64
 	reply      reply
 	body       []byte // nil: the question was seen once
 	gzipped    []byte // nil: nobody asked for it; guarded by listCache.mu
@@ -45,7 +48,7 @@ func newListCache() *listCache {
 
 // cacheable tells whether the cache may hold the answer to q.
 func (q *question) cacheable() bool {
-	return q.tree() && q.revision == 0 && q.limit == 0 && q.after == ""
+	return q.tree() && q.revision == 0 && q.limit == 0 && q.after == "" && len(q.key)+len(q.separator) <= cacheNameBytes
 }
 
 // find returns the answer to q from the state v, and whether an answer that is
@@ -63,8 +66,8 @@ func (c *listCache) find(q *question, v *fsm.View) (hit *cachedList, keep bool) 
 	c.mu.Unlock()
 
 	// The view may be older than what the entry was last checked against.
-	holds := e.generation == v.Generation && e.floor == v.Meta().Floor && upTo <= v.Index() &&
-		!v.ChangedSince(q.key, upTo)
+	holds := e.generation == v.Generation && e.floor == v.Meta().Floor && e.restored == v.RestoredAt() &&
+		upTo <= v.Index() && !v.ChangedSince(q.key, upTo)
 	if !holds {
 		return nil, false
 	}
@@ -82,16 +85,18 @@ func (c *listCache) note(q *question, v *fsm.View, r reply, body []byte, keep bo
 	if len(body) < cacheFromBytes || len(body) > cacheEntryBytes || !r.found {
 		return
 	}
-	e := &cachedList{q: *q, generation: v.Generation, upTo: v.Index(), floor: v.Meta().Floor, reply: r}
+	own := *q // without the request line, of which the names are a part
+	own.key, own.separator = strings.Clone(q.key), strings.Clone(q.separator)
+	e := &cachedList{q: own, generation: v.Generation, upTo: v.Index(), floor: v.Meta().Floor, restored: v.RestoredAt(), reply: r}
 	if keep {
 		e.body = append([]byte(nil), body...)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if old := c.entries[*q]; old != nil {
+	if old := c.entries[own]; old != nil {
 		c.dropLocked(old)
 	}
-	c.entries[*q] = c.recent.PushFront(e)
+	c.entries[own] = c.recent.PushFront(e)
 	c.bytes += e.size()
 	c.shrinkLocked()
 }

@@ -48,29 +48,50 @@ func (q *question) watch(hub *kvs.Hub) kvs.Watch {
 // Source: contract, blocking queries, sections 1 and 5 and "Where Holdfast should
 // differ" 1 and 8.
 func (q *question) settled(v *fsm.View, n uint64) bool {
-	if q.tree() {
-		if v.ChangedSince(q.key, n) {
-			return true
-		}
-	} else if _, changed := v.Get(q.key); changed > n {
+	if q.changedSince(v, n) {
 		return true
 	}
 	if n == 1 { // what an empty store hands out: old news in one that is not
-		return v.Index() > 1
+		return storeIndex(v) > 1
 	}
-	// An index from before a restore, which this state has never reached.
-	return n <= v.RestoredAt() && q.index(v) < n
+	// An index between the last change of what is asked for and the last restore
+	// was handed out before that restore, for a state that is gone: since then it
+	// is either that of the last change or not below the restore, see storeIndex.
+	return n < v.RestoredAt() && !q.changedSince(v, n-1)
 }
+
+func (q *question) changedSince(v *fsm.View, n uint64) bool {
+	if q.tree() {
+		return v.ChangedSince(q.key, n)
+	}
+	_, changed := v.Get(q.key)
+	return changed > n
+}
+
+// storeIndex is the index of the whole store, which is also that of everything
+// without a trace. A restore counts as a change of all that, so that this index
+// never goes down and one from before the restore can be told from one after it.
+func storeIndex(v *fsm.View) uint64 { return max(v.Index(), v.RestoredAt()) }
 
 // index is what X-Consul-Index says for an answer from this state.
 func (q *question) index(v *fsm.View) uint64 {
 	if q.tree() {
-		return v.Span(q.key).Index(v.View, q.key)
+		return q.spanIndex(v, v.Span(q.key))
 	}
 	if cur, _ := v.Get(q.key); cur != nil {
 		return cur.ModifyIndex
 	}
-	return v.Index()
+	return storeIndex(v)
+}
+
+// spanIndex is the index of a prefix.
+//
+// Source: contract, KV, section 6.
+func (q *question) spanIndex(v *fsm.View, span kvs.Span) uint64 {
+	if q.key == "" || !span.Traced {
+		return storeIndex(v)
+	}
+	return span.Index(v.View, q.key)
 }
 
 // reply is an answer to a question.
@@ -91,7 +112,7 @@ func (q *question) answer(v *fsm.View, b []byte) ([]byte, reply, error) {
 	case oneEntry, rawValue:
 		cur, _ := v.Get(q.key)
 		if cur == nil {
-			return b, reply{index: v.Index()}, nil
+			return b, reply{index: storeIndex(v)}, nil
 		}
 		b, r := q.one(cur, b)
 		r.index = cur.ModifyIndex
@@ -106,7 +127,7 @@ func (q *question) answer(v *fsm.View, b []byte) ([]byte, reply, error) {
 		v.ListAfter(q.key, q.after, l.add)
 	}
 	b, r := l.end()
-	r.index = span.Index(v.View, q.key)
+	r.index = q.spanIndex(v, span)
 	return b, r, nil
 }
 

@@ -120,6 +120,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			h[name] = values
 		}
 	}
+	if r.ContentLength != 0 && settings.BodyTimeout > 0 {
+		// Before an answer is sent, net/http waits for what is left of the body, and
+		// by itself for ever. Whoever reads the body sets deadlines anew. Not every
+		// ResponseWriter has them; then there is no bound to set.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(settings.BodyTimeout))
+	}
 	raw := r.URL.EscapedPath()
 	if !settings.AnyPath && !printable(r.URL.Path) && !isExact(r.URL.RawQuery) {
 		refusePath(w, r)
@@ -180,6 +186,12 @@ func (c *call) dispatch(settings *Settings) error {
 	if len(settings.WritersFrom) > 0 && method != http.MethodGet && method != http.MethodHead &&
 		!within(settings.WritersFrom, clientOf(c.r)) {
 		return &statusError{http.StatusForbidden, "Access is restricted"}
+	}
+	if c.r.ContentLength != 0 && (method == http.MethodGet || method == http.MethodHead || method == http.MethodDelete) {
+		// Not looked at, but read: until then net/http does not see a client leave.
+		if _, err := c.body(settings.ValueBytes, "kv_max_value_size"); err != nil {
+			return err
+		}
 	}
 	return handle(c)
 }

@@ -59,11 +59,12 @@ func (c *call) snapshotSave() error {
 // snapshotRestore answers PUT /v1/snapshot. The archive is read to its end and
 // checked before anything is changed.
 func (c *call) snapshotRestore() error {
-	if c.q.has(pStale) {
-		return serverError("stale not allowed for restore")
-	}
-	if _, err := c.consistency(); err != nil {
+	mode, err := c.consistency()
+	if err != nil {
 		return err
+	}
+	if mode == Stale {
+		return serverError("stale not allowed for restore")
 	}
 	if err := c.checkDatacenter(); err != nil {
 		return err
@@ -82,6 +83,9 @@ func (c *call) snapshotRestore() error {
 	if err := c.s.opts.Snapshots.Restore(c.r.Context(), meta, size, f); err != nil {
 		return err
 	}
+	// Who asked after the state had been replaced and before the log said so did
+	// not know that his index was an old one.
+	c.s.node.Store().Hub().Reset()
 	h := c.w.Header()
 	h["Content-Type"] = []string{"application/octet-stream"}
 	h["Content-Length"] = headerZero
@@ -94,11 +98,11 @@ func (c *call) snapshotRestore() error {
 // beginning.
 func (c *call) receive(f *os.File) (SnapshotMeta, int64, error) {
 	body := &steadyReader{r: c.r.Body, deadline: http.NewResponseController(c.w), pause: c.s.settings.Load().BodyTimeout}
-	defer body.disarm()
 	m, err := readArchive(body, f)
 	if err != nil {
 		return SnapshotMeta{}, 0, serverError(err.Error())
 	}
+	body.disarm()
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return SnapshotMeta{}, 0, fmt.Errorf("read the archive again: %w", err)
 	}

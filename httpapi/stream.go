@@ -45,36 +45,26 @@ func (c *call) stream(contentType string) (*stream, error) {
 	}
 	c.status = http.StatusOK
 	c.w.WriteHeader(http.StatusOK)
-	if c.r.Method == http.MethodHead {
-		return s, nil
-	}
-	if err := s.flush(); err != nil {
-		s.close()
-		return nil, errClientGone
+	if c.r.Method != http.MethodHead {
+		s.send(nil)
 	}
 	return s, nil
 }
 
-// send sends one part.
-func (s *stream) send(part []byte) error {
+// send sends one part, and tells whether the client is still there. Once the
+// headers are out there is no other way to answer than to end.
+func (s *stream) send(part []byte) bool {
 	// Not every ResponseWriter has deadlines; then there is no bound to set.
 	_ = s.conn.SetWriteDeadline(time.Now().Add(streamPatience))
-	if _, err := s.w.Write(part); err != nil {
-		return errClientGone
-	}
-	return s.flush()
-}
-
-func (s *stream) flush() error {
-	if s.gzip != nil {
-		if err := s.gzip.Flush(); err != nil {
-			return errClientGone
+	if len(part) > 0 {
+		if _, err := s.w.Write(part); err != nil {
+			return false
 		}
 	}
-	if err := s.conn.Flush(); err != nil {
-		return errClientGone
+	if s.gzip != nil && s.gzip.Flush() != nil {
+		return false
 	}
-	return nil
+	return s.conn.Flush() == nil
 }
 
 // close ends the answer. How long the stream was open is not counted as the time

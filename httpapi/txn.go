@@ -112,7 +112,7 @@ func (c *call) readTxn(ops []kvs.Op, refused []fsm.TxnError) error {
 	if refused == nil {
 		shown, refused = view.ReadTxn(ops)
 	}
-	index := view.Index()
+	index := storeIndex(view)
 	setContact(c.w.Header(), contact)
 	buf := getBuffer()
 	defer putBuffer(buf)

@@ -141,7 +141,7 @@ func (c *modelCommand) perform(op Op) string {
 		switch {
 		case cur == nil:
 			return fmt.Sprintf("failed to check session, key %q doesn't exist", op.Key)
-		case cur.Session != op.Session:
+		case cur.Session != id:
 			return fmt.Sprintf("failed session check for key %q, current session %q != %q", op.Key, cur.Session, op.Session)
 		}
 	case CheckNotExists:

@@ -106,7 +106,7 @@ func (tx *Tx) Do(op Op, sessions Sessions) Outcome {
 	case Get, GetOrEmpty, GetTree:
 		return tx.doRead(op)
 	case CheckIndex, CheckSession, CheckNotExists:
-		return tx.doCheck(op)
+		return tx.doCheck(op, sessions)
 	}
 	return refused("unknown KV operation: %d", op.Verb)
 }
@@ -151,8 +151,12 @@ func (tx *Tx) doRead(op Op) Outcome {
 	return out
 }
 
-func (tx *Tx) doCheck(op Op) Outcome {
+func (tx *Tx) doCheck(op Op, sessions Sessions) Outcome {
 	v := tx.Read(op.Key)
+	holder := op.Session
+	if holder != "" { // any spelling of the id will do, as for the lock itself
+		holder, _ = sessions(holder)
+	}
 	switch {
 	case op.Verb == CheckNotExists:
 		if v != nil {
@@ -165,7 +169,7 @@ func (tx *Tx) doCheck(op Op) Outcome {
 		return refused("failed to check session, key %q doesn't exist", op.Key)
 	case op.Verb == CheckIndex && v.ModifyIndex != op.Index:
 		return refused("failed index check for key %q, current modify index %d != %d", op.Key, v.ModifyIndex, op.Index)
-	case op.Verb == CheckSession && v.Session != op.Session:
+	case op.Verb == CheckSession && v.Session != holder:
 		return refused("failed session check for key %q, current session %q != %q", op.Key, v.Session, op.Session)
 	}
 	return wrote(v)

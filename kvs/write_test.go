@@ -265,6 +265,11 @@ func TestVerbs(t *testing.T) {
 			shown:    "k@1/2 lock=1", after: "k=b@1/2 lock=1", index: 2,
 		},
 		{
+			rule:     "an id in another case is the holder for a check too",
+			commands: commands(one(lock("k", "a", "s1")), one(checkSession("k", "S1"))),
+			shown:    "k@1/1 lock=1 held=s1", after: "k=a@1/1 lock=1 held=s1", index: 1,
+		},
+		{
 			rule:     "a plain put keeps the lock and its count",
 			commands: commands(one(lock("k", "a", "s1")), one(set("k", "b"))),
 			shown:    "k@1/2 lock=1 held=s1", after: "k=b@1/2 lock=1 held=s1", index: 2,

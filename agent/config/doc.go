@@ -1,9 +1,9 @@
 // Package config turns flags, environment variables and files into the one
 // [Config] that a server runs with.
 //
-// It owns the names, defaults, units and bounds of every setting (the table in
-// options.go), the two file dialects (HCL and JSON, with Consul's key names),
-// the order in which sources win, the check of the result, and the reference
+// It owns the names, defaults, units and bounds of every setting (the table:
+// options.go has its shape, options_*.go have its rows), the two file dialects
+// (HCL and JSON, with Consul's key names), the order in which sources win, the check of the result, and the reference
 // page of the documentation, which is written from the same table. It does not
 // own what a setting does: that is the business of whoever reads the field.
 //

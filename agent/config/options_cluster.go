@@ -185,9 +185,6 @@ func sessionGroup() group {
 	}
 }
 
-// logFileUnused is why the settings about log files have no effect.
-const logFileUnused = "the log goes to standard output only"
-
 func logGroup() group {
 	return group{
 		title: "Logs",
@@ -204,25 +201,25 @@ func logGroup() group {
 				Doc:   "Writes each event as one JSON object.",
 			},
 			{
-				Key: "log_file", Unused: logFileUnused,
+				Key:   "log_file",
 				field: func(c *Config) any { return &c.Log.File },
 				Doc: "A file that the log is written to, besides standard output. A path that ends in a slash is a folder, where the file " +
 					"is `holdfast.log`.",
 			},
 			{
-				Key: "log_rotate_bytes", Unused: logFileUnused,
+				Key:   "log_rotate_bytes",
 				field: func(c *Config) any { return &c.Log.RotateBytes },
 				rule:  zeroOr[Bytes](atLeast(4 * KiB)),
 				Doc:   "A log file that has grown to this size is closed and the next one begun. 0: never for its size.",
 			},
 			{
-				Key: "log_rotate_duration", Unused: logFileUnused,
+				Key:   "log_rotate_duration",
 				field: func(c *Config) any { return &c.Log.RotateDuration },
 				rule:  atLeast(time.Minute),
 				Doc:   "A log file that is this old is closed and the next one begun.",
 			},
 			{
-				Key: "log_rotate_max_files", Unused: logFileUnused,
+				Key:   "log_rotate_max_files",
 				field: func(c *Config) any { return &c.Log.RotateMaxFiles },
 				rule:  atLeast(-1),
 				Doc:   "How many closed log files are kept. 0: all; -1: none.",

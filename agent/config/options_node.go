@@ -58,7 +58,7 @@ func nodeGroup() group {
 				Doc:   "The datacenter whose access rules count. With one datacenter there is nothing to set.",
 			},
 			{
-				Key: "pid_file", Unused: "no such file is written yet",
+				Key:   "pid_file",
 				field: func(c *Config) any { return &c.PidFile },
 				Doc:   "A file that holds the process id while the server runs.",
 			},

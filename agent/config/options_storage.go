@@ -60,7 +60,7 @@ func raftGroup() group {
 				field: func(c *Config) any { return &c.Raft.Logstore.Backend }, debug: "RaftLogStoreBackend",
 				rule: oneOf("wal", "boltdb"),
 				Doc: "What keeps the log of a new data dir. `wal` has about twice the durable writes of `boltdb` and far less disk " +
-					"traffic. A data dir that already has a log keeps its own kind.",
+					"traffic. A data dir that already has a log keeps its own kind; a configuration that names the other one is refused.",
 			},
 			{
 				Key: "raft_logstore.disable_log_cache", debug: "RaftLogStoreDisableLogCache",
@@ -97,7 +97,7 @@ func raftGroup() group {
 				Doc:   "How many entries are kept behind a snapshot, so that a server that lags can catch up without one.",
 			},
 			{
-				Key: "performance.raft_multiplier", debug: "RaftMultiplier",
+				Key: "performance.raft_multiplier", debug: "RaftMultiplier", Unused: soloUnused,
 				field: func(c *Config) any { return &c.Performance.RaftMultiplier },
 				rule:  between(1, 10),
 				Doc: "Scales the times after which a silent leader is replaced. 1 is the fastest; raise it on machines or networks that " +

@@ -55,7 +55,7 @@ func chooseBackend(dir string, o *Options) (kind, path string, exists bool, err 
 	kind = WAL
 	switch {
 	case hasWAL && hasBolt:
-		return "", "", false, corrupt(dir, "move away the one that is not this server's", "holds two logs, %s and %s", walName, boltName)
+		return "", "", false, corrupt(dir, "move away the one that is not this server's, or "+doRestore, "holds two logs, %s and %s", walName, boltName)
 	case hasBolt:
 		kind = BoltDB
 	case !hasWAL && o.Backend != "":

@@ -20,6 +20,12 @@ import (
 // file. The data dir's own lock has kept Holdfast out; a tool may look at it.
 const boltLockWait = time.Second
 
+// The buckets that raft-boltdb makes in each file; we use one of them.
+const (
+	bucketLogs   = "logs"
+	bucketStable = "conf"
+)
+
 // openBolt opens the bbolt file at path. A new one is made under another name and
 // then renamed: bbolt writes its first pages in place, and can't tell a file that
 // was cut short there from a damaged one.
@@ -42,7 +48,7 @@ func openBoltAs(path string, o *Options) (db *raftboltdb.BoltStore, err error) {
 			Path:   path,
 			NoSync: o.NoSync,
 			BoltOptions: &bbolt.Options{
-				Timeout: boltLockWait, FreelistType: bbolt.FreelistMapType, NoFreelistSync: !o.BoltFreelistSync,
+				Timeout: boltLockWait, FreelistType: bbolt.FreelistMapType, NoFreelistSync: !o.BoltFreelistSync, ReadOnly: o.readOnly,
 			},
 			MsgpackUseNewTimeFormat: true,
 		})
@@ -79,71 +85,71 @@ type boltLog struct {
 	*raftboltdb.BoltStore
 }
 
-// openBoltLog opens the log at path, after looking at every page of it and at
-// every entry behind covered.
-func openBoltLog(path string, o *Options, covered uint64) (*boltLog, error) {
-	exists, err := fileExists(path)
-	if err != nil {
-		return nil, err
-	}
-	if exists {
-		if err := checkBoltLog(path); err != nil {
+// lookAtBolt reads every page of the log at path, and every entry behind covered.
+// Opening it makes the file if there is none.
+func lookAtBolt(path string, o *Options, covered uint64) (logLook, error) {
+	look := logLook{open: func() (backend, error) {
+		db, err := openBolt(path, o)
+		if err != nil {
 			return nil, err
 		}
+		return &boltLog{db}, nil
+	}}
+	exists, err := fileExists(path)
+	if err != nil || !exists {
+		return look, err
 	}
-	db, err := openBolt(path, o)
-	if err != nil {
-		return nil, err
+	look.first, look.last, err = checkBoltLog(path)
+	if err != nil || look.last <= covered {
+		return look, err
 	}
-	l := &boltLog{db}
-	if err := l.checkEntries(path, covered); err != nil {
-		return nil, errors.Join(err, l.Close())
-	}
-	return l, nil
+	return look, checkBoltEntries(path, o, max(look.first, covered+1), look.last)
 }
 
 // checkBoltLog makes sure that the file is sound and its entries are consecutive.
-func checkBoltLog(path string) error {
-	last := uint64(0)
-	err := checkBoltFile(path, func(bucket string, key, _ []byte) error {
-		if bucket != "logs" {
-			return nil
-		}
-		if len(key) != 8 {
-			return fmt.Errorf("%w: it holds an entry with the number %x", errBolt, key)
+func checkBoltLog(path string) (first, last uint64, err error) {
+	err = checkBoltFile(path, func(bucket string, key, _ []byte) error {
+		if bucket != bucketLogs || len(key) != 8 {
+			return fmt.Errorf("%w: %q in bucket %q is no entry", errBolt, key, bucket)
 		}
 		index := binary.BigEndian.Uint64(key)
 		if last != 0 && index != last+1 {
 			return fmt.Errorf("%w: entries %d to %d are missing", errBolt, last+1, index-1)
 		}
-		last = index
+		if last = index; first == 0 {
+			first = index
+		}
 		return nil
 	})
 	if errors.Is(err, errBolt) {
-		return corrupt(path, doRestore, "%v", err)
+		err = corrupt(path, doRestore, "%v", err)
 	}
-	return err
+	return first, last, err
 }
 
-func (l *boltLog) checkEntries(path string, covered uint64) error {
-	first, err := l.FirstIndex()
+// checkBoltEntries reads entries without opening the file for writing, which
+// alone would change it.
+func checkBoltEntries(path string, o *Options, first, last uint64) error {
+	ro := *o
+	ro.readOnly = true
+	db, err := openBoltAs(path, &ro)
 	if err != nil {
 		return err
 	}
-	last, err := l.LastIndex()
-	if err != nil {
-		return err
-	}
-	for i := max(first, covered+1); i != 0 && i <= last; i++ {
+	l := &boltLog{db}
+	for i := first; i <= last; i++ {
 		var e raft.Log
-		if err := l.GetLog(i, &e); err != nil {
-			return corrupt(path, doRestore, "is damaged: entry %d can't be read (%v)", i, err)
+		err := l.GetLog(i, &e)
+		if err == nil {
+			err = unseal(&e, i)
+		} else {
+			err = fmt.Errorf("can't be read (%w)", err)
 		}
-		if err := unseal(&e, i); err != nil {
-			return corrupt(path, doRestore, "is damaged: entry %d %v", i, err)
+		if err != nil {
+			return errors.Join(corrupt(path, doRestore, "is damaged: entry %d %v", i, err), l.Close())
 		}
 	}
-	return nil
+	return l.Close()
 }
 
 func (l *boltLog) GetLog(index uint64, log *raft.Log) error {

@@ -25,14 +25,23 @@ var (
 
 // checksum is over l's fields, with ext for its Extensions.
 func checksum(l *raft.Log, ext []byte) uint32 {
-	var head [8 + 8 + 1 + 8]byte
-	binary.LittleEndian.PutUint64(head[0:], l.Index)
-	binary.LittleEndian.PutUint64(head[8:], l.Term)
-	head[16] = byte(l.Type)
-	binary.LittleEndian.PutUint64(head[17:], uint64(len(l.Data)))
-	sum := crc32.Update(0, castagnoli, head[:])
+	sum := addNumber(0, l.Index)
+	sum = addNumber(sum, l.Term)
+	sum = addNumber(sum, uint64(l.Type))
+	sum = addNumber(sum, uint64(len(l.Data)))
 	sum = crc32.Update(sum, castagnoli, l.Data)
 	return crc32.Update(sum, castagnoli, ext)
+}
+
+// addNumber continues a CRC with the eight bytes of n, lowest first. It is what
+// crc32.Update does, which for so few bytes would cost an allocation.
+func addNumber(sum uint32, n uint64) uint32 {
+	sum = ^sum
+	for range 8 {
+		sum = castagnoli[byte(sum)^byte(n)] ^ (sum >> 8)
+		n >>= 8
+	}
+	return ^sum
 }
 
 // sealer makes the entries to store out of those that raft gave: shallow copies

@@ -44,7 +44,8 @@ type Options struct {
 	// nothing is called.
 	OnDamage func(error)
 
-	wrapFS func(types.VFS) types.VFS // tests make the disk fail
+	wrapFS   func(types.VFS) types.VFS // tests make the disk fail
+	readOnly bool                      // of a bbolt file
 }
 
 const (
@@ -104,7 +105,7 @@ func Memory() *Store {
 	mem := raft.NewInmemStore()
 	s := &Store{
 		backend: memory{mem}, path: "memory", stable: mem, snapshots: raft.NewInmemSnapshotStore(),
-		log: hclog.NewNullLogger(), marked: true, began: time.Now(),
+		log: hclog.NewNullLogger(), began: time.Now(),
 	}
 	s.o = Options{}
 	// The only error is about the name of a backend.
@@ -119,19 +120,32 @@ type memory struct{ *raft.InmemStore }
 func (memory) repair(uint64, bool, uint64) error { return nil }
 func (memory) Close() error                      { return nil }
 
-// opening is one run of Open: find what there is, open it, and see that it fits
-// together.
+// opening is one run of Open. First it looks at all there is and sees whether it
+// fits together; only then is anything opened for writing.
 type opening struct {
 	*Store
-	dir     string
-	exists  bool // the log
-	snaps   *Snapshots
-	ackedAt uint64
+	dir    string
+	exists bool // the log
+
+	snaps *Snapshots
+	acked uint64 // what the witness says
+	look  logLook
+
+	hasStable  bool
+	term, vote uint64
+}
+
+// logLook is what looking at a log yields: the entries there are, and how to open
+// it.
+type logLook struct {
+	first, last uint64
+	open        func() (backend, error)
 }
 
 func (s *opening) run() error {
 	steps := []func() error{
-		s.openFolder, s.openSnapshots, s.openAcked, s.openLog, s.checkTogether, s.openStable, s.finish,
+		s.openFolder, s.openSnapshots, s.openAcked, s.lookAtStable, s.lookAtLog, s.checkTogether,
+		s.openLog, s.openStable, s.finish,
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -181,90 +195,72 @@ func (s *opening) openSnapshots() error {
 func (s *opening) openAcked() error {
 	a, last, sound, err := openAcked(filepath.Join(s.dir, ackedName), s.o.NoSync)
 	if err != nil {
-		return err
+		return fmt.Errorf("open the note of what was acknowledged: %w", err)
 	}
+	s.Store.acked, s.acked = a, last
+	s.closers = append(s.closers, a.close)
 	if !sound {
 		s.log.Warn("the note of what was acknowledged is unreadable and begun anew", "file", a.file.Name())
 	}
-	s.acked, s.ackedAt = a, last
-	s.closers = append(s.closers, a.close)
 	return nil
 }
 
-// openLog looks at the log and opens it. Nothing has been made so far that a
-// server which was here before would not have, so a missing log is reported.
-func (s *opening) openLog() error {
+func (s *opening) lookAtStable() (err error) {
+	path := filepath.Join(s.dir, stableName)
+	if s.hasStable, err = fileExists(path); err != nil || !s.hasStable {
+		return err
+	}
+	s.term, s.vote, err = checkStable(path)
+	return err
+}
+
+// lookAtLog reads the whole log. A server that has stored something has one: it
+// is made by the first start, before anything else can be stored.
+func (s *opening) lookAtLog() (err error) {
 	covered := s.covered.Load()
-	if !s.exists && (s.o.Initialised || covered > 0 || s.ackedAt > 0 || len(s.snaps.damaged) > 0) {
+	if !s.exists && (s.o.Initialised || covered > 0 || s.acked > 0 || len(s.snaps.damaged) > 0) {
 		return corrupt(filepath.Join(s.dir, walName), doPutBack,
 			"is gone, and there is no %s either, but this server has stored data before", boltName)
 	}
 	if s.o.Backend == BoltDB {
-		l, err := openBoltLog(s.path, &s.o, covered)
-		if err != nil {
-			return err
-		}
-		s.backend = l
-	} else if err := s.openWALLog(covered); err != nil {
-		return err
+		s.look, err = lookAtBolt(s.path, &s.o, covered)
+	} else {
+		s.look, err = lookAtWAL(s.path, &s.o, covered, s.acked)
 	}
-	s.closers = append(s.closers, s.backend.Close)
-	first, err := s.backend.FirstIndex()
-	if err != nil {
-		return fmt.Errorf("read the first entry of %s: %w", s.path, err)
-	}
-	last, err := s.backend.LastIndex()
-	if err != nil {
-		return fmt.Errorf("read the last entry of %s: %w", s.path, err)
-	}
-	s.first.Store(first)
-	s.last.Store(last)
-	return nil
+	return err
 }
 
-func (s *opening) openWALLog(covered uint64) error {
-	l, rep, err := openWAL(s.path, &s.o, covered, s.ackedAt)
-	if err != nil {
-		return err
-	}
-	s.backend = l
-	if rep.Mended != "" {
-		s.log.Warn("removed a write at the end of the log that was not finished when the process ended",
-			"file", rep.Mended, "last_index", rep.Last)
-	}
-	if rep.Dropped > 0 {
-		s.log.Warn("gave up damaged entries of the log that a snapshot covers", "up_to", rep.Dropped, "damage", rep.DroppedWhy)
-	}
-	return nil
-}
-
-// checkTogether sees whether log, snapshots and the witnesses tell one story.
+// checkTogether sees whether log, snapshots, term and witnesses tell one story.
 func (s *opening) checkTogether() error {
-	first, last, covered := s.first.Load(), s.last.Load(), s.covered.Load()
+	first, last, covered := s.look.first, s.look.last, s.covered.Load()
 	if d := s.snaps.damaged; len(d) > 0 && (last < d[0].index || first > covered+1) {
 		// Without that snapshot there is a hole, or entries are missing at the end.
 		return corrupt(d[0].file, doRestore, "%s, and the log, which has %s, does not make up for it", d[0].what, rangeText(first, last))
 	}
+	stablePath := filepath.Join(s.dir, stableName)
 	switch {
-	case last == 0 && covered == 0 && (s.o.Initialised || s.ackedAt > 0):
-		return corrupt(s.path, doRestore, "holds no entries, but this server has stored data before")
+	case last == 0 && covered == 0 && s.o.Initialised:
+		return corrupt(s.path, doRestore, "has no entries, but this server has stored data before")
 	case last != 0 && first > covered+1 && covered == 0:
 		return corrupt(s.path, doRestore, "begins with entry %d, and there is no snapshot in %s that has those before it", first, s.snaps.dir)
 	case last != 0 && first > covered+1:
 		return corrupt(s.path, doRestore, "begins with entry %d, but the newest snapshot in %s ends with %d", first, s.snaps.dir, covered)
-	case max(last, covered) < s.ackedAt:
-		return corrupt(s.path, doRestore, "ends with entry %d, but entry %d was acknowledged", last, s.ackedAt)
+	case max(last, covered) < s.acked:
+		return corrupt(s.path, doRestore, "has %s, but entry %d was acknowledged", rangeText(first, last), s.acked)
+	case s.used() && !s.hasStable:
+		return corrupt(stablePath, doPutBack, "is gone, and with it the term and vote of this server")
+	case s.used() && s.term == 0:
+		return corrupt(stablePath, doRestore, "holds no term, but this server has stored data before")
 	}
 	for _, d := range s.snaps.damaged {
 		s.log.Warn("starting without a damaged snapshot; the log has what was in it", "file", d.file, "damage", d.what, "index", d.index)
 	}
-	if last != 0 && last < covered {
-		// The process ended between the restore of a snapshot and the removal of
-		// the entries before it; the next entry would not follow them.
-		s.log.Info("removing log entries that a restored snapshot replaces", "first", first, "last", last, "snapshot", covered)
-		return s.deleteLocked(first, last)
-	}
 	return nil
+}
+
+// used reports whether a Raft entry was ever stored here.
+func (s *opening) used() bool {
+	return s.o.Initialised || s.look.last > 0 || s.covered.Load() > 0
 }
 
 func rangeText(first, last uint64) string {
@@ -274,48 +270,44 @@ func rangeText(first, last uint64) string {
 	return fmt.Sprintf("entries %d to %d", first, last)
 }
 
-// openStable opens term and vote. They may be missing only in a server that has
-// nothing else either: a vote that is forgotten could be given twice.
-func (s *opening) openStable() error {
-	path := filepath.Join(s.dir, stableName)
-	exists, err := fileExists(path)
+func (s *opening) openLog() error {
+	b, err := s.look.open()
 	if err != nil {
 		return err
 	}
-	used := s.o.Initialised || s.last.Load() > 0 || s.covered.Load() > 0
-	if !exists && used {
-		return corrupt(path, doPutBack, "is gone, and with it the term and vote of this server")
+	s.backend = b
+	s.closers = append(s.closers, b.Close)
+	s.first.Store(s.look.first)
+	s.last.Store(s.look.last)
+	if first, last, covered := s.look.first, s.look.last, s.covered.Load(); last != 0 && last < covered {
+		// The process ended between the restore of a snapshot and the removal of
+		// the entries before it; the next entry would not follow them.
+		s.log.Info("removing log entries that a restored snapshot replaces", "first", first, "last", last, "snapshot", covered)
+		return s.deleteLocked(first, last)
 	}
-	st, err := openStable(path, &s.o)
+	return nil
+}
+
+func (s *opening) openStable() error {
+	st, err := openStable(filepath.Join(s.dir, stableName), &s.o)
 	if err != nil {
 		return err
 	}
 	s.stable = st
 	s.closers = append(s.closers, st.Close)
-	term, err := number(st, keyTerm)
-	if err != nil {
-		return err
+	if s.used() || s.term != 1 || s.vote != 0 {
+		return nil
 	}
-	vote, err := number(st, keyVoteTerm)
-	if err != nil {
-		return err
-	}
-	switch {
-	case used && term == 0:
-		return corrupt(path, doRestore, "holds no term, but this server has stored data before")
-	case !used && term == 1 && vote == 0:
-		// Bootstrapping writes the term and then the first entry. It ended in
-		// between; with a term raft would refuse to try again.
-		s.log.Info("tidying up a first start that was not finished")
-		return st.SetUint64([]byte(keyTerm), 0)
-	}
-	return nil
+	// Bootstrapping writes the term and then the first entry. It ended in
+	// between; with a term raft would refuse to try again.
+	s.log.Info("tidying up a first start that was not finished")
+	return st.SetUint64([]byte(keyTerm), 0)
 }
 
 // finish makes the marker for a server that stored its first entry but ended
 // before saying so.
 func (s *opening) finish() error {
-	if s.marked || s.last.Load() == 0 && s.covered.Load() == 0 {
+	if s.marked || !s.used() {
 		return nil
 	}
 	if err := s.o.OnInitialised(); err != nil {

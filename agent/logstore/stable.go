@@ -37,17 +37,9 @@ type stable struct {
 	db       *raftboltdb.BoltStore
 }
 
-// openStable opens the file at path, made if it is not there.
+// openStable opens the file at path, made if it is not there. What is there has
+// been checked.
 func openStable(path string, o *Options) (*stable, error) {
-	exists, err := fileExists(path)
-	if err != nil {
-		return nil, err
-	}
-	if exists {
-		if err := checkStable(path); err != nil {
-			return nil, err
-		}
-	}
 	db, err := openBolt(path, o)
 	if err != nil {
 		return nil, err
@@ -59,17 +51,32 @@ func openStable(path string, o *Options) (*stable, error) {
 	return &stable{StableStore: db, path: path, log: o.Logger, onDamage: o.OnDamage, db: db}, nil
 }
 
-func checkStable(path string) error {
-	err := checkBoltFile(path, func(_ string, key, value []byte) error {
-		if _, err := openValue(key, value); err != nil {
+// checkStable reads all of the file at path. The term and the term of the vote are
+// 0 if they are not in it.
+func checkStable(path string) (term, vote uint64, err error) {
+	err = checkBoltFile(path, func(bucket string, key, sealed []byte) error {
+		if bucket != bucketStable {
+			return fmt.Errorf("%w: %q does not belong into bucket %q", errBolt, key, bucket)
+		}
+		value, err := openValue(key, sealed)
+		if err != nil {
 			return fmt.Errorf("%w: %q %v", errBolt, key, err)
+		}
+		if len(value) != 8 {
+			return nil
+		}
+		switch string(key) {
+		case keyTerm:
+			term = binary.BigEndian.Uint64(value)
+		case keyVoteTerm:
+			vote = binary.BigEndian.Uint64(value)
 		}
 		return nil
 	})
 	if errors.Is(err, errBolt) {
-		return corrupt(path, doRestore, "%v", err)
+		err = corrupt(path, doRestore, "%v", err)
 	}
-	return err
+	return term, vote, err
 }
 
 // sealValue appends the checksum.

@@ -36,47 +36,69 @@ type walLog struct {
 	vfs *waldir.FS // the files of w; guarded by mu
 }
 
-// openWAL opens the log in dir, made if there is none.
-func openWAL(dir string, o *Options, covered, acked uint64) (*walLog, waldir.Report, error) {
+// lookAtWAL puts the log in dir in order and says what it holds. Opening it makes
+// dir if there is none.
+func lookAtWAL(dir string, o *Options, covered, acked uint64) (logLook, error) {
 	l := &walLog{dir: dir, segmentBytes: o.SegmentBytes, noSync: o.NoSync, log: o.Logger.Named("wal"), wrap: o.wrapFS}
-	if err := os.Mkdir(dir, folderMode); err == nil {
-		err = datadir.SyncFolder(filepath.Dir(dir))
-		if err != nil {
-			return nil, waldir.Report{}, err
-		}
-	} else if !errors.Is(err, os.ErrExist) {
-		return nil, waldir.Report{}, err
+	list, rep, err := waldir.Recover(dir, l.recoverOptions(covered, acked))
+	if err != nil {
+		return logLook{}, fromWAL(err)
 	}
-	rep, err := l.reopen(waldir.Options{From: covered + 1, Acked: acked})
-	return l, rep, err
+	if rep.Mended != "" {
+		o.Logger.Warn("removed a write at the end of the log that was not finished when the process ended",
+			"file", rep.Mended, "last_index", rep.Last)
+	}
+	if rep.Dropped > 0 {
+		o.Logger.Warn("gave up damaged entries of the log that a snapshot covers", "up_to", rep.Dropped, "damage", rep.DroppedWhy)
+	}
+	open := func() (backend, error) {
+		if err := makeFolder(dir); err != nil {
+			return nil, err
+		}
+		return l, l.open(list)
+	}
+	return logLook{first: rep.First, last: rep.Last, open: open}, nil
 }
 
-// reopen puts the folder in order and makes l use it from then on.
-func (l *walLog) reopen(o waldir.Options) (waldir.Report, error) {
-	o.Verify, o.NoSync = verifyWAL, l.noSync
-	list, rep, err := waldir.Recover(l.dir, o)
-	if err != nil {
-		return rep, fromWAL(err)
+func makeFolder(path string) error {
+	err := os.Mkdir(path, folderMode)
+	if errors.Is(err, os.ErrExist) {
+		return nil
 	}
+	if err == nil {
+		err = datadir.SyncFolder(filepath.Dir(path))
+	}
+	if err != nil {
+		return fmt.Errorf("make the folder of the log: %w", err)
+	}
+	return nil
+}
+
+func (l *walLog) recoverOptions(covered, acked uint64) waldir.Options {
+	return waldir.Options{From: covered + 1, Acked: acked, Verify: verifyWAL, NoSync: l.noSync}
+}
+
+// open opens the log with the list that Recover made, and uses it from then on.
+func (l *walLog) open(list *waldir.Segments) error {
 	vfs := waldir.NewFS(l.noSync)
 	var fs types.VFS = vfs
 	if l.wrap != nil {
 		fs = l.wrap(fs)
 	}
 	var w *wal.WAL
-	err = guard(func() error {
+	err := guard(func() (err error) {
 		w, err = wal.Open(l.dir, wal.WithMetaStore(list), wal.WithSegmentFiler(segment.NewFiler(l.dir, fs)),
 			wal.WithSegmentSize(l.segmentBytes), wal.WithLogger(l.log))
 		return err
 	})
 	if err != nil {
-		return rep, errors.Join(fmt.Errorf("open the log in %s: %w", l.dir, err), vfs.CloseAll())
+		return errors.Join(fmt.Errorf("open the log in %s: %w", l.dir, err), vfs.CloseAll())
 	}
 	l.mu.Lock()
 	oldW, oldFS := l.w, l.vfs
 	l.w, l.vfs = w, vfs
 	l.mu.Unlock()
-	return rep, closeWAL(oldW, oldFS)
+	return closeWAL(oldW, oldFS)
 }
 
 func closeWAL(w *wal.WAL, vfs *waldir.FS) error {
@@ -90,12 +112,15 @@ func closeWAL(w *wal.WAL, vfs *waldir.FS) error {
 // writes, and it starts nothing in the background that a failed call would leave
 // behind.
 func (l *walLog) repair(covered uint64, cut bool, last uint64) error {
-	o := waldir.Options{From: covered + 1, Cut: cut, Last: last}
+	o := l.recoverOptions(covered, 0)
 	if cut {
-		o.Acked = last
+		o.Acked, o.Cut, o.Last = last, true, last
 	}
-	_, err := l.reopen(o)
-	return err
+	list, _, err := waldir.Recover(l.dir, o)
+	if err != nil {
+		return fromWAL(err)
+	}
+	return l.open(list)
 }
 
 func (l *walLog) current() *wal.WAL {

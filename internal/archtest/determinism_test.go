@@ -13,11 +13,8 @@ import (
 )
 
 // stateRoots are where the replicated log enters the state machine, by function name
-// in package fsm; statePackages are what they may reach, in dependency order.
-var (
-	stateRoots    = []string{"ApplyBatch", "Apply"}
-	statePackages = []string{"internal/limit", "kvs", "acl", "session", "fsm/fsmpb", "fsm"}
-)
+// in package fsm.
+var stateRoots = []string{"ApplyBatch", "Apply"}
 
 // orderly is written above or behind a loop over a map whose order cannot show in
 // the state, followed by the reason.
@@ -27,14 +24,9 @@ const orderly = "archtest:any-order"
 // decides, not the clock. Two nodes that apply the same log must have the same state.
 func TestApplyIsDeterministic(t *testing.T) {
 	tr := theTree(t)
-	var pkgs []checkedPackage
-	for _, path := range statePackages {
-		i := slices.IndexFunc(tr.Pkgs, func(p *pkg) bool { return p.Path == path })
-		if i < 0 {
-			continue // not written yet
-		}
-		p := tr.Pkgs[i]
-		pkgs = append(pkgs, checkedPackage{modulePath + "/" + path, slices.Collect(maps.Values(p.Files))})
+	pkgs := closure(tr.Pkgs, "fsm", nil)
+	if len(pkgs) == 0 {
+		t.Fatal("there is no package fsm: the search for it is broken")
 	}
 	g, err := newGraph(tr.Fset, pkgs)
 	if err != nil {
@@ -54,6 +46,22 @@ func TestApplyIsDeterministic(t *testing.T) {
 	for _, fault := range indeterminate(g, via, comments(tr)) {
 		t.Error(strings.ReplaceAll(fault, tr.Root+"/", ""))
 	}
+}
+
+// closure appends to seen the package path and all packages of ours that it imports,
+// each after those that it imports itself.
+func closure(all []*pkg, path string, seen []checkedPackage) []checkedPackage {
+	full := modulePath + "/" + path
+	i := slices.IndexFunc(all, func(p *pkg) bool { return p.Path == path })
+	if i < 0 || slices.ContainsFunc(seen, func(p checkedPackage) bool { return p.path == full }) {
+		return seen
+	}
+	for _, imported := range all[i].Imports {
+		if ours(imported) {
+			seen = closure(all, relative(imported), seen)
+		}
+	}
+	return append(seen, checkedPackage{full, slices.Collect(maps.Values(all[i].Files))})
 }
 
 // comments are the lines on which the word orderly stands, as "file:line".

@@ -1,8 +1,10 @@
 package conformance
 
 import (
+	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/consul/api"
 
@@ -69,8 +71,21 @@ func TestAgentMonitor(t *testing.T) {
 		t.Error("the log ended")
 	}
 	close(stop)
-	for range lines { // until it is closed
-	}
+	// The client looks at stop between two lines only, so it must be given some.
+	err = testcluster.Eventually(t.Context(), time.Minute, func() error {
+		must(t, c.Agent().Reload())
+		for {
+			select {
+			case _, open := <-lines:
+				if !open {
+					return nil
+				}
+			default:
+				return errors.New("the client still reads the log")
+			}
+		}
+	})
+	must(t, err)
 }
 
 func TestCatalog(t *testing.T) {

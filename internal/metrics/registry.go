@@ -3,7 +3,6 @@ package metrics
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -125,7 +124,9 @@ func (r *Registry) WriteText(w io.Writer, openMetrics bool) error {
 		}
 	}
 	if closer, ok := encoder.(expfmt.Closer); ok {
-		err = errors.Join(err, closer.Close())
+		if err := closer.Close(); err != nil {
+			return fmt.Errorf("end metrics: %w", err)
+		}
 	}
 	_, err = out.WriteTo(w)
 	return err

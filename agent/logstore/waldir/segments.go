@@ -57,7 +57,10 @@ func (s *Segments) CommitState(state types.PersistentState) error {
 		return err
 	}
 	if s.noSync {
-		err = os.WriteFile(s.path, b, fileMode)
+		temp := s.path + ".tmp"
+		if err = os.WriteFile(temp, b, fileMode); err == nil {
+			err = os.Rename(temp, s.path)
+		}
 	} else {
 		err = datadir.WriteFile(s.path, b)
 	}
