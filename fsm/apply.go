@@ -4,13 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
+	"github.com/holdfast-kv/holdfast/catalog"
+	"github.com/holdfast-kv/holdfast/event"
 	"github.com/holdfast-kv/holdfast/fsm/fsmpb"
+	"github.com/holdfast-kv/holdfast/internal/limit"
 	"github.com/holdfast-kv/holdfast/kvs"
+	"github.com/holdfast-kv/holdfast/session"
 )
 
 // FSM is what Raft drives. Its methods are called by one goroutine of Raft's.
@@ -91,21 +98,34 @@ func (f *FSM) Restore(r io.ReadCloser) error {
 	// Whoever waits must look at the other state.
 	f.store.publish(db, st, f.store.View().Generation+1)
 	f.store.hub.Reset()
+	f.store.topics.Reset()
+	f.store.tellSessions(nil, nil)
 	return nil
 }
 
 // batch applies commands over one base and publishes them together.
 type batch struct {
-	store   *Store
-	base    *View
-	state   state
-	kv      *kvs.Tx
-	changed bool
+	store    *Store
+	base     *View
+	state    state
+	kv       *kvs.Tx
+	sessions *session.Tx
+	catalog  *catalog.Tx
+	events   *event.Tx
+	changed  bool
+
+	topics map[string]bool // beside keys, what has changed
+	born   []*session.Session
+	dead   []string
 }
 
 func (s *Store) begin() *batch {
 	base := s.View()
-	return &batch{store: s, base: base, state: base.state, kv: kvs.Begin(base.View)}
+	return &batch{
+		store: s, base: base, state: base.state, kv: kvs.Begin(base.View),
+		sessions: session.Begin(base.txn), catalog: catalog.Begin(base.txn), events: event.Begin(base.txn),
+		topics: map[string]bool{},
+	}
 }
 
 // apply performs one command. An error means that the server must stop.
@@ -114,7 +134,6 @@ func (b *batch) apply(index uint64, data []byte) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	before := b.state
 	b.changed = true
 	b.state.Index = index
 	if msg == nil { // unknown, and may be skipped
@@ -125,29 +144,63 @@ func (b *batch) apply(index uint64, data []byte) (Result, error) {
 	b.kv.Command(index, b.state.LastTime, kvs.Origin{
 		Accessor: h.GetAccessor(), Address: h.GetAddress(), Reason: h.GetReason(),
 	})
+	b.catalog.Command(index)
 	res := Result{Index: index, Applied: true}
-	switch kind := msg.GetKind().(type) {
-	case *fsmpb.Command_Write:
-		err = b.write(kind.Write, &res)
-	case *fsmpb.Command_Txn:
-		err = b.transaction(kind.Txn, &res)
-	case *fsmpb.Command_Prune:
-		p := pruneFromProto(kind.Prune)
-		b.kv.Prune(p.Through, p.Trims, p.Forgets)
-	case *fsmpb.Command_Restored:
-		b.state.Restored = index
-	default:
-		err = errors.New("command has no case in apply")
-	}
-	if err != nil { // it was not applied, and must not look as if it were
-		b.state = before
-	}
+	err = b.do(msg, &res)
 	if err != nil || !res.Applied {
 		b.kv.Reject()
+		b.sessions.Reject()
+		b.catalog.Reject()
+		b.events.Reject()
 		return res, err
 	}
 	b.kv.Accept()
+	b.sessions.Accept()
+	b.catalog.Accept()
+	b.events.Accept()
 	return res, nil
+}
+
+func (b *batch) do(msg *fsmpb.Command, res *Result) error {
+	switch kind := msg.GetKind().(type) {
+	case *fsmpb.Command_Write:
+		return b.write(kind.Write, res)
+	case *fsmpb.Command_Txn:
+		return b.transaction(kind.Txn, res)
+	case *fsmpb.Command_Prune:
+		p := pruneFromProto(kind.Prune)
+		b.kv.Prune(p.Through, p.Trims, p.Forgets)
+		b.kv.DropDelays(limit.PruneRecords)
+	case *fsmpb.Command_Restored:
+		b.state.Restored = res.Index
+	case *fsmpb.Command_SessionCreate:
+		b.createSession(sessionFromProto(kind.SessionCreate.GetSession()), res)
+	case *fsmpb.Command_SessionEnd:
+		for _, id := range kind.SessionEnd.GetIds() {
+			b.endSession(string(id), res)
+		}
+	case *fsmpb.Command_Register:
+		b.register(registrationFromProto(kind.Register), res)
+	case *fsmpb.Command_Deregister:
+		d := kind.Deregister
+		b.ended(b.catalog.Deregister(string(d.GetNode()), string(d.GetServiceId()), string(d.GetCheckId())), res)
+		b.catalogChanged(res.Index)
+	case *fsmpb.Command_Event:
+		e := eventFromProto(kind.Event)
+		e.Index = res.Index
+		b.events.Fire(e)
+		b.state.Events = res.Index
+		b.topics[TopicEvents] = true
+	case *fsmpb.Command_Expire:
+		for _, k := range kind.Expire.GetKeys() {
+			if b.kv.ExpireDue(string(k.GetKey()), k.GetAt()) {
+				res.Ended++
+			}
+		}
+	default:
+		return errors.New("command has no case in apply")
+	}
+	return nil
 }
 
 func (b *batch) write(msg *fsmpb.Write, res *Result) error {
@@ -155,10 +208,50 @@ func (b *batch) write(msg *fsmpb.Write, res *Result) error {
 	if err != nil {
 		return err
 	}
-	out := b.kv.Do(op, noSessions)
+	if key := string(msg.GetFenceKey()); key != "" {
+		var fenced *kvs.FenceError
+		if errors.As(b.kv.CheckFence(key, msg.GetFence()), &fenced) {
+			res.Applied, res.Fenced = false, fenced
+			return nil
+		}
+	}
+	owner, live := b.session(string(msg.GetOwner()))
+	if len(msg.GetOwner()) > 0 && !live {
+		res.Applied, res.Invalid = false, fmt.Sprintf("invalid session %q", msg.GetOwner())
+		return nil
+	}
+	switch {
+	case msg.GetTouch():
+		res.Applied = b.kv.Touch(op.Key)
+		return nil
+	case msg.GetPersist() && op.Value == nil && op.Verb == kvs.Get: // nothing but that
+		res.Applied = b.kv.Persist(op.Key)
+		return nil
+	case msg.GetSequential():
+		op.Key = kvs.SequentialKey(op.Key, b.kv.Next(op.Key), int(msg.GetWidth()))
+		res.Key = op.Key
+	}
+	out := b.kv.Do(op, b.session)
 	res.Applied = out.Applied
 	if out.Invalid {
 		res.Invalid = out.Why
+	}
+	if !res.Applied {
+		return nil
+	}
+	if msg.GetPersist() {
+		b.kv.Persist(op.Key)
+	}
+	if live {
+		b.kv.Own(op.Key, owner)
+	}
+	if msg.GetTtl() > 0 {
+		b.kv.ExpireIn(op.Key, time.Duration(msg.GetTtl()))
+	} else if op.Verb == kvs.Set || op.Verb == kvs.CAS {
+		b.kv.Touch(op.Key) // a write begins the time of a key that has one anew
+	}
+	if op.Verb == kvs.Lock {
+		res.Fence = b.kv.FenceOf(op.Key)
 	}
 	return nil
 }
@@ -172,16 +265,37 @@ func (b *batch) transaction(msg *fsmpb.Txn, res *Result) error {
 		}
 		ops[i] = op
 	}
-	res.Shown, res.Errors = doAll(b.kv, ops)
+	res.Shown, res.Errors = doAll(b.kv, ops, b.session)
 	res.Applied = len(res.Errors) == 0
 	return nil
 }
 
+// session tells whether a session lives and how the state spells its id.
+func (b *batch) session(id string) (canonical string, live bool) {
+	if id == "" {
+		return "", false
+	}
+	if s := b.sessions.Get(id); s != nil {
+		return s.ID, true
+	}
+	return id, false
+}
+
 // doAll performs operations in order. It goes on after a refusal, so that every
 // refused one is reported; what was shown counts only when there is none.
-func doAll(tx *kvs.Tx, ops []kvs.Op) (shown []kvs.Shown, refused []TxnError) {
+func doAll(tx *kvs.Tx, ops []kvs.Op, sessions kvs.Sessions) (shown []kvs.Shown, refused []TxnError) {
+	// A lock-delay is a matter of its own: like every check made before execution it
+	// is reported alone.
 	for i, op := range ops {
-		out := tx.Do(op, noSessions)
+		if op.Verb == kvs.Lock && tx.Delayed(op.Key) {
+			refused = append(refused, TxnError{OpIndex: i, What: fmt.Sprintf("failed to lock key %q due to lock delay", op.Key)})
+		}
+	}
+	if refused != nil {
+		return nil, refused
+	}
+	for i, op := range ops {
+		out := tx.Do(op, sessions)
 		if !out.Applied {
 			refused = append(refused, TxnError{OpIndex: i, What: out.Why})
 		}
@@ -197,11 +311,8 @@ func doAll(tx *kvs.Tx, ops []kvs.Op) (shown []kvs.Shown, refused []TxnError) {
 func (v *View) ReadTxn(ops []kvs.Op) (shown []kvs.Shown, refused []TxnError) {
 	tx := kvs.Begin(v.View)
 	tx.Command(0, 0, kvs.Origin{})
-	return doAll(tx, ops)
+	return doAll(tx, ops, func(id string) (string, bool) { return id, false }) // reads need none
 }
-
-// noSessions is the session table of a state that has none yet: no id lives.
-func noSessions(id string) (string, bool) { return id, false }
 
 // commit publishes what was applied, then wakes those who wait for it.
 func (b *batch) commit() {
@@ -210,7 +321,16 @@ func (b *batch) commit() {
 	}
 	txn := b.base.db.Txn(true)
 	b.kv.Flush(txn)
+	b.sessions.Flush(txn)
+	b.catalog.Flush(txn)
+	b.events.Flush(txn)
 	txn.Commit()
 	b.store.publish(b.base.db, b.state, b.base.Generation)
 	b.store.hub.Notify(b.kv.Changed())
+	if len(b.topics) > 0 {
+		b.store.topics.Notify(slices.Collect(maps.Keys(b.topics))) // in any order: nobody sees it
+	}
+	if b.born != nil || b.dead != nil {
+		b.store.tellSessions(b.born, b.dead)
+	}
 }

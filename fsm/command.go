@@ -3,11 +3,15 @@ package fsm
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/holdfast-kv/holdfast/catalog"
+	"github.com/holdfast-kv/holdfast/event"
 	"github.com/holdfast-kv/holdfast/fsm/fsmpb"
 	"github.com/holdfast-kv/holdfast/kvs"
+	"github.com/holdfast-kv/holdfast/session"
 )
 
 // formatCommand is the first byte of a log entry: what follows is one Command.
@@ -17,16 +21,51 @@ const formatCommand = 1
 // of Holdfast than this one.
 var ErrUnknownCommand = errors.New("log entry is of a kind that this version of holdfast does not know")
 
-// Command is one proposal: what shall change, who asks, and why. Exactly one of
-// Write, Txn, Prune and Restored is set.
+// Command is one proposal: what shall change, who asks, and why. Exactly one of the
+// fields beside Origin and Ties is set.
 type Command struct {
 	// Origin is kept in history with each change.
 	Origin kvs.Origin
 
-	Write    *kvs.Op  // one operation that answers true or false
-	Txn      []kvs.Op // all of them or none
-	Prune    *kvs.Plan
+	Write *kvs.Op // one operation that answers true or false
+	Ties  Ties    // of Write
+	Txn   []kvs.Op
+	Prune *kvs.Plan
+
 	Restored bool // an archive was restored just before this entry
+
+	Session    *session.Session // to be created
+	EndSession *EndSession
+	Register   *catalog.Registration
+	Deregister *Deregistration
+	Event      *event.Event
+	Expire     []kvs.Expiring
+}
+
+// Ties are what a write may say beside the operation: what the key ends with, and
+// what it depends on.
+type Ties struct {
+	Owner   string        // session with which the key ends; empty: as it is
+	TTL     time.Duration // time after which the key ends by itself; 0: as it is
+	Persist bool          // the key no longer ends with anything
+	Touch   bool          // begin the key's time anew, without writing it
+
+	FenceKey string // lock that must not have been acquired again after Fence
+	Fence    uint64
+
+	Sequential bool // Key is a directory: write the next numbered key in it
+	Width      int  // digits of the number, at least
+}
+
+// EndSession ends sessions, those that exist.
+type EndSession struct {
+	IDs     []string
+	Expired bool // their time is over, rather than somebody having asked
+}
+
+// Deregistration removes a node, or a service or a check of it.
+type Deregistration struct {
+	Node, ServiceID, CheckID string
 }
 
 // TxnError says which operation of a transaction was refused and why.
@@ -47,6 +86,13 @@ type Result struct {
 	// Invalid is the text for a command that could not be judged; see
 	// [kvs.Outcome].
 	Invalid string
+
+	// Fenced is why a write was refused whose fencing number is out of date.
+	Fenced *kvs.FenceError
+
+	Key   string // of a sequential write: the key it was given
+	Fence uint64 // of an acquire: its fencing number
+	Ended int    // sessions or keys that were ended
 }
 
 // Encode returns the bytes of a log entry. now is the time of the proposal in
@@ -58,7 +104,7 @@ func Encode(c *Command, now int64) ([]byte, error) {
 	}}
 	switch {
 	case c.Write != nil:
-		msg.Kind = &fsmpb.Command_Write{Write: &fsmpb.Write{Op: opToProto(c.Write)}}
+		msg.Kind = &fsmpb.Command_Write{Write: writeToProto(c.Write, &c.Ties)}
 	case c.Txn != nil:
 		ops := make([]*fsmpb.Op, len(c.Txn))
 		for i := range c.Txn {
@@ -69,6 +115,22 @@ func Encode(c *Command, now int64) ([]byte, error) {
 		msg.Kind = &fsmpb.Command_Prune{Prune: pruneToProto(c.Prune)}
 	case c.Restored:
 		msg.Kind = &fsmpb.Command_Restored{Restored: &fsmpb.Restored{}}
+	case c.Session != nil:
+		msg.Kind = &fsmpb.Command_SessionCreate{SessionCreate: &fsmpb.SessionCreate{Session: sessionToProto(c.Session)}}
+	case c.EndSession != nil:
+		msg.Kind = &fsmpb.Command_SessionEnd{SessionEnd: &fsmpb.SessionEnd{
+			Ids: toBytes(c.EndSession.IDs), Expired: c.EndSession.Expired,
+		}}
+	case c.Register != nil:
+		msg.Kind = &fsmpb.Command_Register{Register: registrationToProto(c.Register)}
+	case c.Deregister != nil:
+		msg.Kind = &fsmpb.Command_Deregister{Deregister: &fsmpb.Deregister{
+			Node: []byte(c.Deregister.Node), ServiceId: []byte(c.Deregister.ServiceID), CheckId: []byte(c.Deregister.CheckID),
+		}}
+	case c.Event != nil:
+		msg.Kind = &fsmpb.Command_Event{Event: eventToProto(c.Event)}
+	case c.Expire != nil:
+		msg.Kind = &fsmpb.Command_Expire{Expire: expireToProto(c.Expire)}
 	default:
 		return nil, errors.New("encode command: it says nothing")
 	}

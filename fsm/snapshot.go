@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"time"
 	"unique"
 
 	"github.com/cespare/xxhash/v2"
@@ -40,6 +41,13 @@ const (
 	recordOrigin  = 2
 	recordItem    = 3
 	recordTrailer = 4
+	recordDelay   = 5
+	recordCounter = 6
+	recordNode    = 7
+	recordService = 8
+	recordCheck   = 9
+	recordSession = 10
+	recordEvent   = 11
 )
 
 // recordBytes bounds one record, so that a damaged length cannot exhaust memory:
@@ -119,6 +127,9 @@ func (s *Snapshot) writeRecords(w io.Writer) error {
 		Kv: &fsmpb.KVMeta{
 			Index: meta.Index, PrunedThrough: meta.PrunedThrough, PrunedTime: meta.PrunedTime, Floor: meta.Floor,
 		},
+		Indexes: &fsmpb.Indexes{
+			Sessions: st.Sessions, Nodes: st.Nodes, Services: st.Services, Checks: st.Checks, Events: st.Events,
+		},
 	}); err != nil {
 		return err
 	}
@@ -135,6 +146,9 @@ func (s *Snapshot) writeRecords(w io.Writer) error {
 		return out.record(recordItem, buf)
 	})
 	if err != nil {
+		return err
+	}
+	if err := s.writeTables(out); err != nil {
 		return err
 	}
 	if err := out.message(recordTrailer, trailer); err != nil {
@@ -204,7 +218,14 @@ func appendItem(b []byte, it *kvs.Item, origins map[unique.Handle[kvs.Origin]]ui
 	for _, v := range it.Older {
 		b = appendVersion(b, v, origins[v.By])
 	}
-	return appendVersion(b, it.Cur, origins[it.Cur.By])
+	b = appendVersion(b, it.Cur, origins[it.Cur.By])
+	if e := it.Extra; e != nil {
+		b = appendBytes(b, 4, e.Owner)
+		b = appendUint(b, 5, uint64(e.ExpireAt))
+		b = appendUint(b, 6, uint64(e.TTL))
+		b = appendUint(b, 7, e.Fence)
+	}
+	return b
 }
 
 func appendVersion(b []byte, v *kvs.Version, origin uint32) []byte {
@@ -291,14 +312,19 @@ func load(r io.Reader, txn *memdb.Txn) (state, error) {
 		return state{}, fmt.Errorf("snapshot has format %d, this version of holdfast reads %d; use the version that wrote it", header.GetFormat(), snapshotFormat)
 	}
 	kv := header.GetKv()
+	tables := &tableReader{txn: txn}
 	im := kvs.NewImport(txn, kvs.Meta{
 		Index: kv.GetIndex(), PrunedThrough: kv.GetPrunedThrough(), PrunedTime: kv.GetPrunedTime(), Floor: kv.GetFloor(),
 	})
-	if err := in.body(im); err != nil {
+	if err := in.body(im, tables); err != nil {
 		return state{}, err
 	}
 	im.Finish()
-	return state{Index: header.GetIndex(), LastTime: header.GetLastTime(), Restored: header.GetRestoredIndex()}, nil
+	return state{Index: header.GetIndex(), LastTime: header.GetLastTime(), Restored: header.GetRestoredIndex(),
+		Sessions: header.GetIndexes().GetSessions(), Nodes: header.GetIndexes().GetNodes(),
+		Services: header.GetIndexes().GetServices(), Checks: header.GetIndexes().GetChecks(),
+		Events: header.GetIndexes().GetEvents(),
+	}, nil
 }
 
 // openRecords reads the magic and returns the stream behind it.
@@ -390,7 +416,7 @@ func (in *recordReader) expect(kind byte, m proto.Message) error {
 }
 
 // body reads origins and items up to and with the trailer.
-func (in *recordReader) body(im *kvs.Import) error {
+func (in *recordReader) body(im *kvs.Import, tables *tableReader) error {
 	origins := []unique.Handle[kvs.Origin]{unique.Make(kvs.Origin{})}
 	var seen fsmpb.SnapshotTrailer
 	for {
@@ -417,6 +443,10 @@ func (in *recordReader) body(im *kvs.Import) error {
 			seen.Versions += uint64(len(it.Older) + 1)
 		case recordTrailer:
 			return in.end(data, &seen)
+		case recordDelay, recordCounter, recordNode, recordService, recordCheck, recordSession, recordEvent:
+			if err := tables.add(im, kind, data); err != nil {
+				return damaged("record of kind %d: %w", kind, err)
+			}
 		default:
 			return fmt.Errorf("snapshot holds records of kind %d, which this version of holdfast does not know", kind)
 		}
@@ -474,6 +504,9 @@ func readItem(data []byte, origins []unique.Handle[kvs.Origin]) (*kvs.Item, erro
 			Time: m.GetTime(), Kind: kind, By: origins[m.GetOrigin()],
 		}
 	}
+	it.Extra = kvs.Extra{
+		Owner: string(msg.GetOwner()), ExpireAt: msg.GetExpireAt(), TTL: time.Duration(msg.GetTtl()), Fence: msg.GetFence(),
+	}.Packed()
 	it.Cur = versions[n-1]
 	if n > 1 {
 		it.Older = versions[: n-1 : n-1]

@@ -3,12 +3,16 @@ package fsm
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 
 	"github.com/hashicorp/go-memdb"
 
+	"github.com/holdfast-kv/holdfast/catalog"
+	"github.com/holdfast-kv/holdfast/event"
 	"github.com/holdfast-kv/holdfast/kvs"
+	"github.com/holdfast-kv/holdfast/session"
 )
 
 // state is what is known about the state as a whole.
@@ -16,13 +20,20 @@ type state struct {
 	Index    uint64 // of the last command
 	LastTime int64  // highest proposal time of a command, Unix nanoseconds
 	Restored uint64 // index of the last restore of an archive; 0 when there was none
+
+	// Indexes of the last change of each table beside the keys; 0 when there was none.
+	Sessions, Nodes, Services, Checks, Events uint64
 }
 
 // Store is the state that reads go through. All methods may be called at any
 // time from any goroutine.
 type Store struct {
-	now atomic.Pointer[View]
-	hub *kvs.Hub
+	now    atomic.Pointer[View]
+	hub    *kvs.Hub
+	topics *kvs.Hub
+
+	// onSessions is told of sessions that were created and ended; see OnSessions.
+	onSessions atomic.Pointer[func(born []*session.Session, dead []string)]
 
 	applied atomic.Uint64 // index of the last command that can be read
 
@@ -33,7 +44,7 @@ type Store struct {
 
 // NewStore returns an empty store.
 func NewStore() *Store {
-	s := &Store{hub: kvs.NewHub(), moved: make(chan struct{})}
+	s := &Store{hub: kvs.NewHub(), topics: kvs.NewHub(), moved: make(chan struct{})}
 	s.publish(emptyDB(), state{}, 1)
 	return s
 }
@@ -41,7 +52,11 @@ func NewStore() *Store {
 // emptyDB returns an empty database that keeps no watch channels; see the package
 // comment.
 func emptyDB() *memdb.MemDB {
-	db, err := memdb.NewMemDB(&memdb.DBSchema{Tables: kvs.Schema()})
+	tables := kvs.Schema()
+	maps.Copy(tables, session.Schema())
+	maps.Copy(tables, catalog.Schema())
+	maps.Copy(tables, event.Schema())
+	db, err := memdb.NewMemDB(&memdb.DBSchema{Tables: tables})
 	if err != nil {
 		panic(fmt.Sprintf("fsm: schema is broken: %v", err))
 	}
@@ -52,6 +67,7 @@ func emptyDB() *memdb.MemDB {
 type View struct {
 	kvs.View
 	db    *memdb.MemDB // of which it is one state
+	txn   *memdb.Txn
 	state state
 
 	// Generation grows when the whole state is replaced: indexes may mean other
@@ -64,7 +80,8 @@ func (s *Store) View() *View { return s.now.Load() }
 
 // publish makes what is committed in db the present state.
 func (s *Store) publish(db *memdb.MemDB, st state, generation uint64) {
-	s.now.Store(&View{View: kvs.NewView(db.Txn(false)), db: db, state: st, Generation: generation})
+	txn := db.Txn(false)
+	s.now.Store(&View{View: kvs.NewView(txn), db: db, txn: txn, state: st, Generation: generation})
 	s.advance(st.Index)
 }
 
@@ -74,6 +91,39 @@ func (v *View) Applied() uint64 { return v.state.Index }
 // RestoredAt is the index at which an archive was last restored; indexes up to it
 // may have been handed out for a state that is gone. 0 when none was.
 func (v *View) RestoredAt() uint64 { return v.state.Restored }
+
+// Sessions reads the sessions of the view, and the index of their last change.
+func (v *View) Sessions() (session.View, uint64) { return session.NewView(v.txn), v.state.Sessions }
+
+// Catalog reads the nodes, services and checks of the view.
+func (v *View) Catalog() catalog.View { return catalog.NewView(v.txn) }
+
+// CatalogIndexes are the indexes of the last changes of nodes, services and checks.
+func (v *View) CatalogIndexes() (nodes, services, checks uint64) {
+	return v.state.Nodes, v.state.Services, v.state.Checks
+}
+
+// Events reads the events of the view.
+func (v *View) Events() event.View { return event.NewView(v.txn) }
+
+// LastTime is the highest proposal time applied, in Unix nanoseconds.
+func (v *View) LastTime() int64 { return v.state.LastTime }
+
+// Topics is where queries wait for what is not a key, under the Topic names.
+func (s *Store) Topics() *kvs.Hub { return s.topics }
+
+// OnSessions makes tell be called after every batch that created or ended sessions,
+// once they can be read, by the goroutine that applies; both empty means that the
+// whole state was replaced. It must not block.
+func (s *Store) OnSessions(tell func(born []*session.Session, dead []string)) {
+	s.onSessions.Store(&tell)
+}
+
+func (s *Store) tellSessions(born []*session.Session, dead []string) {
+	if tell := s.onSessions.Load(); tell != nil {
+		(*tell)(born, dead)
+	}
+}
 
 // Hub is where queries wait for keys to change.
 func (s *Store) Hub() *kvs.Hub { return s.hub }

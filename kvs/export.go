@@ -5,6 +5,8 @@ import (
 	"sort"
 
 	"github.com/hashicorp/go-memdb"
+
+	"github.com/holdfast-kv/holdfast/internal/staging"
 )
 
 // Export calls visit for every row, of existing and of deleted keys, in byte
@@ -13,6 +15,28 @@ func (v View) Export(visit func(*Item) error) error {
 	var err error
 	v.items("", func(it *Item) bool {
 		err = visit(it)
+		return err == nil
+	})
+	return err
+}
+
+// ExportDelays calls visit for every lock-delay, in the order of keys, until it
+// returns an error.
+func (v View) ExportDelays(visit func(*Delay) error) error {
+	var err error
+	staging.Walk(v.txn, tableDelays, "", func(d *Delay) bool {
+		err = visit(d)
+		return err == nil
+	})
+	return err
+}
+
+// ExportCounters calls visit for every counter, in the order of directories, until
+// it returns an error.
+func (v View) ExportCounters(visit func(*Counter) error) error {
+	var err error
+	staging.Walk(v.txn, tableCounters, "", func(c *Counter) bool {
+		err = visit(c)
 		return err == nil
 	})
 	return err
@@ -68,8 +92,28 @@ func (im *Import) Add(it *Item) error {
 	}
 	if im.txn != nil {
 		must(im.txn.Insert(tableItems, it))
+		for _, row := range heldBy(it) {
+			must(im.txn.Insert(tableHeld, row))
+		}
+		if row := dueOf(it); row != nil {
+			must(im.txn.Insert(tableDue, row))
+		}
 	}
 	return nil
+}
+
+// AddDelay puts a lock-delay in.
+func (im *Import) AddDelay(d *Delay) {
+	if im.txn != nil {
+		must(im.txn.Insert(tableDelays, d))
+	}
+}
+
+// AddCounter puts the counter of a directory in.
+func (im *Import) AddCounter(c *Counter) {
+	if im.txn != nil {
+		must(im.txn.Insert(tableCounters, c))
+	}
 }
 
 func (im *Import) toLog(v *Version) {

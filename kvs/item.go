@@ -2,6 +2,7 @@ package kvs
 
 import (
 	"fmt"
+	"time"
 	"unique"
 )
 
@@ -80,6 +81,42 @@ type Item struct {
 	// Floor is the lowest index from which on the history of the key is complete
 	// where versions were trimmed by count; 0 when none were.
 	Floor uint64
+
+	// Extra is what few keys have; nil for none of it. It is not part of a version,
+	// and a change of it alone is no change of the key.
+	Extra *Extra
+}
+
+// Extra is what ties a key to something that ends, and what fences its lock.
+type Extra struct {
+	// Owner is the session with which the key ends; empty for none. Unlike the
+	// holder of a lock it keeps nobody from writing.
+	Owner string
+
+	// TTL is how long the key lives after it was written or touched, and ExpireAt
+	// when it ends by itself, in Unix nanoseconds; 0 for never.
+	TTL      time.Duration
+	ExpireAt int64
+
+	// Fence is the index at which the lock was last acquired by a new holder; 0 when
+	// it never was. It outlives the key as long as its tombstone is remembered.
+	Fence uint64
+}
+
+// extra returns what the row has, the zero Extra when that is nothing.
+func (it *Item) extra() Extra {
+	if it == nil || it.Extra == nil {
+		return Extra{}
+	}
+	return *it.Extra
+}
+
+// Packed returns e for a row: nil when there is nothing to keep.
+func (e Extra) Packed() *Extra {
+	if e == (Extra{}) {
+		return nil
+	}
+	return &e
 }
 
 // Live tells whether the key exists.

@@ -20,6 +20,7 @@ const (
 	CheckIndex     Verb = 11
 	CheckSession   Verb = 12
 	CheckNotExists Verb = 13
+	CheckFence     Verb = 14 // Index is the fencing number
 )
 
 // verbNames are the words of the wire, as transactions spell them.
@@ -27,7 +28,7 @@ var verbNames = map[string]Verb{
 	"set": Set, "cas": CAS, "lock": Lock, "unlock": Unlock,
 	"delete": Delete, "delete-cas": DeleteCAS, "delete-tree": DeleteTree,
 	"get": Get, "get-or-empty": GetOrEmpty, "get-tree": GetTree,
-	"check-index": CheckIndex, "check-session": CheckSession, "check-not-exists": CheckNotExists,
+	"check-index": CheckIndex, "check-session": CheckSession, "check-not-exists": CheckNotExists, "check-fence": CheckFence,
 }
 
 // ParseVerb returns the verb that a transaction calls name; case matters.
@@ -37,7 +38,7 @@ func ParseVerb(name string) (Verb, bool) {
 }
 
 // Valid tells whether v is a verb this version knows.
-func (v Verb) Valid() bool { return v >= Set && v <= CheckNotExists }
+func (v Verb) Valid() bool { return v >= Set && v <= CheckFence }
 
 // Writes tells whether the verb can change a key.
 func (v Verb) Writes() bool { return v >= Set && v <= DeleteTree }
@@ -107,11 +108,20 @@ func (tx *Tx) Do(op Op, sessions Sessions) Outcome {
 		return tx.doRead(op)
 	case CheckIndex, CheckSession, CheckNotExists:
 		return tx.doCheck(op, sessions)
+	case CheckFence:
+		if err := tx.CheckFence(op.Key, op.Index); err != nil {
+			return Outcome{Why: err.Error()}
+		}
+		return Outcome{Applied: true}
 	}
 	return refused("unknown KV operation: %d", op.Verb)
 }
 
 func (tx *Tx) doLock(op Op, sessions Sessions) Outcome {
+	// Looked at first: during the delay even an unknown session gets a refusal.
+	if op.Verb == Lock && tx.Delayed(op.Key) {
+		return refused("failed to lock key %q due to lock delay", op.Key)
+	}
 	if op.Session == "" {
 		return Outcome{Why: "missing session", Invalid: true}
 	}

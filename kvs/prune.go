@@ -92,7 +92,7 @@ func (tx *Tx) pruneThrough(through uint64) {
 // cutOlder drops the n oldest versions of a row. By a trim they must be taken out
 // of the log one by one, and the row remembers from where its history is whole.
 func (tx *Tx) cutOlder(it *Item, n int, trim bool) {
-	row := &Item{Key: it.Key, Cur: it.Cur, Older: append([]*Version(nil), it.Older[n:]...), Floor: it.Floor}
+	row := &Item{Key: it.Key, Cur: it.Cur, Older: append([]*Version(nil), it.Older[n:]...), Floor: it.Floor, Extra: it.Extra}
 	for _, v := range it.Older[:n] {
 		tx.superseded(v, -1)
 		if trim {

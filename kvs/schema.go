@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/hashicorp/go-memdb"
+
+	"github.com/holdfast-kv/holdfast/internal/staging"
 )
 
 // The tables of this package.
@@ -26,6 +28,11 @@ func Schema() map[string]*memdb.TableSchema {
 		tableItems: table(tableItems, keyIndexer{}),
 		tableLog:   table(tableLog, chunkIndexer{}),
 		tableMeta:  table(tableMeta, metaIndexer{}),
+
+		tableHeld:     staging.Schema[*held](tableHeld),
+		tableDue:      staging.Schema[*due](tableDue),
+		tableDelays:   staging.Schema[*Delay](tableDelays),
+		tableCounters: staging.Schema[*Counter](tableCounters),
 	}
 }
 

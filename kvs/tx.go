@@ -6,6 +6,8 @@ import (
 	"unique"
 
 	"github.com/hashicorp/go-memdb"
+
+	"github.com/holdfast-kv/holdfast/internal/staging"
 )
 
 // Tx stages the effects of a batch of commands over an unchanging base. It is
@@ -29,6 +31,11 @@ type Tx struct {
 	staged map[string]*Item // rows that differ from the base, nil for one that is removed
 	order  []string         // keys of staged in the order they were first staged
 
+	held     *staging.Table[*held]
+	due      *staging.Table[*due]
+	delays   *staging.Table[*Delay]
+	counters *staging.Table[*Counter]
+
 	// Of the current command only:
 	undo     []undoItem
 	metaUndo Meta
@@ -49,7 +56,13 @@ type undoItem struct {
 
 // Begin opens a batch over the given base.
 func Begin(base View) *Tx {
-	return &Tx{base: base, meta: base.Meta(), staged: map[string]*Item{}, touched: map[string]bool{}}
+	return &Tx{
+		base: base, meta: base.Meta(), staged: map[string]*Item{}, touched: map[string]bool{},
+		held:     staging.New[*held](base.txn, tableHeld),
+		due:      staging.New[*due](base.txn, tableDue),
+		delays:   staging.New[*Delay](base.txn, tableDelays),
+		counters: staging.New[*Counter](base.txn, tableCounters),
+	}
 }
 
 // Command starts the next command: its log index, its proposal time in Unix
@@ -64,6 +77,10 @@ func (tx *Tx) Command(index uint64, time int64, by Origin) {
 // Accept keeps what the current command has staged. It returns the keys that
 // have a new version, in byte order.
 func (tx *Tx) Accept() []string {
+	tx.held.Accept()
+	tx.due.Accept()
+	tx.delays.Accept()
+	tx.counters.Accept()
 	if len(tx.touched) == 0 {
 		return nil
 	}
@@ -91,6 +108,10 @@ func (tx *Tx) Reject() {
 		}
 	}
 	tx.meta = tx.metaUndo
+	tx.held.Reject()
+	tx.due.Reject()
+	tx.delays.Reject()
+	tx.counters.Reject()
 }
 
 // Flush puts everything accepted into a memdb write transaction that was begun
@@ -108,6 +129,10 @@ func (tx *Tx) Flush(txn *memdb.Txn) {
 		}
 		delete(tx.staged, key) // a key may be in the order twice
 	}
+	tx.held.Flush(txn)
+	tx.due.Flush(txn)
+	tx.delays.Flush(txn)
+	tx.counters.Flush(txn)
 	appendLog(txn, tx.changes)
 	if len(tx.trimmed) > 0 {
 		sort.Slice(tx.trimmed, func(i, j int) bool { return before(tx.trimmed[i], tx.trimmed[j]) })
@@ -204,13 +229,22 @@ func (tx *Tx) put(it *Item, next *Version) {
 	next.ModifyIndex, next.Time, next.By = tx.index, tx.time, tx.by
 	row := &Item{Key: next.Key, Cur: next}
 	if it != nil {
-		row.Older, row.Floor = it.Older, it.Floor
+		row.Older, row.Floor, row.Extra = it.Older, it.Floor, it.Extra
 		tx.account(it.Cur, -1)
 		if !tx.touched[next.Key] {
 			row.Older = append(it.Older, it.Cur)
 			tx.superseded(it.Cur, 1)
 		}
 	}
+	switch {
+	case next.Deleted(): // what ties the key to others ends with it, its fence does not
+		row.Extra = Extra{Fence: it.extra().Fence}.Packed()
+	case next.Kind == KindLock && (it == nil || !it.Live() || it.Cur.Session != next.Session):
+		e := it.extra()
+		e.Fence = tx.index
+		row.Extra = e.Packed()
+	}
+	tx.relink(it, row)
 	tx.account(next, 1)
 	tx.touched[next.Key] = true
 	tx.stage(row.Key, row)

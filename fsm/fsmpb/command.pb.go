@@ -47,6 +47,8 @@ const (
 	Verb_VERB_CHECK_INDEX      Verb = 11
 	Verb_VERB_CHECK_SESSION    Verb = 12
 	Verb_VERB_CHECK_NOT_EXISTS Verb = 13
+	// The index is the fencing number.
+	Verb_VERB_CHECK_FENCE Verb = 14
 )
 
 // Enum value maps for Verb.
@@ -66,6 +68,7 @@ var (
 		11: "VERB_CHECK_INDEX",
 		12: "VERB_CHECK_SESSION",
 		13: "VERB_CHECK_NOT_EXISTS",
+		14: "VERB_CHECK_FENCE",
 	}
 	Verb_value = map[string]int32{
 		"VERB_UNSPECIFIED":      0,
@@ -82,6 +85,7 @@ var (
 		"VERB_CHECK_INDEX":      11,
 		"VERB_CHECK_SESSION":    12,
 		"VERB_CHECK_NOT_EXISTS": 13,
+		"VERB_CHECK_FENCE":      14,
 	}
 )
 
@@ -121,6 +125,12 @@ type Command struct {
 	//	*Command_Txn
 	//	*Command_Prune
 	//	*Command_Restored
+	//	*Command_SessionCreate
+	//	*Command_SessionEnd
+	//	*Command_Register
+	//	*Command_Deregister
+	//	*Command_Event
+	//	*Command_Expire
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -206,6 +216,60 @@ func (x *Command) GetRestored() *Restored {
 	return nil
 }
 
+func (x *Command) GetSessionCreate() *SessionCreate {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_SessionCreate); ok {
+			return x.SessionCreate
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetSessionEnd() *SessionEnd {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_SessionEnd); ok {
+			return x.SessionEnd
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRegister() *Register {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_Register); ok {
+			return x.Register
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetDeregister() *Deregister {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_Deregister); ok {
+			return x.Deregister
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetEvent() *Event {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_Event); ok {
+			return x.Event
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetExpire() *Expire {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_Expire); ok {
+			return x.Expire
+		}
+	}
+	return nil
+}
+
 type isCommand_Kind interface {
 	isCommand_Kind()
 }
@@ -226,6 +290,30 @@ type Command_Restored struct {
 	Restored *Restored `protobuf:"bytes,5,opt,name=restored,proto3,oneof"`
 }
 
+type Command_SessionCreate struct {
+	SessionCreate *SessionCreate `protobuf:"bytes,6,opt,name=session_create,json=sessionCreate,proto3,oneof"`
+}
+
+type Command_SessionEnd struct {
+	SessionEnd *SessionEnd `protobuf:"bytes,7,opt,name=session_end,json=sessionEnd,proto3,oneof"`
+}
+
+type Command_Register struct {
+	Register *Register `protobuf:"bytes,8,opt,name=register,proto3,oneof"`
+}
+
+type Command_Deregister struct {
+	Deregister *Deregister `protobuf:"bytes,9,opt,name=deregister,proto3,oneof"`
+}
+
+type Command_Event struct {
+	Event *Event `protobuf:"bytes,10,opt,name=event,proto3,oneof"`
+}
+
+type Command_Expire struct {
+	Expire *Expire `protobuf:"bytes,11,opt,name=expire,proto3,oneof"`
+}
+
 func (*Command_Write) isCommand_Kind() {}
 
 func (*Command_Txn) isCommand_Kind() {}
@@ -233,6 +321,18 @@ func (*Command_Txn) isCommand_Kind() {}
 func (*Command_Prune) isCommand_Kind() {}
 
 func (*Command_Restored) isCommand_Kind() {}
+
+func (*Command_SessionCreate) isCommand_Kind() {}
+
+func (*Command_SessionEnd) isCommand_Kind() {}
+
+func (*Command_Register) isCommand_Kind() {}
+
+func (*Command_Deregister) isCommand_Kind() {}
+
+func (*Command_Event) isCommand_Kind() {}
+
+func (*Command_Expire) isCommand_Kind() {}
 
 // Header is what apply must not find out for itself.
 type Header struct {
@@ -403,8 +503,22 @@ func (x *Op) GetSession() []byte {
 
 // Write is one operation that answers true or false.
 type Write struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Op            *Op                    `protobuf:"bytes,1,opt,name=op,proto3" json:"op,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Op    *Op                    `protobuf:"bytes,1,opt,name=op,proto3" json:"op,omitempty"`
+	// The session with which the key ends; empty for none.
+	Owner []byte `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	// Nanoseconds until the key ends by itself; 0 leaves that as it is.
+	Ttl int64 `protobuf:"varint,3,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	// The key no longer ends by itself, nor with a session.
+	Persist bool `protobuf:"varint,4,opt,name=persist,proto3" json:"persist,omitempty"`
+	// Begin the key's time anew, without writing it.
+	Touch bool `protobuf:"varint,5,opt,name=touch,proto3" json:"touch,omitempty"`
+	// Refuse if this lock was acquired again after the number.
+	FenceKey []byte `protobuf:"bytes,6,opt,name=fence_key,json=fenceKey,proto3" json:"fence_key,omitempty"`
+	Fence    uint64 `protobuf:"varint,7,opt,name=fence,proto3" json:"fence,omitempty"`
+	// The key is a directory: write the next numbered key in it.
+	Sequential    bool   `protobuf:"varint,8,opt,name=sequential,proto3" json:"sequential,omitempty"`
+	Width         uint32 `protobuf:"varint,9,opt,name=width,proto3" json:"width,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -444,6 +558,62 @@ func (x *Write) GetOp() *Op {
 		return x.Op
 	}
 	return nil
+}
+
+func (x *Write) GetOwner() []byte {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+func (x *Write) GetTtl() int64 {
+	if x != nil {
+		return x.Ttl
+	}
+	return 0
+}
+
+func (x *Write) GetPersist() bool {
+	if x != nil {
+		return x.Persist
+	}
+	return false
+}
+
+func (x *Write) GetTouch() bool {
+	if x != nil {
+		return x.Touch
+	}
+	return false
+}
+
+func (x *Write) GetFenceKey() []byte {
+	if x != nil {
+		return x.FenceKey
+	}
+	return nil
+}
+
+func (x *Write) GetFence() uint64 {
+	if x != nil {
+		return x.Fence
+	}
+	return 0
+}
+
+func (x *Write) GetSequential() bool {
+	if x != nil {
+		return x.Sequential
+	}
+	return false
+}
+
+func (x *Write) GetWidth() uint32 {
+	if x != nil {
+		return x.Width
+	}
+	return 0
 }
 
 // Txn is a list of operations that all apply or none.
@@ -589,22 +759,939 @@ func (*Restored) Descriptor() ([]byte, []int) {
 	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{6}
 }
 
+type SessionCreate struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SessionCreate) Reset() {
+	*x = SessionCreate{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SessionCreate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SessionCreate) ProtoMessage() {}
+
+func (x *SessionCreate) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SessionCreate.ProtoReflect.Descriptor instead.
+func (*SessionCreate) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *SessionCreate) GetSession() *Session {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+type Session struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Id        string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name      []byte                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Node      []byte                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
+	LockDelay int64                  `protobuf:"varint,4,opt,name=lock_delay,json=lockDelay,proto3" json:"lock_delay,omitempty"`
+	Behavior  uint32                 `protobuf:"varint,5,opt,name=behavior,proto3" json:"behavior,omitempty"`
+	Ttl       string                 `protobuf:"bytes,6,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	Lifetime  int64                  `protobuf:"varint,7,opt,name=lifetime,proto3" json:"lifetime,omitempty"`
+	Grace     int64                  `protobuf:"varint,8,opt,name=grace,proto3" json:"grace,omitempty"`
+	// Whether the lists are there at all: an empty one differs from none.
+	HasNodeChecks     bool     `protobuf:"varint,9,opt,name=has_node_checks,json=hasNodeChecks,proto3" json:"has_node_checks,omitempty"`
+	NodeChecks        [][]byte `protobuf:"bytes,10,rep,name=node_checks,json=nodeChecks,proto3" json:"node_checks,omitempty"`
+	HasServiceChecks  bool     `protobuf:"varint,11,opt,name=has_service_checks,json=hasServiceChecks,proto3" json:"has_service_checks,omitempty"`
+	ServiceChecks     [][]byte `protobuf:"bytes,12,rep,name=service_checks,json=serviceChecks,proto3" json:"service_checks,omitempty"`
+	ServiceNamespaces [][]byte `protobuf:"bytes,13,rep,name=service_namespaces,json=serviceNamespaces,proto3" json:"service_namespaces,omitempty"`
+	Checks            [][]byte `protobuf:"bytes,14,rep,name=checks,proto3" json:"checks,omitempty"`
+	Implied           bool     `protobuf:"varint,15,opt,name=implied,proto3" json:"implied,omitempty"`
+	CreateIndex       uint64   `protobuf:"varint,16,opt,name=create_index,json=createIndex,proto3" json:"create_index,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *Session) Reset() {
+	*x = Session{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Session) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Session) ProtoMessage() {}
+
+func (x *Session) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Session.ProtoReflect.Descriptor instead.
+func (*Session) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Session) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Session) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *Session) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *Session) GetLockDelay() int64 {
+	if x != nil {
+		return x.LockDelay
+	}
+	return 0
+}
+
+func (x *Session) GetBehavior() uint32 {
+	if x != nil {
+		return x.Behavior
+	}
+	return 0
+}
+
+func (x *Session) GetTtl() string {
+	if x != nil {
+		return x.Ttl
+	}
+	return ""
+}
+
+func (x *Session) GetLifetime() int64 {
+	if x != nil {
+		return x.Lifetime
+	}
+	return 0
+}
+
+func (x *Session) GetGrace() int64 {
+	if x != nil {
+		return x.Grace
+	}
+	return 0
+}
+
+func (x *Session) GetHasNodeChecks() bool {
+	if x != nil {
+		return x.HasNodeChecks
+	}
+	return false
+}
+
+func (x *Session) GetNodeChecks() [][]byte {
+	if x != nil {
+		return x.NodeChecks
+	}
+	return nil
+}
+
+func (x *Session) GetHasServiceChecks() bool {
+	if x != nil {
+		return x.HasServiceChecks
+	}
+	return false
+}
+
+func (x *Session) GetServiceChecks() [][]byte {
+	if x != nil {
+		return x.ServiceChecks
+	}
+	return nil
+}
+
+func (x *Session) GetServiceNamespaces() [][]byte {
+	if x != nil {
+		return x.ServiceNamespaces
+	}
+	return nil
+}
+
+func (x *Session) GetChecks() [][]byte {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
+func (x *Session) GetImplied() bool {
+	if x != nil {
+		return x.Implied
+	}
+	return false
+}
+
+func (x *Session) GetCreateIndex() uint64 {
+	if x != nil {
+		return x.CreateIndex
+	}
+	return 0
+}
+
+// SessionEnd ends sessions, those that exist.
+type SessionEnd struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Ids   [][]byte               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
+	// Their time is over, rather than somebody having asked.
+	Expired       bool `protobuf:"varint,2,opt,name=expired,proto3" json:"expired,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SessionEnd) Reset() {
+	*x = SessionEnd{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SessionEnd) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SessionEnd) ProtoMessage() {}
+
+func (x *SessionEnd) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SessionEnd.ProtoReflect.Descriptor instead.
+func (*SessionEnd) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *SessionEnd) GetIds() [][]byte {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+func (x *SessionEnd) GetExpired() bool {
+	if x != nil {
+		return x.Expired
+	}
+	return false
+}
+
+type Register struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          *Node                  `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	SkipNode      bool                   `protobuf:"varint,2,opt,name=skip_node,json=skipNode,proto3" json:"skip_node,omitempty"`
+	Service       *Service               `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
+	Checks        []*Check               `protobuf:"bytes,4,rep,name=checks,proto3" json:"checks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Register) Reset() {
+	*x = Register{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Register) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Register) ProtoMessage() {}
+
+func (x *Register) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Register.ProtoReflect.Descriptor instead.
+func (*Register) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Register) GetNode() *Node {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *Register) GetSkipNode() bool {
+	if x != nil {
+		return x.SkipNode
+	}
+	return false
+}
+
+func (x *Register) GetService() *Service {
+	if x != nil {
+		return x.Service
+	}
+	return nil
+}
+
+func (x *Register) GetChecks() []*Check {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
+type Deregister struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	ServiceId     []byte                 `protobuf:"bytes,2,opt,name=service_id,json=serviceId,proto3" json:"service_id,omitempty"`
+	CheckId       []byte                 `protobuf:"bytes,3,opt,name=check_id,json=checkId,proto3" json:"check_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Deregister) Reset() {
+	*x = Deregister{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Deregister) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Deregister) ProtoMessage() {}
+
+func (x *Deregister) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Deregister.ProtoReflect.Descriptor instead.
+func (*Deregister) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Deregister) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *Deregister) GetServiceId() []byte {
+	if x != nil {
+		return x.ServiceId
+	}
+	return nil
+}
+
+func (x *Deregister) GetCheckId() []byte {
+	if x != nil {
+		return x.CheckId
+	}
+	return nil
+}
+
+type Node struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Id              string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name            []byte                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Address         []byte                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	TaggedAddresses map[string]string      `protobuf:"bytes,4,rep,name=tagged_addresses,json=taggedAddresses,proto3" json:"tagged_addresses,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Meta            map[string]string      `protobuf:"bytes,5,rep,name=meta,proto3" json:"meta,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	CreateIndex     uint64                 `protobuf:"varint,6,opt,name=create_index,json=createIndex,proto3" json:"create_index,omitempty"`
+	ModifyIndex     uint64                 `protobuf:"varint,7,opt,name=modify_index,json=modifyIndex,proto3" json:"modify_index,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Node) Reset() {
+	*x = Node{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Node) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Node) ProtoMessage() {}
+
+func (x *Node) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Node.ProtoReflect.Descriptor instead.
+func (*Node) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Node) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Node) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *Node) GetAddress() []byte {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
+func (x *Node) GetTaggedAddresses() map[string]string {
+	if x != nil {
+		return x.TaggedAddresses
+	}
+	return nil
+}
+
+func (x *Node) GetMeta() map[string]string {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
+func (x *Node) GetCreateIndex() uint64 {
+	if x != nil {
+		return x.CreateIndex
+	}
+	return 0
+}
+
+func (x *Node) GetModifyIndex() uint64 {
+	if x != nil {
+		return x.ModifyIndex
+	}
+	return 0
+}
+
+type Service struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Node              []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Id                []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Name              []byte                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Tags              [][]byte               `protobuf:"bytes,4,rep,name=tags,proto3" json:"tags,omitempty"`
+	Address           []byte                 `protobuf:"bytes,5,opt,name=address,proto3" json:"address,omitempty"`
+	TaggedAddresses   map[string]string      `protobuf:"bytes,6,rep,name=tagged_addresses,json=taggedAddresses,proto3" json:"tagged_addresses,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Meta              map[string]string      `protobuf:"bytes,7,rep,name=meta,proto3" json:"meta,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Port              int64                  `protobuf:"varint,8,opt,name=port,proto3" json:"port,omitempty"`
+	PassingWeight     int64                  `protobuf:"varint,9,opt,name=passing_weight,json=passingWeight,proto3" json:"passing_weight,omitempty"`
+	WarningWeight     int64                  `protobuf:"varint,10,opt,name=warning_weight,json=warningWeight,proto3" json:"warning_weight,omitempty"`
+	EnableTagOverride bool                   `protobuf:"varint,11,opt,name=enable_tag_override,json=enableTagOverride,proto3" json:"enable_tag_override,omitempty"`
+	CreateIndex       uint64                 `protobuf:"varint,12,opt,name=create_index,json=createIndex,proto3" json:"create_index,omitempty"`
+	ModifyIndex       uint64                 `protobuf:"varint,13,opt,name=modify_index,json=modifyIndex,proto3" json:"modify_index,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *Service) Reset() {
+	*x = Service{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Service) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Service) ProtoMessage() {}
+
+func (x *Service) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Service.ProtoReflect.Descriptor instead.
+func (*Service) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Service) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *Service) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Service) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *Service) GetTags() [][]byte {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+func (x *Service) GetAddress() []byte {
+	if x != nil {
+		return x.Address
+	}
+	return nil
+}
+
+func (x *Service) GetTaggedAddresses() map[string]string {
+	if x != nil {
+		return x.TaggedAddresses
+	}
+	return nil
+}
+
+func (x *Service) GetMeta() map[string]string {
+	if x != nil {
+		return x.Meta
+	}
+	return nil
+}
+
+func (x *Service) GetPort() int64 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *Service) GetPassingWeight() int64 {
+	if x != nil {
+		return x.PassingWeight
+	}
+	return 0
+}
+
+func (x *Service) GetWarningWeight() int64 {
+	if x != nil {
+		return x.WarningWeight
+	}
+	return 0
+}
+
+func (x *Service) GetEnableTagOverride() bool {
+	if x != nil {
+		return x.EnableTagOverride
+	}
+	return false
+}
+
+func (x *Service) GetCreateIndex() uint64 {
+	if x != nil {
+		return x.CreateIndex
+	}
+	return 0
+}
+
+func (x *Service) GetModifyIndex() uint64 {
+	if x != nil {
+		return x.ModifyIndex
+	}
+	return 0
+}
+
+type Check struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Id            []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Name          []byte                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Status        string                 `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`
+	Notes         []byte                 `protobuf:"bytes,5,opt,name=notes,proto3" json:"notes,omitempty"`
+	Output        []byte                 `protobuf:"bytes,6,opt,name=output,proto3" json:"output,omitempty"`
+	ServiceId     []byte                 `protobuf:"bytes,7,opt,name=service_id,json=serviceId,proto3" json:"service_id,omitempty"`
+	ServiceName   []byte                 `protobuf:"bytes,8,opt,name=service_name,json=serviceName,proto3" json:"service_name,omitempty"`
+	ServiceTags   [][]byte               `protobuf:"bytes,9,rep,name=service_tags,json=serviceTags,proto3" json:"service_tags,omitempty"`
+	Type          string                 `protobuf:"bytes,10,opt,name=type,proto3" json:"type,omitempty"`
+	Interval      string                 `protobuf:"bytes,11,opt,name=interval,proto3" json:"interval,omitempty"`
+	Timeout       string                 `protobuf:"bytes,12,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	Ttl           int64                  `protobuf:"varint,13,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	CreateIndex   uint64                 `protobuf:"varint,14,opt,name=create_index,json=createIndex,proto3" json:"create_index,omitempty"`
+	ModifyIndex   uint64                 `protobuf:"varint,15,opt,name=modify_index,json=modifyIndex,proto3" json:"modify_index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Check) Reset() {
+	*x = Check{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Check) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Check) ProtoMessage() {}
+
+func (x *Check) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Check.ProtoReflect.Descriptor instead.
+func (*Check) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Check) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *Check) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Check) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *Check) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *Check) GetNotes() []byte {
+	if x != nil {
+		return x.Notes
+	}
+	return nil
+}
+
+func (x *Check) GetOutput() []byte {
+	if x != nil {
+		return x.Output
+	}
+	return nil
+}
+
+func (x *Check) GetServiceId() []byte {
+	if x != nil {
+		return x.ServiceId
+	}
+	return nil
+}
+
+func (x *Check) GetServiceName() []byte {
+	if x != nil {
+		return x.ServiceName
+	}
+	return nil
+}
+
+func (x *Check) GetServiceTags() [][]byte {
+	if x != nil {
+		return x.ServiceTags
+	}
+	return nil
+}
+
+func (x *Check) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Check) GetInterval() string {
+	if x != nil {
+		return x.Interval
+	}
+	return ""
+}
+
+func (x *Check) GetTimeout() string {
+	if x != nil {
+		return x.Timeout
+	}
+	return ""
+}
+
+func (x *Check) GetTtl() int64 {
+	if x != nil {
+		return x.Ttl
+	}
+	return 0
+}
+
+func (x *Check) GetCreateIndex() uint64 {
+	if x != nil {
+		return x.CreateIndex
+	}
+	return 0
+}
+
+func (x *Check) GetModifyIndex() uint64 {
+	if x != nil {
+		return x.ModifyIndex
+	}
+	return 0
+}
+
+type Event struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name          []byte                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Payload       []byte                 `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"`
+	NodeFilter    string                 `protobuf:"bytes,4,opt,name=node_filter,json=nodeFilter,proto3" json:"node_filter,omitempty"`
+	ServiceFilter string                 `protobuf:"bytes,5,opt,name=service_filter,json=serviceFilter,proto3" json:"service_filter,omitempty"`
+	TagFilter     string                 `protobuf:"bytes,6,opt,name=tag_filter,json=tagFilter,proto3" json:"tag_filter,omitempty"`
+	Index         uint64                 `protobuf:"varint,7,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Event) Reset() {
+	*x = Event{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Event) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Event) ProtoMessage() {}
+
+func (x *Event) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Event.ProtoReflect.Descriptor instead.
+func (*Event) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Event) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Event) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *Event) GetPayload() []byte {
+	if x != nil {
+		return x.Payload
+	}
+	return nil
+}
+
+func (x *Event) GetNodeFilter() string {
+	if x != nil {
+		return x.NodeFilter
+	}
+	return ""
+}
+
+func (x *Event) GetServiceFilter() string {
+	if x != nil {
+		return x.ServiceFilter
+	}
+	return ""
+}
+
+func (x *Event) GetTagFilter() string {
+	if x != nil {
+		return x.TagFilter
+	}
+	return ""
+}
+
+func (x *Event) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+// Expire ends keys whose time is over, those that still are to end then.
+type Expire struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Keys          []*Expire_Key          `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Expire) Reset() {
+	*x = Expire{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Expire) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Expire) ProtoMessage() {}
+
+func (x *Expire) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Expire.ProtoReflect.Descriptor instead.
+func (*Expire) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Expire) GetKeys() []*Expire_Key {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
 // SnapshotHeader is the first record of a snapshot.
 type SnapshotHeader struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Format uint32                 `protobuf:"varint,1,opt,name=format,proto3" json:"format,omitempty"`
 	// Index of the last command in the state.
-	Index         uint64  `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
-	LastTime      int64   `protobuf:"varint,3,opt,name=last_time,json=lastTime,proto3" json:"last_time,omitempty"`
-	RestoredIndex uint64  `protobuf:"varint,4,opt,name=restored_index,json=restoredIndex,proto3" json:"restored_index,omitempty"`
-	Kv            *KVMeta `protobuf:"bytes,5,opt,name=kv,proto3" json:"kv,omitempty"`
+	Index         uint64   `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	LastTime      int64    `protobuf:"varint,3,opt,name=last_time,json=lastTime,proto3" json:"last_time,omitempty"`
+	RestoredIndex uint64   `protobuf:"varint,4,opt,name=restored_index,json=restoredIndex,proto3" json:"restored_index,omitempty"`
+	Kv            *KVMeta  `protobuf:"bytes,5,opt,name=kv,proto3" json:"kv,omitempty"`
+	Indexes       *Indexes `protobuf:"bytes,6,opt,name=indexes,proto3" json:"indexes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SnapshotHeader) Reset() {
 	*x = SnapshotHeader{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[7]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -616,7 +1703,7 @@ func (x *SnapshotHeader) String() string {
 func (*SnapshotHeader) ProtoMessage() {}
 
 func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[7]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -629,7 +1716,7 @@ func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotHeader.ProtoReflect.Descriptor instead.
 func (*SnapshotHeader) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{7}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SnapshotHeader) GetFormat() uint32 {
@@ -667,6 +1754,194 @@ func (x *SnapshotHeader) GetKv() *KVMeta {
 	return nil
 }
 
+func (x *SnapshotHeader) GetIndexes() *Indexes {
+	if x != nil {
+		return x.Indexes
+	}
+	return nil
+}
+
+// Indexes are those of the last change of each table beside the keys.
+type Indexes struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sessions      uint64                 `protobuf:"varint,1,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	Nodes         uint64                 `protobuf:"varint,2,opt,name=nodes,proto3" json:"nodes,omitempty"`
+	Services      uint64                 `protobuf:"varint,3,opt,name=services,proto3" json:"services,omitempty"`
+	Checks        uint64                 `protobuf:"varint,4,opt,name=checks,proto3" json:"checks,omitempty"`
+	Events        uint64                 `protobuf:"varint,5,opt,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Indexes) Reset() {
+	*x = Indexes{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Indexes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Indexes) ProtoMessage() {}
+
+func (x *Indexes) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Indexes.ProtoReflect.Descriptor instead.
+func (*Indexes) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Indexes) GetSessions() uint64 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
+func (x *Indexes) GetNodes() uint64 {
+	if x != nil {
+		return x.Nodes
+	}
+	return 0
+}
+
+func (x *Indexes) GetServices() uint64 {
+	if x != nil {
+		return x.Services
+	}
+	return 0
+}
+
+func (x *Indexes) GetChecks() uint64 {
+	if x != nil {
+		return x.Checks
+	}
+	return 0
+}
+
+func (x *Indexes) GetEvents() uint64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+type Delay struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Until         int64                  `protobuf:"varint,2,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Delay) Reset() {
+	*x = Delay{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Delay) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Delay) ProtoMessage() {}
+
+func (x *Delay) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Delay.ProtoReflect.Descriptor instead.
+func (*Delay) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Delay) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Delay) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+type Counter struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Dir           []byte                 `protobuf:"bytes,1,opt,name=dir,proto3" json:"dir,omitempty"`
+	Last          uint64                 `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Counter) Reset() {
+	*x = Counter{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Counter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Counter) ProtoMessage() {}
+
+func (x *Counter) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Counter.ProtoReflect.Descriptor instead.
+func (*Counter) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Counter) GetDir() []byte {
+	if x != nil {
+		return x.Dir
+	}
+	return nil
+}
+
+func (x *Counter) GetLast() uint64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
 type KVMeta struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
@@ -680,7 +1955,7 @@ type KVMeta struct {
 
 func (x *KVMeta) Reset() {
 	*x = KVMeta{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[8]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -692,7 +1967,7 @@ func (x *KVMeta) String() string {
 func (*KVMeta) ProtoMessage() {}
 
 func (x *KVMeta) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[8]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -705,7 +1980,7 @@ func (x *KVMeta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KVMeta.ProtoReflect.Descriptor instead.
 func (*KVMeta) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{8}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *KVMeta) GetIndex() uint64 {
@@ -743,13 +2018,17 @@ type Item struct {
 	Floor uint64                 `protobuf:"varint,2,opt,name=floor,proto3" json:"floor,omitempty"`
 	// Oldest first; the last one is the current version or the tombstone.
 	Versions      []*Version `protobuf:"bytes,3,rep,name=versions,proto3" json:"versions,omitempty"`
+	Owner         []byte     `protobuf:"bytes,4,opt,name=owner,proto3" json:"owner,omitempty"`
+	ExpireAt      int64      `protobuf:"varint,5,opt,name=expire_at,json=expireAt,proto3" json:"expire_at,omitempty"`
+	Ttl           int64      `protobuf:"varint,6,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	Fence         uint64     `protobuf:"varint,7,opt,name=fence,proto3" json:"fence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[9]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -761,7 +2040,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[9]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -774,7 +2053,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{9}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Item) GetKey() []byte {
@@ -798,6 +2077,34 @@ func (x *Item) GetVersions() []*Version {
 	return nil
 }
 
+func (x *Item) GetOwner() []byte {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+func (x *Item) GetExpireAt() int64 {
+	if x != nil {
+		return x.ExpireAt
+	}
+	return 0
+}
+
+func (x *Item) GetTtl() int64 {
+	if x != nil {
+		return x.Ttl
+	}
+	return 0
+}
+
+func (x *Item) GetFence() uint64 {
+	if x != nil {
+		return x.Fence
+	}
+	return 0
+}
+
 type Version struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Value       []byte                 `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
@@ -816,7 +2123,7 @@ type Version struct {
 
 func (x *Version) Reset() {
 	*x = Version{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[10]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -828,7 +2135,7 @@ func (x *Version) String() string {
 func (*Version) ProtoMessage() {}
 
 func (x *Version) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[10]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -841,7 +2148,7 @@ func (x *Version) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Version.ProtoReflect.Descriptor instead.
 func (*Version) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{10}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Version) GetValue() []byte {
@@ -919,7 +2226,7 @@ type Origin struct {
 
 func (x *Origin) Reset() {
 	*x = Origin{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[11]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -931,7 +2238,7 @@ func (x *Origin) String() string {
 func (*Origin) ProtoMessage() {}
 
 func (x *Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[11]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -944,7 +2251,7 @@ func (x *Origin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Origin.ProtoReflect.Descriptor instead.
 func (*Origin) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{11}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Origin) GetAccessor() string {
@@ -979,7 +2286,7 @@ type SnapshotTrailer struct {
 
 func (x *SnapshotTrailer) Reset() {
 	*x = SnapshotTrailer{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[12]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -991,7 +2298,7 @@ func (x *SnapshotTrailer) String() string {
 func (*SnapshotTrailer) ProtoMessage() {}
 
 func (x *SnapshotTrailer) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[12]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1004,7 +2311,7 @@ func (x *SnapshotTrailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotTrailer.ProtoReflect.Descriptor instead.
 func (*SnapshotTrailer) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{12}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SnapshotTrailer) GetItems() uint64 {
@@ -1031,7 +2338,7 @@ type Prune_Trim struct {
 
 func (x *Prune_Trim) Reset() {
 	*x = Prune_Trim{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[13]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1043,7 +2350,7 @@ func (x *Prune_Trim) String() string {
 func (*Prune_Trim) ProtoMessage() {}
 
 func (x *Prune_Trim) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[13]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1083,7 +2390,7 @@ type Prune_Forget struct {
 
 func (x *Prune_Forget) Reset() {
 	*x = Prune_Forget{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[14]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1095,7 +2402,7 @@ func (x *Prune_Forget) String() string {
 func (*Prune_Forget) ProtoMessage() {}
 
 func (x *Prune_Forget) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[14]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1125,17 +2432,79 @@ func (x *Prune_Forget) GetIndex() uint64 {
 	return 0
 }
 
+type Expire_Key struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	At            int64                  `protobuf:"varint,2,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Expire_Key) Reset() {
+	*x = Expire_Key{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Expire_Key) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Expire_Key) ProtoMessage() {}
+
+func (x *Expire_Key) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Expire_Key.ProtoReflect.Descriptor instead.
+func (*Expire_Key) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{16, 0}
+}
+
+func (x *Expire_Key) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Expire_Key) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
 var File_fsm_fsmpb_command_proto protoreflect.FileDescriptor
 
 const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\n" +
-	"\x17fsm/fsmpb/command.proto\x12\x0fholdfast.fsm.v1\"\x85\x02\n" +
+	"\x17fsm/fsmpb/command.proto\x12\x0fholdfast.fsm.v1\"\xe9\x04\n" +
 	"\aCommand\x12/\n" +
 	"\x06header\x18\x01 \x01(\v2\x17.holdfast.fsm.v1.HeaderR\x06header\x12.\n" +
 	"\x05write\x18\x02 \x01(\v2\x16.holdfast.fsm.v1.WriteH\x00R\x05write\x12(\n" +
 	"\x03txn\x18\x03 \x01(\v2\x14.holdfast.fsm.v1.TxnH\x00R\x03txn\x12.\n" +
 	"\x05prune\x18\x04 \x01(\v2\x16.holdfast.fsm.v1.PruneH\x00R\x05prune\x127\n" +
-	"\brestored\x18\x05 \x01(\v2\x19.holdfast.fsm.v1.RestoredH\x00R\brestoredB\x06\n" +
+	"\brestored\x18\x05 \x01(\v2\x19.holdfast.fsm.v1.RestoredH\x00R\brestored\x12G\n" +
+	"\x0esession_create\x18\x06 \x01(\v2\x1e.holdfast.fsm.v1.SessionCreateH\x00R\rsessionCreate\x12>\n" +
+	"\vsession_end\x18\a \x01(\v2\x1b.holdfast.fsm.v1.SessionEndH\x00R\n" +
+	"sessionEnd\x127\n" +
+	"\bregister\x18\b \x01(\v2\x19.holdfast.fsm.v1.RegisterH\x00R\bregister\x12=\n" +
+	"\n" +
+	"deregister\x18\t \x01(\v2\x1b.holdfast.fsm.v1.DeregisterH\x00R\n" +
+	"deregister\x12.\n" +
+	"\x05event\x18\n" +
+	" \x01(\v2\x16.holdfast.fsm.v1.EventH\x00R\x05event\x121\n" +
+	"\x06expire\x18\v \x01(\v2\x17.holdfast.fsm.v1.ExpireH\x00R\x06expireB\x06\n" +
 	"\x04kind\"\x88\x01\n" +
 	"\x06Header\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x03R\x04time\x12\x1a\n" +
@@ -1149,9 +2518,19 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x05value\x18\x03 \x01(\fR\x05value\x12\x14\n" +
 	"\x05flags\x18\x04 \x01(\x06R\x05flags\x12\x14\n" +
 	"\x05index\x18\x05 \x01(\x04R\x05index\x12\x18\n" +
-	"\asession\x18\x06 \x01(\fR\asession\",\n" +
+	"\asession\x18\x06 \x01(\fR\asession\"\xed\x01\n" +
 	"\x05Write\x12#\n" +
-	"\x02op\x18\x01 \x01(\v2\x13.holdfast.fsm.v1.OpR\x02op\",\n" +
+	"\x02op\x18\x01 \x01(\v2\x13.holdfast.fsm.v1.OpR\x02op\x12\x14\n" +
+	"\x05owner\x18\x02 \x01(\fR\x05owner\x12\x10\n" +
+	"\x03ttl\x18\x03 \x01(\x03R\x03ttl\x12\x18\n" +
+	"\apersist\x18\x04 \x01(\bR\apersist\x12\x14\n" +
+	"\x05touch\x18\x05 \x01(\bR\x05touch\x12\x1b\n" +
+	"\tfence_key\x18\x06 \x01(\fR\bfenceKey\x12\x14\n" +
+	"\x05fence\x18\a \x01(\x04R\x05fence\x12\x1e\n" +
+	"\n" +
+	"sequential\x18\b \x01(\bR\n" +
+	"sequential\x12\x14\n" +
+	"\x05width\x18\t \x01(\rR\x05width\",\n" +
 	"\x03Txn\x12%\n" +
 	"\x03ops\x18\x01 \x03(\v2\x13.holdfast.fsm.v1.OpR\x03ops\"\xed\x01\n" +
 	"\x05Prune\x12\x18\n" +
@@ -1165,23 +2544,145 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\"\n" +
 	"\n" +
-	"\bRestored\"\xab\x01\n" +
+	"\bRestored\"C\n" +
+	"\rSessionCreate\x122\n" +
+	"\asession\x18\x01 \x01(\v2\x18.holdfast.fsm.v1.SessionR\asession\"\xe2\x03\n" +
+	"\aSession\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\fR\x04name\x12\x12\n" +
+	"\x04node\x18\x03 \x01(\fR\x04node\x12\x1d\n" +
+	"\n" +
+	"lock_delay\x18\x04 \x01(\x03R\tlockDelay\x12\x1a\n" +
+	"\bbehavior\x18\x05 \x01(\rR\bbehavior\x12\x10\n" +
+	"\x03ttl\x18\x06 \x01(\tR\x03ttl\x12\x1a\n" +
+	"\blifetime\x18\a \x01(\x03R\blifetime\x12\x14\n" +
+	"\x05grace\x18\b \x01(\x03R\x05grace\x12&\n" +
+	"\x0fhas_node_checks\x18\t \x01(\bR\rhasNodeChecks\x12\x1f\n" +
+	"\vnode_checks\x18\n" +
+	" \x03(\fR\n" +
+	"nodeChecks\x12,\n" +
+	"\x12has_service_checks\x18\v \x01(\bR\x10hasServiceChecks\x12%\n" +
+	"\x0eservice_checks\x18\f \x03(\fR\rserviceChecks\x12-\n" +
+	"\x12service_namespaces\x18\r \x03(\fR\x11serviceNamespaces\x12\x16\n" +
+	"\x06checks\x18\x0e \x03(\fR\x06checks\x12\x18\n" +
+	"\aimplied\x18\x0f \x01(\bR\aimplied\x12!\n" +
+	"\fcreate_index\x18\x10 \x01(\x04R\vcreateIndex\"8\n" +
+	"\n" +
+	"SessionEnd\x12\x10\n" +
+	"\x03ids\x18\x01 \x03(\fR\x03ids\x12\x18\n" +
+	"\aexpired\x18\x02 \x01(\bR\aexpired\"\xb6\x01\n" +
+	"\bRegister\x12)\n" +
+	"\x04node\x18\x01 \x01(\v2\x15.holdfast.fsm.v1.NodeR\x04node\x12\x1b\n" +
+	"\tskip_node\x18\x02 \x01(\bR\bskipNode\x122\n" +
+	"\aservice\x18\x03 \x01(\v2\x18.holdfast.fsm.v1.ServiceR\aservice\x12.\n" +
+	"\x06checks\x18\x04 \x03(\v2\x16.holdfast.fsm.v1.CheckR\x06checks\"Z\n" +
+	"\n" +
+	"Deregister\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\fR\x04node\x12\x1d\n" +
+	"\n" +
+	"service_id\x18\x02 \x01(\fR\tserviceId\x12\x19\n" +
+	"\bcheck_id\x18\x03 \x01(\fR\acheckId\"\x93\x03\n" +
+	"\x04Node\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\fR\x04name\x12\x18\n" +
+	"\aaddress\x18\x03 \x01(\fR\aaddress\x12U\n" +
+	"\x10tagged_addresses\x18\x04 \x03(\v2*.holdfast.fsm.v1.Node.TaggedAddressesEntryR\x0ftaggedAddresses\x123\n" +
+	"\x04meta\x18\x05 \x03(\v2\x1f.holdfast.fsm.v1.Node.MetaEntryR\x04meta\x12!\n" +
+	"\fcreate_index\x18\x06 \x01(\x04R\vcreateIndex\x12!\n" +
+	"\fmodify_index\x18\a \x01(\x04R\vmodifyIndex\x1aB\n" +
+	"\x14TaggedAddressesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a7\n" +
+	"\tMetaEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd6\x04\n" +
+	"\aService\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\fR\x04node\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\fR\x02id\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\fR\x04name\x12\x12\n" +
+	"\x04tags\x18\x04 \x03(\fR\x04tags\x12\x18\n" +
+	"\aaddress\x18\x05 \x01(\fR\aaddress\x12X\n" +
+	"\x10tagged_addresses\x18\x06 \x03(\v2-.holdfast.fsm.v1.Service.TaggedAddressesEntryR\x0ftaggedAddresses\x126\n" +
+	"\x04meta\x18\a \x03(\v2\".holdfast.fsm.v1.Service.MetaEntryR\x04meta\x12\x12\n" +
+	"\x04port\x18\b \x01(\x03R\x04port\x12%\n" +
+	"\x0epassing_weight\x18\t \x01(\x03R\rpassingWeight\x12%\n" +
+	"\x0ewarning_weight\x18\n" +
+	" \x01(\x03R\rwarningWeight\x12.\n" +
+	"\x13enable_tag_override\x18\v \x01(\bR\x11enableTagOverride\x12!\n" +
+	"\fcreate_index\x18\f \x01(\x04R\vcreateIndex\x12!\n" +
+	"\fmodify_index\x18\r \x01(\x04R\vmodifyIndex\x1aB\n" +
+	"\x14TaggedAddressesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a7\n" +
+	"\tMetaEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8c\x03\n" +
+	"\x05Check\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\fR\x04node\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\fR\x02id\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\fR\x04name\x12\x16\n" +
+	"\x06status\x18\x04 \x01(\tR\x06status\x12\x14\n" +
+	"\x05notes\x18\x05 \x01(\fR\x05notes\x12\x16\n" +
+	"\x06output\x18\x06 \x01(\fR\x06output\x12\x1d\n" +
+	"\n" +
+	"service_id\x18\a \x01(\fR\tserviceId\x12!\n" +
+	"\fservice_name\x18\b \x01(\fR\vserviceName\x12!\n" +
+	"\fservice_tags\x18\t \x03(\fR\vserviceTags\x12\x12\n" +
+	"\x04type\x18\n" +
+	" \x01(\tR\x04type\x12\x1a\n" +
+	"\binterval\x18\v \x01(\tR\binterval\x12\x18\n" +
+	"\atimeout\x18\f \x01(\tR\atimeout\x12\x10\n" +
+	"\x03ttl\x18\r \x01(\x03R\x03ttl\x12!\n" +
+	"\fcreate_index\x18\x0e \x01(\x04R\vcreateIndex\x12!\n" +
+	"\fmodify_index\x18\x0f \x01(\x04R\vmodifyIndex\"\xc2\x01\n" +
+	"\x05Event\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\fR\x04name\x12\x18\n" +
+	"\apayload\x18\x03 \x01(\fR\apayload\x12\x1f\n" +
+	"\vnode_filter\x18\x04 \x01(\tR\n" +
+	"nodeFilter\x12%\n" +
+	"\x0eservice_filter\x18\x05 \x01(\tR\rserviceFilter\x12\x1d\n" +
+	"\n" +
+	"tag_filter\x18\x06 \x01(\tR\ttagFilter\x12\x14\n" +
+	"\x05index\x18\a \x01(\x04R\x05index\"b\n" +
+	"\x06Expire\x12/\n" +
+	"\x04keys\x18\x01 \x03(\v2\x1b.holdfast.fsm.v1.Expire.KeyR\x04keys\x1a'\n" +
+	"\x03Key\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12\x0e\n" +
+	"\x02at\x18\x02 \x01(\x03R\x02at\"\xdf\x01\n" +
 	"\x0eSnapshotHeader\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x1b\n" +
 	"\tlast_time\x18\x03 \x01(\x03R\blastTime\x12%\n" +
 	"\x0erestored_index\x18\x04 \x01(\x04R\rrestoredIndex\x12'\n" +
-	"\x02kv\x18\x05 \x01(\v2\x17.holdfast.fsm.v1.KVMetaR\x02kv\"|\n" +
+	"\x02kv\x18\x05 \x01(\v2\x17.holdfast.fsm.v1.KVMetaR\x02kv\x122\n" +
+	"\aindexes\x18\x06 \x01(\v2\x18.holdfast.fsm.v1.IndexesR\aindexes\"\x87\x01\n" +
+	"\aIndexes\x12\x1a\n" +
+	"\bsessions\x18\x01 \x01(\x04R\bsessions\x12\x14\n" +
+	"\x05nodes\x18\x02 \x01(\x04R\x05nodes\x12\x1a\n" +
+	"\bservices\x18\x03 \x01(\x04R\bservices\x12\x16\n" +
+	"\x06checks\x18\x04 \x01(\x04R\x06checks\x12\x16\n" +
+	"\x06events\x18\x05 \x01(\x04R\x06events\"/\n" +
+	"\x05Delay\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
+	"\x05until\x18\x02 \x01(\x03R\x05until\"/\n" +
+	"\aCounter\x12\x10\n" +
+	"\x03dir\x18\x01 \x01(\fR\x03dir\x12\x12\n" +
+	"\x04last\x18\x02 \x01(\x04R\x04last\"|\n" +
 	"\x06KVMeta\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12%\n" +
 	"\x0epruned_through\x18\x02 \x01(\x04R\rprunedThrough\x12\x14\n" +
 	"\x05floor\x18\x03 \x01(\x04R\x05floor\x12\x1f\n" +
 	"\vpruned_time\x18\x04 \x01(\x03R\n" +
-	"prunedTime\"d\n" +
+	"prunedTime\"\xbf\x01\n" +
 	"\x04Item\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
 	"\x05floor\x18\x02 \x01(\x04R\x05floor\x124\n" +
-	"\bversions\x18\x03 \x03(\v2\x18.holdfast.fsm.v1.VersionR\bversions\"\xf4\x01\n" +
+	"\bversions\x18\x03 \x03(\v2\x18.holdfast.fsm.v1.VersionR\bversions\x12\x14\n" +
+	"\x05owner\x18\x04 \x01(\fR\x05owner\x12\x1b\n" +
+	"\texpire_at\x18\x05 \x01(\x03R\bexpireAt\x12\x10\n" +
+	"\x03ttl\x18\x06 \x01(\x03R\x03ttl\x12\x14\n" +
+	"\x05fence\x18\a \x01(\x04R\x05fence\"\xf4\x01\n" +
 	"\aVersion\x12\x14\n" +
 	"\x05value\x18\x01 \x01(\fR\x05value\x12\x14\n" +
 	"\x05flags\x18\x02 \x01(\x06R\x05flags\x12\x18\n" +
@@ -1199,7 +2700,7 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"C\n" +
 	"\x0fSnapshotTrailer\x12\x14\n" +
 	"\x05items\x18\x01 \x01(\x04R\x05items\x12\x1a\n" +
-	"\bversions\x18\x02 \x01(\x04R\bversions*\x95\x02\n" +
+	"\bversions\x18\x02 \x01(\x04R\bversions*\xab\x02\n" +
 	"\x04Verb\x12\x14\n" +
 	"\x10VERB_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bVERB_SET\x10\x01\x12\f\n" +
@@ -1215,7 +2716,8 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x12\x14\n" +
 	"\x10VERB_CHECK_INDEX\x10\v\x12\x16\n" +
 	"\x12VERB_CHECK_SESSION\x10\f\x12\x19\n" +
-	"\x15VERB_CHECK_NOT_EXISTS\x10\rB+Z)github.com/holdfast-kv/holdfast/fsm/fsmpbb\x06proto3"
+	"\x15VERB_CHECK_NOT_EXISTS\x10\r\x12\x14\n" +
+	"\x10VERB_CHECK_FENCE\x10\x0eB+Z)github.com/holdfast-kv/holdfast/fsm/fsmpbb\x06proto3"
 
 var (
 	file_fsm_fsmpb_command_proto_rawDescOnce sync.Once
@@ -1230,7 +2732,7 @@ func file_fsm_fsmpb_command_proto_rawDescGZIP() []byte {
 }
 
 var file_fsm_fsmpb_command_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_fsm_fsmpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_fsm_fsmpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_fsm_fsmpb_command_proto_goTypes = []any{
 	(Verb)(0),               // 0: holdfast.fsm.v1.Verb
 	(*Command)(nil),         // 1: holdfast.fsm.v1.Command
@@ -1240,14 +2742,32 @@ var file_fsm_fsmpb_command_proto_goTypes = []any{
 	(*Txn)(nil),             // 5: holdfast.fsm.v1.Txn
 	(*Prune)(nil),           // 6: holdfast.fsm.v1.Prune
 	(*Restored)(nil),        // 7: holdfast.fsm.v1.Restored
-	(*SnapshotHeader)(nil),  // 8: holdfast.fsm.v1.SnapshotHeader
-	(*KVMeta)(nil),          // 9: holdfast.fsm.v1.KVMeta
-	(*Item)(nil),            // 10: holdfast.fsm.v1.Item
-	(*Version)(nil),         // 11: holdfast.fsm.v1.Version
-	(*Origin)(nil),          // 12: holdfast.fsm.v1.Origin
-	(*SnapshotTrailer)(nil), // 13: holdfast.fsm.v1.SnapshotTrailer
-	(*Prune_Trim)(nil),      // 14: holdfast.fsm.v1.Prune.Trim
-	(*Prune_Forget)(nil),    // 15: holdfast.fsm.v1.Prune.Forget
+	(*SessionCreate)(nil),   // 8: holdfast.fsm.v1.SessionCreate
+	(*Session)(nil),         // 9: holdfast.fsm.v1.Session
+	(*SessionEnd)(nil),      // 10: holdfast.fsm.v1.SessionEnd
+	(*Register)(nil),        // 11: holdfast.fsm.v1.Register
+	(*Deregister)(nil),      // 12: holdfast.fsm.v1.Deregister
+	(*Node)(nil),            // 13: holdfast.fsm.v1.Node
+	(*Service)(nil),         // 14: holdfast.fsm.v1.Service
+	(*Check)(nil),           // 15: holdfast.fsm.v1.Check
+	(*Event)(nil),           // 16: holdfast.fsm.v1.Event
+	(*Expire)(nil),          // 17: holdfast.fsm.v1.Expire
+	(*SnapshotHeader)(nil),  // 18: holdfast.fsm.v1.SnapshotHeader
+	(*Indexes)(nil),         // 19: holdfast.fsm.v1.Indexes
+	(*Delay)(nil),           // 20: holdfast.fsm.v1.Delay
+	(*Counter)(nil),         // 21: holdfast.fsm.v1.Counter
+	(*KVMeta)(nil),          // 22: holdfast.fsm.v1.KVMeta
+	(*Item)(nil),            // 23: holdfast.fsm.v1.Item
+	(*Version)(nil),         // 24: holdfast.fsm.v1.Version
+	(*Origin)(nil),          // 25: holdfast.fsm.v1.Origin
+	(*SnapshotTrailer)(nil), // 26: holdfast.fsm.v1.SnapshotTrailer
+	(*Prune_Trim)(nil),      // 27: holdfast.fsm.v1.Prune.Trim
+	(*Prune_Forget)(nil),    // 28: holdfast.fsm.v1.Prune.Forget
+	nil,                     // 29: holdfast.fsm.v1.Node.TaggedAddressesEntry
+	nil,                     // 30: holdfast.fsm.v1.Node.MetaEntry
+	nil,                     // 31: holdfast.fsm.v1.Service.TaggedAddressesEntry
+	nil,                     // 32: holdfast.fsm.v1.Service.MetaEntry
+	(*Expire_Key)(nil),      // 33: holdfast.fsm.v1.Expire.Key
 }
 var file_fsm_fsmpb_command_proto_depIdxs = []int32{
 	2,  // 0: holdfast.fsm.v1.Command.header:type_name -> holdfast.fsm.v1.Header
@@ -1255,18 +2775,34 @@ var file_fsm_fsmpb_command_proto_depIdxs = []int32{
 	5,  // 2: holdfast.fsm.v1.Command.txn:type_name -> holdfast.fsm.v1.Txn
 	6,  // 3: holdfast.fsm.v1.Command.prune:type_name -> holdfast.fsm.v1.Prune
 	7,  // 4: holdfast.fsm.v1.Command.restored:type_name -> holdfast.fsm.v1.Restored
-	0,  // 5: holdfast.fsm.v1.Op.verb:type_name -> holdfast.fsm.v1.Verb
-	3,  // 6: holdfast.fsm.v1.Write.op:type_name -> holdfast.fsm.v1.Op
-	3,  // 7: holdfast.fsm.v1.Txn.ops:type_name -> holdfast.fsm.v1.Op
-	14, // 8: holdfast.fsm.v1.Prune.trims:type_name -> holdfast.fsm.v1.Prune.Trim
-	15, // 9: holdfast.fsm.v1.Prune.forgets:type_name -> holdfast.fsm.v1.Prune.Forget
-	9,  // 10: holdfast.fsm.v1.SnapshotHeader.kv:type_name -> holdfast.fsm.v1.KVMeta
-	11, // 11: holdfast.fsm.v1.Item.versions:type_name -> holdfast.fsm.v1.Version
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	8,  // 5: holdfast.fsm.v1.Command.session_create:type_name -> holdfast.fsm.v1.SessionCreate
+	10, // 6: holdfast.fsm.v1.Command.session_end:type_name -> holdfast.fsm.v1.SessionEnd
+	11, // 7: holdfast.fsm.v1.Command.register:type_name -> holdfast.fsm.v1.Register
+	12, // 8: holdfast.fsm.v1.Command.deregister:type_name -> holdfast.fsm.v1.Deregister
+	16, // 9: holdfast.fsm.v1.Command.event:type_name -> holdfast.fsm.v1.Event
+	17, // 10: holdfast.fsm.v1.Command.expire:type_name -> holdfast.fsm.v1.Expire
+	0,  // 11: holdfast.fsm.v1.Op.verb:type_name -> holdfast.fsm.v1.Verb
+	3,  // 12: holdfast.fsm.v1.Write.op:type_name -> holdfast.fsm.v1.Op
+	3,  // 13: holdfast.fsm.v1.Txn.ops:type_name -> holdfast.fsm.v1.Op
+	27, // 14: holdfast.fsm.v1.Prune.trims:type_name -> holdfast.fsm.v1.Prune.Trim
+	28, // 15: holdfast.fsm.v1.Prune.forgets:type_name -> holdfast.fsm.v1.Prune.Forget
+	9,  // 16: holdfast.fsm.v1.SessionCreate.session:type_name -> holdfast.fsm.v1.Session
+	13, // 17: holdfast.fsm.v1.Register.node:type_name -> holdfast.fsm.v1.Node
+	14, // 18: holdfast.fsm.v1.Register.service:type_name -> holdfast.fsm.v1.Service
+	15, // 19: holdfast.fsm.v1.Register.checks:type_name -> holdfast.fsm.v1.Check
+	29, // 20: holdfast.fsm.v1.Node.tagged_addresses:type_name -> holdfast.fsm.v1.Node.TaggedAddressesEntry
+	30, // 21: holdfast.fsm.v1.Node.meta:type_name -> holdfast.fsm.v1.Node.MetaEntry
+	31, // 22: holdfast.fsm.v1.Service.tagged_addresses:type_name -> holdfast.fsm.v1.Service.TaggedAddressesEntry
+	32, // 23: holdfast.fsm.v1.Service.meta:type_name -> holdfast.fsm.v1.Service.MetaEntry
+	33, // 24: holdfast.fsm.v1.Expire.keys:type_name -> holdfast.fsm.v1.Expire.Key
+	22, // 25: holdfast.fsm.v1.SnapshotHeader.kv:type_name -> holdfast.fsm.v1.KVMeta
+	19, // 26: holdfast.fsm.v1.SnapshotHeader.indexes:type_name -> holdfast.fsm.v1.Indexes
+	24, // 27: holdfast.fsm.v1.Item.versions:type_name -> holdfast.fsm.v1.Version
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_fsm_fsmpb_command_proto_init() }
@@ -1279,6 +2815,12 @@ func file_fsm_fsmpb_command_proto_init() {
 		(*Command_Txn)(nil),
 		(*Command_Prune)(nil),
 		(*Command_Restored)(nil),
+		(*Command_SessionCreate)(nil),
+		(*Command_SessionEnd)(nil),
+		(*Command_Register)(nil),
+		(*Command_Deregister)(nil),
+		(*Command_Event)(nil),
+		(*Command_Expire)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1286,7 +2828,7 @@ func file_fsm_fsmpb_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_fsmpb_command_proto_rawDesc), len(file_fsm_fsmpb_command_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   15,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
