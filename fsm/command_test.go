@@ -115,7 +115,7 @@ func unreadable(t tb) map[string]struct {
 		"a kind from later":    {future(t, false), true},
 		"no kind":              {message(t, &fsmpb.Command{Header: &fsmpb.Header{Time: 1}}), true},
 		"only the format":      {[]byte{formatCommand}, true},
-		"a verb from later":    {message(t, &fsmpb.Command{Kind: &fsmpb.Command_Write{Write: &fsmpb.Write{Op: verb(14)}}}), true},
+		"a verb from later":    {message(t, &fsmpb.Command{Kind: &fsmpb.Command_Write{Write: &fsmpb.Write{Op: verb(99)}}}), true},
 		"a verb that wraps":    {message(t, &fsmpb.Command{Kind: &fsmpb.Command_Write{Write: &fsmpb.Write{Op: verb(256 + 1)}}}), true},
 		"a negative verb":      {message(t, &fsmpb.Command{Kind: &fsmpb.Command_Write{Write: &fsmpb.Write{Op: verb(-1)}}}), true},
 		"no verb":              {message(t, &fsmpb.Command{Kind: &fsmpb.Command_Write{Write: &fsmpb.Write{Op: verb(0)}}}), true},

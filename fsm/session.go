@@ -15,6 +15,9 @@ const (
 	TopicServices = "services"
 	TopicChecks   = "checks"
 	TopicEvents   = "events"
+
+	// TopicCatalog is that of nodes, services and checks together.
+	TopicCatalog = "catalog"
 )
 
 // TopicSession is the topic of one session: it ends.
@@ -99,6 +102,9 @@ func (b *batch) ended(e catalog.Ended, res *Result) {
 
 func (b *batch) catalogChanged(index uint64) {
 	c := b.catalog.Changed()
+	if c != (catalog.Tables{}) {
+		b.topics[TopicCatalog] = true
+	}
 	if c.Nodes {
 		b.state.Nodes = index
 		b.topics[TopicNodes] = true

@@ -8,12 +8,23 @@ import (
 
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/internal/jitter"
+	"github.com/holdfast-kv/holdfast/kvs"
 )
+
+// parkable is a question that can wait.
+type parkable interface {
+	// settled tells whether a client that has seen index n must be answered from
+	// this state rather than wait.
+	settled(v *fsm.View, n uint64) bool
+
+	// watch registers the question, to be woken when what it asks about changes.
+	watch(s *fsm.Store) kvs.Watch
+}
 
 // await returns when the question should be answered: at once, when something it
 // asks about has changed, when its time is over, or when the server stops.
 // Nothing of a state is held while it waits.
-func (c *call) await(q *question, o readOptions) error {
+func (c *call) await(q parkable, o readOptions) error {
 	store := c.s.node.Store()
 	if q.settled(store.View(), o.index) {
 		return nil
@@ -30,7 +41,7 @@ func (c *call) await(q *question, o readOptions) error {
 	defer timer.Stop()
 	for {
 		// Register first, then look: what commits in between wakes.
-		watch := q.watch(store.Hub())
+		watch := q.watch(store)
 		if q.settled(store.View(), o.index) {
 			watch.Stop()
 			return nil

@@ -33,11 +33,11 @@ type question struct {
 func (q *question) tree() bool { return q.shape == entries || q.shape == names }
 
 // watch registers the question with the hub.
-func (q *question) watch(hub *kvs.Hub) kvs.Watch {
+func (q *question) watch(s *fsm.Store) kvs.Watch {
 	if q.tree() {
-		return hub.WatchPrefix(q.key)
+		return s.Hub().WatchPrefix(q.key)
 	}
-	return hub.WatchKey(q.key)
+	return s.Hub().WatchKey(q.key)
 }
 
 // settled tells whether a client that has seen index n must be answered from this

@@ -649,7 +649,7 @@ func TestBatchBoundariesDoNotMatter(t *testing.T) {
 func TestParseVerb(t *testing.T) {
 	writes := map[string]bool{
 		"set": true, "cas": true, "lock": true, "unlock": true, "delete": true, "delete-cas": true, "delete-tree": true,
-		"get": false, "get-or-empty": false, "get-tree": false, "check-index": false, "check-session": false, "check-not-exists": false,
+		"get": false, "get-or-empty": false, "get-tree": false, "check-index": false, "check-session": false, "check-not-exists": false, "check-fence": false,
 	}
 	seen := map[Verb]bool{}
 	for name, want := range writes {
@@ -664,7 +664,7 @@ func TestParseVerb(t *testing.T) {
 			t.Errorf("%q is taken for verb %d", name, v)
 		}
 	}
-	for _, v := range []Verb{0, CheckNotExists + 1, 255} {
+	for _, v := range []Verb{0, CheckFence + 1, 255} {
 		if v.Valid() || v.Writes() {
 			t.Errorf("verb %d: valid = %v, writes = %v, want neither", v, v.Valid(), v.Writes())
 		}
