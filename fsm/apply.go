@@ -134,9 +134,10 @@ func (b *batch) apply(index uint64, data []byte) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	b.changed = true
+	before := b.state
 	b.state.Index = index
 	if msg == nil { // unknown, and may be skipped
+		b.changed = true
 		return Result{Index: index}, nil
 	}
 	h := msg.GetHeader()
@@ -146,7 +147,11 @@ func (b *batch) apply(index uint64, data []byte) (Result, error) {
 	})
 	b.catalog.Command(index)
 	res := Result{Index: index, Applied: true}
-	err = b.do(msg, &res)
+	if err = b.do(msg, &res); err != nil {
+		b.state = before
+	} else {
+		b.changed = true
+	}
 	if err != nil || !res.Applied {
 		b.kv.Reject()
 		b.sessions.Reject()
