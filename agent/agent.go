@@ -56,6 +56,7 @@ type Agent struct {
 	address   raft.ServerAddress
 	leaderCh  chan bool
 	verifier  *verifier
+	deadlines *deadlines
 	leading   atomic.Bool // leads, and has applied what was committed before
 	soleVoter atomic.Bool // no other server has a vote
 	caughtUp  chan struct{}
@@ -86,6 +87,8 @@ func New(opts Options) (a *Agent, err error) {
 		group: run.New(context.Background()), started: opts.Now(),
 	}
 	a.loaded.Store(opts.Loaded)
+	a.deadlines = newDeadlines(opts.Now)
+	a.store.OnSessions(a.sessionsChanged)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.close())

@@ -21,8 +21,8 @@ import (
 func (a *Agent) openHTTP() error {
 	cfg := a.config()
 	a.api = httpapi.New(httpapi.Options{
-		Node: a, Cluster: a, Snapshots: a, Agent: a,
-		Log: a.logs.Named("http"), Datacenter: cfg.Datacenter,
+		Node: a, Cluster: a, Snapshots: a, Sessions: a, Agent: a,
+		Log: a.logs.Named("http"), Datacenter: cfg.Datacenter, NodeName: cfg.NodeName,
 	}, settingsOf(cfg))
 	a.conns = &connLimit{by: map[netip.Addr]int{}}
 	a.conns.setMost(cfg.Limits.HTTPMaxConnsPerClient)
@@ -78,6 +78,7 @@ func settingsOf(cfg *config.Config) httpapi.Settings {
 	return httpapi.Settings{
 		ValueBytes: int64(cfg.Limits.KVMaxValueSize), TxnBytes: int64(cfg.Limits.TxnMaxReqLen), TxnOps: cfg.Limits.TxnMaxOps,
 		ParkedPerClient: cfg.Limits.ParkedPerClient, ParkedTotal: cfg.Limits.ParkedTotal,
+		SessionTTLMin: cfg.SessionTTLMin, SessionGrace: -1,
 		DefaultQueryTime: cfg.DefaultQueryTime, MaxQueryTime: cfg.MaxQueryTime,
 		HoldTime: cfg.RPCHoldTimeout, BodyTimeout: cfg.Limits.BodyReadTimeout,
 		Headers: headers, Blocked: cfg.HTTP.BlockEndpoints, WritersFrom: cfg.HTTP.AllowWriteFrom,

@@ -17,6 +17,7 @@ func (a *Agent) startDuties() {
 	a.group.Go("garbage collector", tuneGC)
 	a.group.Go("leadership verifier", a.verifier.run)
 	a.group.Go("leadership", a.watchLeadership)
+	a.group.Go("expiry", a.expire)
 	a.group.Go("snapshots", a.watchLogLength)
 	if a.space != nil {
 		a.group.Go("disk space", a.watchSpace)
@@ -55,6 +56,8 @@ func (a *Agent) lead(ctx context.Context) {
 		}
 	}
 	a.soleVoter.Store(countVoters(a.raft.GetConfiguration().Configuration()) == 1)
+	a.deadlines.start(a.store)
+	defer a.deadlines.stop()
 	a.leading.Store(true)
 	a.reachedCommitted()
 	a.log.Info("leads the cluster", "index", a.store.Applied())

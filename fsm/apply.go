@@ -229,7 +229,7 @@ func (b *batch) write(msg *fsmpb.Write, res *Result) error {
 	case msg.GetTouch():
 		res.Applied = b.kv.Touch(op.Key)
 		return nil
-	case msg.GetPersist() && op.Value == nil && op.Verb == kvs.Get: // nothing but that
+	case msg.GetPersist():
 		res.Applied = b.kv.Persist(op.Key)
 		return nil
 	case msg.GetSequential():
@@ -243,9 +243,6 @@ func (b *batch) write(msg *fsmpb.Write, res *Result) error {
 	}
 	if !res.Applied {
 		return nil
-	}
-	if msg.GetPersist() {
-		b.kv.Persist(op.Key)
 	}
 	if live {
 		b.kv.Own(op.Key, owner)

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"unicode/utf8"
 
 	"github.com/holdfast-kv/holdfast/fsm"
@@ -17,7 +18,7 @@ func (c *call) kvPut() error {
 	if _, err := c.readOptions(); err != nil {
 		return err
 	}
-	if c.arg == "" {
+	if c.arg == "" && !c.q.has(pSequential) {
 		return errMissingKey
 	}
 	op := kvs.Op{Verb: kvs.Set, Key: c.arg}
@@ -41,10 +42,14 @@ func (c *call) kvPut() error {
 	case c.q.has(pRelease):
 		op.Verb, op.Session = kvs.Unlock, c.q.get(pRelease)
 	}
+	ties, err := c.ties(&op)
+	if err != nil {
+		return err
+	}
 	if op.Value, err = c.body(c.s.settings.Load().ValueBytes, "kv_max_value_size"); err != nil {
 		return err
 	}
-	return c.kvWrite(op)
+	return c.kvWrite(op, ties)
 }
 
 // kvDelete answers DELETE /v1/kv/<key>.
@@ -75,20 +80,36 @@ func (c *call) kvDelete() error {
 			return err
 		}
 	}
-	return c.kvWrite(op)
-}
-
-// kvWrite proposes one operation and answers true or false, with the index from
-// which on its effect can be read.
-func (c *call) kvWrite(op kvs.Op) error {
-	res, err := c.propose(&fsm.Command{Write: &op})
+	ties, err := c.ties(&op)
 	if err != nil {
 		return err
 	}
-	if res.Invalid != "" {
+	return c.kvWrite(op, ties)
+}
+
+// kvWrite proposes one operation and answers true or false, with the index from
+// which on its effect can be read. A sequential write is answered with its key.
+func (c *call) kvWrite(op kvs.Op, ties fsm.Ties) error {
+	res, err := c.propose(&fsm.Command{Write: &op, Ties: ties})
+	switch {
+	case err != nil:
+		return err
+	case res.Fenced != nil:
+		return &statusError{http.StatusConflict, res.Fenced.Error()}
+	case res.Invalid != "":
 		return serverError("raft apply failed: " + res.Invalid)
 	}
-	setIndex(c.w.Header(), res.Index)
+	h := c.w.Header()
+	setIndex(h, res.Index)
+	if res.Fence > 0 {
+		h["X-Holdfast-Fence"] = []string{strconv.FormatUint(res.Fence, 10)}
+	}
+	switch {
+	case res.Applied && res.Key != "":
+		return c.encode(res.Key)
+	case !res.Applied && op.Verb == kvs.Lock && c.q.has(pExplain):
+		return c.encode(c.explainLock(op.Key))
+	}
 	c.bool(res.Applied)
 	return nil
 }

@@ -39,6 +39,14 @@ const (
 	pLimit
 	pAfter
 	pExact
+	pEphemeral
+	pTTL
+	pTouch
+	pPersist
+	pFence
+	pSequential
+	pWidth
+	pExplain
 	pID
 	pAddress
 	pFilter
@@ -113,6 +121,22 @@ func paramOf(name string) (param, bool) {
 		return pAfter, true
 	case "exact":
 		return pExact, true
+	case "ephemeral":
+		return pEphemeral, true
+	case "ttl":
+		return pTTL, true
+	case "touch":
+		return pTouch, true
+	case "persist":
+		return pPersist, true
+	case "fence":
+		return pFence, true
+	case "sequential":
+		return pSequential, true
+	case "width":
+		return pWidth, true
+	case "explain":
+		return pExplain, true
 	case "id":
 		return pID, true
 	case "address":

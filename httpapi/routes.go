@@ -52,6 +52,13 @@ func table() []*endpoint {
 		}},
 		{path: "/v1/txn", methods: put((*call).txn)},
 
+		{path: "/v1/session/create", methods: put((*call).sessionCreate)},
+		{path: "/v1/session/destroy/", methods: put((*call).sessionDestroy)},
+		{path: "/v1/session/renew/", methods: put((*call).sessionRenew)},
+		{path: "/v1/session/info/", methods: get((*call).sessionInfo)},
+		{path: "/v1/session/node/", methods: get((*call).sessionNode)},
+		{path: "/v1/session/list", methods: get((*call).sessionList)},
+
 		{path: "/v1/status/leader", methods: get((*call).statusLeader)},
 		{path: "/v1/status/peers", methods: get((*call).statusPeers)},
 

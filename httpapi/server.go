@@ -20,10 +20,12 @@ type Options struct {
 	Node      Node
 	Cluster   Cluster
 	Snapshots Snapshots
+	Sessions  Sessions
 	Agent     Agent
 	Log       hclog.Logger
 
 	Datacenter string
+	NodeName   string
 }
 
 // Settings are what may change while the server runs.
@@ -35,6 +37,9 @@ type Settings struct {
 	// ParkedPerClient and ParkedTotal bound the blocking queries that wait, for one
 	// client address and together; 0 or below: no bound.
 	ParkedPerClient, ParkedTotal int
+
+	SessionTTLMin time.Duration // smallest TTL of a session
+	SessionGrace  time.Duration // of sessions that do not say; negative: as existing clients expect
 
 	DefaultQueryTime, MaxQueryTime time.Duration // of blocking queries
 	HoldTime                       time.Duration // how long ?min-index waits
