@@ -1,7 +1,9 @@
 package catalog
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/go-memdb"
@@ -18,19 +20,35 @@ const (
 
 // Schema returns the tables, to be merged into the schema of the store.
 func Schema() map[string]*memdb.TableSchema {
+	services, checks := staging.Schema[*Service](tableServices), staging.Schema[*Check](tableChecks)
+	services.Indexes[indexName] = &memdb.IndexSchema{Name: indexName, AllowMissing: true, Indexer: nameIndexer[*Service]{}}
+	checks.Indexes[indexName] = &memdb.IndexSchema{Name: indexName, AllowMissing: true, Indexer: nameIndexer[*Check]{}}
+	checks.Indexes[indexOwner] = &memdb.IndexSchema{Name: indexOwner, Indexer: ownerIndexer{}}
 	return map[string]*memdb.TableSchema{
-		tableNodes:    staging.Schema[*Node](tableNodes),
-		tableServices: staging.Schema[*Service](tableServices),
-		tableChecks:   staging.Schema[*Check](tableChecks),
+		tableNodes: staging.Schema[*Node](tableNodes), tableServices: services, tableChecks: checks,
 	}
 }
+
+// Why a registration is refused that leaves out a name.
+//
+// Source: contract, catalog, section 1, for the first.
+var (
+	ErrNoNode    = errors.New("Must provide node")                 //nolint:revive,staticcheck // the text is the wire's
+	ErrNoService = errors.New("Must provide service name")         //nolint:revive,staticcheck // as the other texts of the wire
+	ErrNoCheck   = errors.New("Must provide check ID or its name") //nolint:revive,staticcheck // as the other texts of the wire
+)
 
 // Registration adds or changes a node, a service on it, and checks of them.
 type Registration struct {
 	Node     Node
 	SkipNode bool // leave an existing node as it is
 	Service  *Service
-	Checks   []Check
+
+	// Checks to add or change. One that comes with an index is a change of a check
+	// that was read before: with a ModifyIndex it is made only if the check is still
+	// as it was then; with a CreateIndex alone, if it is still the same check. Else
+	// this check, and no more, is left out.
+	Checks []Check
 }
 
 // Ended is what a change has put an end to. Sessions that are bound to it must end
@@ -43,9 +61,9 @@ type Ended struct {
 
 // Tx is the catalog as a batch of commands sees and changes it.
 type Tx struct {
-	nodes    *staging.Table[*Node]
-	services *staging.Table[*Service]
-	checks   *staging.Table[*Check]
+	nodes    staging.Table[*Node]
+	services staging.Table[*Service]
+	checks   staging.Table[*Check]
 	index    uint64
 	changed  Tables
 }
@@ -101,6 +119,9 @@ func (tx *Tx) Check(node, id string) *Check { return tx.checks.Get(childID(node,
 //
 // Source: contract, catalog, section 1.
 func (tx *Tx) Register(r Registration) (Ended, error) {
+	if err := r.checkNames(); err != nil {
+		return Ended{}, err
+	}
 	node := tx.Node(r.Node.Name)
 	if node == nil || !r.SkipNode {
 		node = tx.putNode(r.Node)
@@ -113,6 +134,9 @@ func (tx *Tx) Register(r Registration) (Ended, error) {
 	ended := Ended{OnNode: node.Name}
 	for _, c := range r.Checks {
 		c.Node = node.Name
+		if !tx.upToDate(&c) {
+			continue
+		}
 		if c.ServiceID != "" {
 			s := tx.services.Get(childID(c.Node, c.ServiceID))
 			if s == nil {
@@ -125,6 +149,44 @@ func (tx *Tx) Register(r Registration) (Ended, error) {
 		}
 	}
 	return ended, nil
+}
+
+// upToDate tells whether a check to be registered was read from the state as it is,
+// if it was read at all; see Registration.
+func (tx *Tx) upToDate(c *Check) bool {
+	if c.CreateIndex == 0 && c.ModifyIndex == 0 {
+		return true
+	}
+	old := tx.Check(c.Node, c.ID)
+	return old != nil &&
+		(c.CreateIndex == 0 || c.CreateIndex == old.CreateIndex) &&
+		(c.ModifyIndex == 0 || c.ModifyIndex == old.ModifyIndex)
+}
+
+// checkNames refuses names that rows could not be told apart by, and their absence.
+func (r *Registration) checkNames() error {
+	names := []string{r.Node.Name}
+	if r.Node.Name == "" {
+		return ErrNoNode
+	}
+	if r.Service != nil {
+		if r.Service.ID == "" || r.Service.Name == "" {
+			return ErrNoService
+		}
+		names = append(names, r.Service.ID, r.Service.Name)
+	}
+	for i := range r.Checks {
+		if r.Checks[i].ID == "" {
+			return ErrNoCheck
+		}
+		names = append(names, r.Checks[i].ID, r.Checks[i].ServiceID)
+	}
+	for _, name := range names {
+		if strings.Contains(name, "\x00") {
+			return fmt.Errorf("Name %q has a zero byte", name) //nolint:staticcheck // as the other texts of the wire
+		}
+	}
+	return nil
 }
 
 func (tx *Tx) putNode(n Node) *Node {
@@ -147,9 +209,28 @@ func (tx *Tx) putService(s Service) {
 			return
 		}
 		s.CreateIndex = old.CreateIndex
+		if old.Name != s.Name || !slices.Equal(old.Tags, s.Tags) {
+			tx.renameInChecks(&s)
+		}
 	}
 	tx.services.Put(&s)
 	tx.changed.Services = true
+}
+
+// renameInChecks puts the name and the tags of a service into its checks, which are
+// shown with them.
+func (tx *Tx) renameInChecks(s *Service) {
+	var checks []Check
+	tx.checks.Walk(nodeID(s.Node), func(c *Check) bool {
+		if c.ServiceID == s.ID {
+			checks = append(checks, *c)
+		}
+		return true
+	})
+	for _, c := range checks {
+		c.ServiceName, c.ServiceTags = s.Name, s.Tags
+		tx.putCheck(c)
+	}
 }
 
 func (tx *Tx) putCheck(c Check) {
@@ -237,10 +318,33 @@ func (v View) Services(node string, visit func(*Service) bool) {
 	staging.Walk(v.txn, tableServices, prefixOf(node), visit)
 }
 
+// Service returns a service of a node; nil when there is none.
+func (v View) Service(node, id string) *Service {
+	return staging.Get[*Service](v.txn, tableServices, childID(node, id))
+}
+
 // Instances calls visit for every instance of the service of that name, in any
-// case of letters, until it returns false.
+// case of letters and in the order of nodes, until it returns false. Its cost grows
+// with the instances, not with the catalog.
 func (v View) Instances(service string, visit func(*Service) bool) {
-	v.Services("", func(s *Service) bool { return !strings.EqualFold(s.Name, service) || visit(s) })
+	walkIndex(v.txn, tableServices, indexName, folded(service), visit)
+}
+
+// Check returns a check of a node; nil when there is none.
+func (v View) Check(node, id string) *Check {
+	return staging.Get[*Check](v.txn, tableChecks, childID(node, id))
+}
+
+// ChecksOfService calls visit for every check of an instance of the service of that
+// name, in any case of letters, until it returns false.
+func (v View) ChecksOfService(service string, visit func(*Check) bool) {
+	walkIndex(v.txn, tableChecks, indexName, folded(service), visit)
+}
+
+// ChecksOf calls visit for every check of a service of a node, or of the node itself
+// if serviceID is empty, until it returns false.
+func (v View) ChecksOf(node, serviceID string, visit func(*Check) bool) {
+	walkIndex(v.txn, tableChecks, indexOwner, ownerID(node, serviceID), visit)
 }
 
 // Checks calls visit for every check of a node, or of all nodes if node is empty,

@@ -47,7 +47,7 @@ type Service struct {
 	Name              string
 	Tags              []string
 	Address           string
-	TaggedAddresses   map[string]string
+	TaggedAddresses   map[string]string // host:port by tag
 	Meta              map[string]string
 	Port              int
 	PassingWeight     int
@@ -78,9 +78,26 @@ type Check struct {
 	ServiceTags []string // filled in from the service
 	Type        string
 	Interval    string
-	Timeout     string
-	TTL         time.Duration // of a check of type ttl: without news for so long it is critical
+	Timeout     string        // for TypeTTL see ReapAfter
+	TTL         time.Duration // of TypeTTL: without news for so long it is critical
 	Indexes
+}
+
+// TypeTTL is the type of a check whose state is reported to its server.
+const TypeTTL = "ttl"
+
+// ReapAfter is after how long in the critical state the service of a check is
+// removed, as its server does; 0: never. A check of TypeTTL has no timeout, and its
+// field holds this time.
+func (c *Check) ReapAfter() time.Duration {
+	if c.Type != TypeTTL || c.ServiceID == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(c.Timeout)
+	if err != nil {
+		return 0 // there is none
+	}
+	return max(d, 0)
 }
 
 // RowID is part of staging.Row.
@@ -92,7 +109,11 @@ func (c *Check) same(o *Check) bool {
 		c.Type == o.Type && c.Interval == o.Interval && c.Timeout == o.Timeout && c.TTL == o.TTL
 }
 
-// nodeID ends with a zero byte, so that a node's children can be found by it.
-func nodeID(name string) string { return strings.ToLower(name) + "\x00" }
+// folded is a name without regard to case. It ends with a zero byte, which no name
+// has, so that none begins with another.
+func folded(name string) string { return strings.ToLower(name) + "\x00" }
+
+// nodeID is what the ids of a node's children begin with too.
+func nodeID(name string) string { return folded(name) }
 
 func childID(node, id string) string { return nodeID(node) + id }

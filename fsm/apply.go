@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -124,30 +123,26 @@ func (s *Store) begin() *batch {
 	return &batch{
 		store: s, base: base, state: base.state, kv: kvs.Begin(base.View),
 		sessions: session.Begin(base.txn), catalog: catalog.Begin(base.txn), events: event.Begin(base.txn),
-		topics: map[string]bool{},
 	}
 }
 
 // apply performs one command. An error means that the server must stop.
 func (b *batch) apply(index uint64, data []byte) (Result, error) {
-	msg, err := decode(data)
+	p, err := parse(data)
 	if err != nil {
 		return Result{}, err
 	}
 	before := b.state
 	b.state.Index = index
-	if msg == nil { // unknown, and may be skipped
+	if p == nil { // unknown, and may be skipped
 		b.changed = true
 		return Result{Index: index}, nil
 	}
-	h := msg.GetHeader()
-	b.state.LastTime = max(b.state.LastTime, h.GetTime())
-	b.kv.Command(index, b.state.LastTime, kvs.Origin{
-		Accessor: h.GetAccessor(), Address: h.GetAddress(), Reason: h.GetReason(),
-	})
+	b.state.LastTime = max(b.state.LastTime, p.time)
+	b.kv.Command(index, b.state.LastTime, p.origin)
 	b.catalog.Command(index)
 	res := Result{Index: index, Applied: true}
-	if err = b.do(msg, &res); err != nil {
+	if err = b.do(p, &res); err != nil {
 		b.state = before
 	} else {
 		b.changed = true
@@ -166,12 +161,17 @@ func (b *batch) apply(index uint64, data []byte) (Result, error) {
 	return res, nil
 }
 
-func (b *batch) do(msg *fsmpb.Command, res *Result) error {
-	switch kind := msg.GetKind().(type) {
-	case *fsmpb.Command_Write:
-		return b.write(kind.Write, res)
-	case *fsmpb.Command_Txn:
-		return b.transaction(kind.Txn, res)
+func (b *batch) do(p *parsed, res *Result) error {
+	switch {
+	case p.write != nil:
+		b.write(p.write.op, p.write.ties, res)
+		return nil
+	case p.txn != nil:
+		res.Shown, res.Errors = doAll(b.kv, p.txn, b.session)
+		res.Applied = len(res.Errors) == 0
+		return nil
+	}
+	switch kind := p.other.GetKind().(type) {
 	case *fsmpb.Command_Prune:
 		p := pruneFromProto(kind.Prune)
 		b.kv.Prune(p.Through, p.Trims, p.Forgets)
@@ -195,7 +195,7 @@ func (b *batch) do(msg *fsmpb.Command, res *Result) error {
 		e.Index = res.Index
 		b.events.Fire(e)
 		b.state.Events = res.Index
-		b.topics[TopicEvents] = true
+		b.touch(TopicEvents)
 	case *fsmpb.Command_Expire:
 		for _, k := range kind.Expire.GetKeys() {
 			if b.kv.ExpireDue(string(k.GetKey()), k.GetAt()) {
@@ -208,32 +208,28 @@ func (b *batch) do(msg *fsmpb.Command, res *Result) error {
 	return nil
 }
 
-func (b *batch) write(msg *fsmpb.Write, res *Result) error {
-	op, err := opFromProto(msg.GetOp())
-	if err != nil {
-		return err
-	}
-	if key := string(msg.GetFenceKey()); key != "" {
+func (b *batch) write(op kvs.Op, ties Ties, res *Result) {
+	if ties.FenceKey != "" {
 		var fenced *kvs.FenceError
-		if errors.As(b.kv.CheckFence(key, msg.GetFence()), &fenced) {
+		if errors.As(b.kv.CheckFence(ties.FenceKey, ties.Fence), &fenced) {
 			res.Applied, res.Fenced = false, fenced
-			return nil
+			return
 		}
 	}
-	owner, live := b.session(string(msg.GetOwner()))
-	if len(msg.GetOwner()) > 0 && !live {
-		res.Applied, res.Invalid = false, fmt.Sprintf("invalid session %q", msg.GetOwner())
-		return nil
+	owner, live := b.session(ties.Owner)
+	if ties.Owner != "" && !live {
+		res.Applied, res.Invalid = false, fmt.Sprintf("invalid session %q", ties.Owner)
+		return
 	}
 	switch {
-	case msg.GetTouch():
+	case ties.Touch:
 		res.Applied = b.kv.Touch(op.Key)
-		return nil
-	case msg.GetPersist():
+		return
+	case ties.Persist:
 		res.Applied = b.kv.Persist(op.Key)
-		return nil
-	case msg.GetSequential():
-		op.Key = kvs.SequentialKey(op.Key, b.kv.Next(op.Key), int(msg.GetWidth()))
+		return
+	case ties.Sequential:
+		op.Key = kvs.SequentialKey(op.Key, b.kv.Next(op.Key), ties.Width)
 		res.Key = op.Key
 	}
 	out := b.kv.Do(op, b.session)
@@ -242,34 +238,21 @@ func (b *batch) write(msg *fsmpb.Write, res *Result) error {
 		res.Invalid = out.Why
 	}
 	if !res.Applied {
-		return nil
+		return
 	}
 	if live {
 		b.kv.Own(op.Key, owner)
 	}
-	if msg.GetTtl() > 0 {
-		b.kv.ExpireIn(op.Key, time.Duration(msg.GetTtl()))
-	} else if op.Verb == kvs.Set || op.Verb == kvs.CAS {
-		b.kv.Touch(op.Key) // a write begins the time of a key that has one anew
-	}
-	if op.Verb == kvs.Lock {
+	switch op.Verb {
+	case kvs.Set, kvs.CAS, kvs.Unlock: // a write begins the time of a key that has one anew
+		b.kv.Touch(op.Key)
+	case kvs.Lock:
+		b.kv.Touch(op.Key)
 		res.Fence = b.kv.FenceOf(op.Key)
 	}
-	return nil
-}
-
-func (b *batch) transaction(msg *fsmpb.Txn, res *Result) error {
-	ops := make([]kvs.Op, len(msg.GetOps()))
-	for i, o := range msg.GetOps() {
-		op, err := opFromProto(o)
-		if err != nil {
-			return err
-		}
-		ops[i] = op
+	if ties.TTL > 0 {
+		b.kv.ExpireIn(op.Key, ties.TTL)
 	}
-	res.Shown, res.Errors = doAll(b.kv, ops, b.session)
-	res.Applied = len(res.Errors) == 0
-	return nil
 }
 
 // session tells whether a session lives and how the state spells its id.

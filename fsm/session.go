@@ -26,6 +26,14 @@ func TopicSession(id string) string { return "session/" + strings.ToLower(id) }
 // TopicNodeSessions is the topic of the sessions of one node.
 func TopicNodeSessions(node string) string { return "sessions-of/" + strings.ToLower(node) }
 
+// touch notes that something under a topic has changed.
+func (b *batch) touch(topic string) {
+	if b.topics == nil {
+		b.topics = map[string]bool{}
+	}
+	b.topics[topic] = true
+}
+
 // createSession adds a session if its node and checks are as they must be.
 //
 // Source: contract, sessions, section 3, for the texts.
@@ -71,9 +79,9 @@ func (b *batch) endSession(id string, res *Result) {
 
 func (b *batch) sessionChanged(s *session.Session, index uint64) {
 	b.state.Sessions = index
-	b.topics[TopicSessions] = true
-	b.topics[TopicSession(s.ID)] = true
-	b.topics[TopicNodeSessions(s.Node)] = true
+	b.touch(TopicSessions)
+	b.touch(TopicSession(s.ID))
+	b.touch(TopicNodeSessions(s.Node))
 }
 
 func (b *batch) register(r catalog.Registration, res *Result) {
@@ -103,18 +111,18 @@ func (b *batch) ended(e catalog.Ended, res *Result) {
 func (b *batch) catalogChanged(index uint64) {
 	c := b.catalog.Changed()
 	if c != (catalog.Tables{}) {
-		b.topics[TopicCatalog] = true
+		b.touch(TopicCatalog)
 	}
 	if c.Nodes {
 		b.state.Nodes = index
-		b.topics[TopicNodes] = true
+		b.touch(TopicNodes)
 	}
 	if c.Services {
 		b.state.Services = index
-		b.topics[TopicServices] = true
+		b.touch(TopicServices)
 	}
 	if c.Checks {
 		b.state.Checks = index
-		b.topics[TopicChecks] = true
+		b.touch(TopicChecks)
 	}
 }

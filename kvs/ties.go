@@ -195,12 +195,19 @@ func (tx *Tx) ExpireIn(key string, ttl time.Duration) {
 
 // Touch begins the time of a key anew and tells whether it exists.
 func (tx *Tx) Touch(key string) bool {
+	it := tx.item(key)
+	if it == nil || !it.Live() {
+		return false
+	}
+	if it.Extra == nil { // as most: nothing to begin anew
+		return true
+	}
 	tx.tie(key, func(e *Extra) {
 		if e.TTL > 0 {
 			e.ExpireAt = tx.time + int64(e.TTL)
 		}
 	})
-	return tx.live(key) != nil
+	return true
 }
 
 // Persist takes a key from its session and its time, so that it stays until it is

@@ -31,10 +31,10 @@ type Tx struct {
 	staged map[string]*Item // rows that differ from the base, nil for one that is removed
 	order  []string         // keys of staged in the order they were first staged
 
-	held     *staging.Table[*held]
-	due      *staging.Table[*due]
-	delays   *staging.Table[*Delay]
-	counters *staging.Table[*Counter]
+	held     staging.Table[*held]
+	due      staging.Table[*due]
+	delays   staging.Table[*Delay]
+	counters staging.Table[*Counter]
 
 	// Of the current command only:
 	undo     []undoItem

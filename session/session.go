@@ -126,8 +126,8 @@ func checkPrefix(node, check string) string {
 
 // Tx is the sessions as a batch of commands sees and changes them.
 type Tx struct {
-	sessions *staging.Table[*Session]
-	bindings *staging.Table[*binding]
+	sessions staging.Table[*Session]
+	bindings staging.Table[*binding]
 }
 
 // Begin opens a batch over the state in base.

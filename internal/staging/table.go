@@ -62,9 +62,10 @@ func (indexer[R]) FromArgs(args ...any) ([]byte, error) {
 
 func (x indexer[R]) PrefixFromArgs(args ...any) ([]byte, error) { return x.FromArgs(args...) }
 
-// New returns the table of that name as it is in base, with nothing on top.
-func New[R Row](base *memdb.Txn, name string) *Table[R] {
-	return &Table[R]{name: name, base: base, staged: map[string]R{}}
+// New returns the table of that name as it is in base, with nothing on top. It costs
+// nothing until a row changes, and must not be copied after that.
+func New[R Row](base *memdb.Txn, name string) Table[R] {
+	return Table[R]{name: name, base: base}
 }
 
 // Get returns the row with that id, the zero R when there is none.
@@ -87,6 +88,9 @@ func (t *Table[R]) Delete(id string) {
 }
 
 func (t *Table[R]) set(id string, row R) {
+	if t.staged == nil {
+		t.staged = map[string]R{}
+	}
 	old, ok := t.staged[id]
 	t.undo = append(t.undo, undo[R]{id, old, ok})
 	t.staged[id] = row

@@ -1,0 +1,181 @@
+package fsm
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/holdfast-kv/holdfast/fsm/fsmpb"
+	"github.com/holdfast-kv/holdfast/kvs"
+)
+
+// parsed is a command read from a log entry.
+type parsed struct {
+	time   int64
+	origin kvs.Origin
+
+	// One of: a write, a transaction, any other kind.
+	write *writeCommand
+	txn   []kvs.Op
+	other *fsmpb.Command
+}
+
+type writeCommand struct {
+	op   kvs.Op
+	ties Ties
+}
+
+// parse reads a log entry. It returns nil for a command that this version does not
+// know and may skip.
+//
+// Writes and transactions are read by hand, straight into what apply works with:
+// a log is replayed entry by entry, and the objects in between are half of what
+// that allocates. Whatever is not exactly as [Encode] writes it goes through the
+// generated code, so that there is one meaning of an entry; TestParse holds both
+// against each other.
+func parse(data []byte) (*parsed, error) {
+	if len(data) > 0 && data[0] == formatCommand {
+		if p := parseHot(data[1:]); p != nil {
+			return p, nil
+		}
+	}
+	msg, err := decode(data)
+	if err != nil || msg == nil {
+		return nil, err
+	}
+	h := msg.GetHeader()
+	p := &parsed{
+		time:   h.GetTime(),
+		origin: kvs.Origin{Accessor: h.GetAccessor(), Address: h.GetAddress(), Reason: h.GetReason()},
+	}
+	switch kind := msg.GetKind().(type) {
+	case *fsmpb.Command_Write:
+		op, err := opFromProto(kind.Write.GetOp())
+		if err != nil {
+			return nil, err
+		}
+		p.write = &writeCommand{op: op, ties: tiesFromProto(kind.Write)}
+	case *fsmpb.Command_Txn:
+		p.txn = make([]kvs.Op, len(kind.Txn.GetOps()))
+		for i, o := range kind.Txn.GetOps() {
+			if p.txn[i], err = opFromProto(o); err != nil {
+				return nil, err
+			}
+		}
+	default:
+		p.other = msg
+	}
+	return p, nil
+}
+
+func tiesFromProto(m *fsmpb.Write) Ties {
+	return Ties{
+		Owner: string(m.GetOwner()), TTL: time.Duration(m.GetTtl()), Persist: m.GetPersist(), Touch: m.GetTouch(),
+		FenceKey: string(m.GetFenceKey()), Fence: m.GetFence(),
+		Sequential: m.GetSequential(), Width: int(m.GetWidth()),
+	}
+}
+
+// fields reads the fields of a message in ascending order, each at most once or, if
+// repeated says so, more often. It returns false for anything else.
+func fields(b []byte, repeated protowire.Number, field func(n protowire.Number, bytes []byte, number uint64) bool) bool {
+	last := protowire.Number(0)
+	for len(b) > 0 {
+		n, kind, size := protowire.ConsumeTag(b)
+		if size < 0 || n < last || n == last && n != repeated {
+			return false
+		}
+		b, last = b[size:], n
+		var bytes []byte
+		var number uint64
+		switch kind {
+		case protowire.BytesType:
+			bytes, size = protowire.ConsumeBytes(b)
+		case protowire.VarintType:
+			number, size = protowire.ConsumeVarint(b)
+		case protowire.Fixed64Type:
+			number, size = protowire.ConsumeFixed64(b)
+		default:
+			return false
+		}
+		if size < 0 || !field(n, bytes, number) {
+			return false
+		}
+		b = b[size:]
+	}
+	return true
+}
+
+// parseHot reads a write or a transaction; nil for anything else.
+func parseHot(b []byte) *parsed {
+	p := &parsed{}
+	ok := fields(b, 0, func(n protowire.Number, bytes []byte, _ uint64) bool {
+		if bytes == nil {
+			return false
+		}
+		switch n {
+		case 1:
+			return p.header(bytes)
+		case 2:
+			p.write = &writeCommand{}
+			seen := false
+			return fields(bytes, 0, func(n protowire.Number, bytes []byte, _ uint64) bool {
+				seen = n == 1 && bytes != nil && parseOp(bytes, &p.write.op)
+				return seen
+			}) && seen
+		case 3:
+			p.txn = make([]kvs.Op, 0, 8)
+			return fields(bytes, 1, func(n protowire.Number, bytes []byte, _ uint64) bool {
+				if n != 1 || bytes == nil {
+					return false
+				}
+				p.txn = append(p.txn, kvs.Op{})
+				return parseOp(bytes, &p.txn[len(p.txn)-1])
+			})
+		}
+		return false
+	})
+	if !ok || (p.write == nil) == (p.txn == nil) {
+		return nil
+	}
+	return p
+}
+
+func (p *parsed) header(b []byte) bool {
+	return fields(b, 0, func(n protowire.Number, bytes []byte, number uint64) bool {
+		switch {
+		case n == 1 && bytes == nil:
+			p.time = int64(number)
+		case n == 3 && bytes != nil:
+			p.origin.Address = string(bytes)
+		default: // a reason or an accessor is seldom and must be checked to be UTF-8
+			return false
+		}
+		return true
+	})
+}
+
+// parseOp reads an operation with a verb of this version. The value is copied: the
+// entry it stands in is not kept.
+func parseOp(b []byte, op *kvs.Op) bool {
+	ok := fields(b, 0, func(n protowire.Number, bytes []byte, number uint64) bool {
+		switch {
+		case n == 1 && bytes == nil && number < 256:
+			op.Verb = kvs.Verb(number)
+		case n == 2 && bytes != nil:
+			op.Key = string(bytes)
+		case n == 3 && bytes != nil:
+			op.Value = append([]byte(nil), bytes...)
+		case n == 4 && bytes == nil:
+			op.Flags = number
+		case n == 5 && bytes == nil:
+			op.Index = number
+		case n == 6 && bytes != nil:
+			op.Session = string(bytes)
+		default:
+			return false
+		}
+		return true
+	})
+	return ok && op.Verb.Valid()
+}
