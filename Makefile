@@ -19,8 +19,8 @@ DATE    := $(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --fo
 PKG     := github.com/holdfast-kv/holdfast/internal/version
 LDFLAGS := -s -w -X $(PKG).Version=$(VERSION) -X $(PKG).Commit=$(COMMIT) -X $(PKG).BuildDate=$(DATE)
 
-# The Go files under version control or about to be: not what a tool left lying about.
-GOFILES = git ls-files -co --exclude-standard -- '*.go'
+# The Go files under version control or about to be, without the generated ones.
+GOFILES = git ls-files -co --exclude-standard -- '*.go' ':!*.pb.go'
 
 # The modules that are not the root.
 CONFORMANCE := internal/conformance

@@ -52,9 +52,9 @@ const (
 	defaultSegmentBytes = 64 << 20
 	defaultCacheBytes   = 16 << 20
 
-	// cacheEntries bounds the cache by number: half a MiB of bookkeeping, and more
-	// than a follower lags that is not in need of a snapshot anyway.
-	cacheEntries = 4096
+	// cacheEntries bounds the cache by number: 1.5 MiB of bookkeeping, and all that
+	// is usually behind a snapshot, which a start reads again and again.
+	cacheEntries = 16 << 10
 )
 
 func (o *Options) setDefaults() error {
@@ -223,9 +223,9 @@ func (s *opening) lookAtLog() (err error) {
 			"is gone, and there is no %s either, but this server has stored data before", boltName)
 	}
 	if s.o.Backend == BoltDB {
-		s.look, err = lookAtBolt(s.path, &s.o, covered)
+		s.look, err = lookAtBolt(s.path, &s.o, s.cache, covered)
 	} else {
-		s.look, err = lookAtWAL(s.path, &s.o, covered, s.acked)
+		s.look, err = lookAtWAL(s.path, &s.o, s.cache, covered, s.acked)
 	}
 	return err
 }

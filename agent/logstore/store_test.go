@@ -146,6 +146,24 @@ func TestStoreKeepsWhatItWasGiven(t *testing.T) {
 	})
 }
 
+// What was read to check it is at hand when raft reads it next.
+func TestOpeningFillsTheCache(t *testing.T) {
+	forBackends(t, func(t *testing.T, backend string) {
+		dir := filepath.Join(t.TempDir(), "raft")
+		s := mustOpen(t, dir, testOptions(backend))
+		mustSeed(t, s)
+		mustStore(t, s, 4, 300)
+		mustClose(t, s)
+		s = mustOpen(t, dir, testOptions(backend))
+		for i := uint64(1); i <= 300; i++ {
+			var l raft.Log
+			if !s.cache.get(i, &l) || !bytes.Equal(l.Data, dataOf(i)) || l.Extensions != nil {
+				t.Fatalf("entry %d in the cache: %+v", i, l)
+			}
+		}
+	})
+}
+
 func TestExtensionsOfOthersAreKept(t *testing.T) {
 	forBackends(t, func(t *testing.T, backend string) {
 		o := testOptions(backend)
