@@ -94,26 +94,36 @@ func TestWaitAppliedIsOverAfterARestoreOfALaterState(t *testing.T) {
 	})
 }
 
-// TestWaitAppliedMissesNothing has many goroutines wait for each index while it is
-// applied; one that misses it would wait for ever.
+// TestWaitAppliedMissesNothing applies the next command only when everybody has seen
+// the one before, so that the last of them asks for an index while it is applied. One
+// that misses it waits for ever.
 func TestWaitAppliedMissesNothing(t *testing.T) {
-	const last, waitersEach = 2000, 4
-	m := newMachine(t)
+	const last, waitersEach = 20_000, 3
+	s := NewStore()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
+	seen := make(chan struct{}, waitersEach)
 	var waiters sync.WaitGroup
 	for range waitersEach {
 		waiters.Go(func() {
 			for index := uint64(1); index <= last; index++ {
-				if err := m.store.WaitApplied(ctx, index); err != nil {
+				if err := s.WaitApplied(ctx, index); err != nil {
 					t.Error(err)
+					cancel()
 					return
 				}
+				seen <- struct{}{}
 			}
 		})
 	}
-	for range last {
-		m.do(write(set("k", fmt.Sprint(m.index))))
+	for index := uint64(1); index <= last && ctx.Err() == nil; index++ {
+		s.advance(index)
+		for range waitersEach {
+			select {
+			case <-seen:
+			case <-ctx.Done():
+			}
+		}
 	}
 	waiters.Wait()
 }

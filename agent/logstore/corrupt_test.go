@@ -395,7 +395,7 @@ func TestDamageWhileRunning(t *testing.T) {
 	dir, all := usedDir(t, WAL)
 	var told []error
 	o := testOptions("")
-	o.Initialised, o.OnDamage = true, func(err error) { told = append(told, err) }
+	o.Initialised, o.CacheBytes, o.OnDamage = true, -1, func(err error) { told = append(told, err) }
 	s := mustOpen(t, dir, o)
 	tail := find(t, all, "wal/*.wal", -1)
 	text := fmt.Sprintf("value of entry %d ", usedLast)

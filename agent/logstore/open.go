@@ -90,11 +90,15 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		o: o, log: o.Logger, sums: true, marked: o.Initialised, began: time.Now(),
+		o: o, log: o.Logger, sums: true, began: time.Now(),
 		cache: newCache(cacheEntries, o.CacheBytes),
 	}
+	s.marked.Store(o.Initialised)
 	opening := opening{Store: s, dir: dir}
 	if err := opening.run(); err != nil {
+		if datadir.IsFull(err) {
+			err = fmt.Errorf("open %s: %w: free some space, then start again", dir, err)
+		}
 		return nil, errors.Join(err, s.closeAll())
 	}
 	return s, nil
@@ -307,12 +311,8 @@ func (s *opening) openStable() error {
 // finish makes the marker for a server that stored its first entry but ended
 // before saying so.
 func (s *opening) finish() error {
-	if s.marked || !s.used() {
+	if !s.used() {
 		return nil
 	}
-	if err := s.o.OnInitialised(); err != nil {
-		return fmt.Errorf("note that there is data here: %w", err)
-	}
-	s.marked = true
-	return nil
+	return s.mark()
 }
