@@ -228,20 +228,22 @@ func TestSlowClients(t *testing.T) {
 
 // TestBlockingQueryWithBody: the deadline of a body does not end the wait.
 func TestBlockingQueryWithBody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newTestServer(t, newLocalNode(t))
-		l := newPipes()
-		stop := serveOn(t, s, l)
-		c := l.dial(t)
-		began := time.Now()
-		if err := send(c, http.MethodGet, "/v1/kv/a?index=1&wait=5m", "a body"); err != nil {
-			t.Fatal(err)
-		}
-		answer, err := receive(c, http.MethodGet)
-		if took := time.Since(began); err != nil || answer.status != "404 Not Found" || took < 5*time.Minute {
-			t.Errorf("answer is %s after %v, %v", answer.status, took, err)
-		}
-		_ = c.Close()
-		stop()
-	})
+	for _, body := range []string{"Content-Length: 6\r\n\r\na body", "Transfer-Encoding: chunked\r\n\r\n6\r\na body\r\n0\r\n\r\n"} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newTestServer(t, newLocalNode(t))
+			l := newPipes()
+			stop := serveOn(t, s, l)
+			c := l.dial(t)
+			began := time.Now()
+			if _, err := io.WriteString(c, "GET /v1/kv/a?index=1&wait=5m HTTP/1.1\r\nHost: h\r\n"+body); err != nil {
+				t.Fatal(err)
+			}
+			answer, err := receive(c, http.MethodGet)
+			if took := time.Since(began); err != nil || answer.status != "404 Not Found" || took < 5*time.Minute {
+				t.Errorf("answer is %s after %v, %v", answer.status, took, err)
+			}
+			_ = c.Close()
+			stop()
+		})
+	}
 }

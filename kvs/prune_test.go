@@ -207,6 +207,27 @@ func TestFloorIsTheHighestForgottenDeletion(t *testing.T) {
 	f.checkMeta()
 }
 
+func TestIndexOfAPrefixDoesNotFallWithAForgottenDeletion(t *testing.T) {
+	f := newFixture(t)
+	f.do(set("p/a", "1"))
+	f.do(set("p/b", "1"))
+	f.do(del("p/b"))
+	f.prune(3, nil, nil)
+	for _, when := range []string{"remembered", "forgotten"} {
+		v := f.view()
+		if got := v.Span("p/"); got != (Span{Changed: 3, Traced: true}) || got.Index(v, "p/") != 3 {
+			t.Errorf("%s: span %+v with index %d, want the deletion at 3", when, got, got.Index(v, "p/"))
+		}
+		if v.ChangedSince("p/", 3) || !v.ChangedSince("p/", 2) {
+			t.Errorf("%s: changed since 3: %v, since 2: %v; want only the second", when, v.ChangedSince("p/", 3), v.ChangedSince("p/", 2))
+		}
+		f.prune(3, nil, []Forget{{"p/b", 3}})
+	}
+	if f.view().Item("p/b") != nil {
+		t.Error("the deletion was not forgotten")
+	}
+}
+
 func TestForgottenKeyCanComeBack(t *testing.T) {
 	f := aged(t)
 	tx := Begin(f.view())
@@ -443,6 +464,24 @@ func TestPlanTrimsKeysWithTooManyVersions(t *testing.T) {
 		}
 		if again, _ := f.view().PlanPrune(Retention{Versions: tc.keep, MaxBytes: 1 << 30, Tombs: 1000, Records: 1000}, next); !again.Empty() {
 			t.Errorf("another plan for the same versions: %+v", again)
+		}
+	}
+}
+
+func TestPlanByAgeKeepsTheStateAtThatAge(t *testing.T) {
+	f := newFixture(t)
+	for i := range 10 {
+		f.do(set("k", fmt.Sprint(i))) // index i+1 at second i+1
+	}
+	for _, tc := range []struct {
+		before  int64
+		through uint64
+	}{
+		{0, 0}, {second - 1, 0}, {second, 1}, {4*second - 1, 3}, {4 * second, 4}, {4*second + 1, 4}, {10 * second, 10}, {99 * second, 10},
+	} {
+		plan, _ := f.view().PlanPrune(Retention{Before: tc.before, Versions: 99, MaxBytes: 1 << 30, Tombs: 99, Records: 1000}, 0)
+		if plan.Through != tc.through {
+			t.Errorf("what was superseded before %d ns is pruned through %d, want %d", tc.before, plan.Through, tc.through)
 		}
 	}
 }
