@@ -60,7 +60,8 @@ type Agent struct {
 	leading   atomic.Bool // leads, and has applied what was committed before
 	soleVoter atomic.Bool // no other server has a vote
 	caughtUp  chan struct{}
-	fatal     chan error // of capacity 1: why the server must stop
+	fatal     chan error  // of capacity 1: why the server must stop
+	broken    atomic.Bool // the files of the log store are damaged
 
 	api       *httpapi.Server
 	servers   []*http.Server
@@ -175,15 +176,15 @@ func (a *Agent) close() error {
 	close(a.closing)
 	err := a.closeHTTP()
 	if a.raft != nil {
-		if e := a.raft.Shutdown().Error(); e != nil {
-			err = errors.Join(err, fmt.Errorf("stop raft: %w", e))
-		}
+		err = errors.Join(err, a.stopRaft())
 	}
 	if e := a.group.Close(); e != nil && !errors.Is(e, context.Canceled) {
 		err = errors.Join(err, e)
 	}
 	if a.storage != nil {
-		err = errors.Join(err, a.storage.Close())
+		if !a.broken.Load() {
+			err = errors.Join(err, a.storage.Close())
+		}
 	}
 	if a.dir != nil {
 		err = errors.Join(err, a.dir.Close())
@@ -191,11 +192,44 @@ func (a *Agent) close() error {
 	return errors.Join(err, a.removePidFile())
 }
 
+// damaged ends the server because its files are not what was stored. Raft panics
+// once it hears of it, so it never does: the goroutine that met the damage stays
+// here until the process is gone, and nothing is waited for.
+func (a *Agent) damaged(err error) {
+	a.broken.Store(true)
+	a.stop(err)
+	select {}
+}
+
+// stopRaft waits for Raft to end, but not for ever: on a full disk it may wait for
+// room to write its term.
+func (a *Agent) stopRaft() error {
+	if a.broken.Load() {
+		return nil
+	}
+	ended := make(chan error, 1)
+	future := a.raft.Shutdown()
+	go func() { ended <- future.Error() }() // ends with Raft, or with the process
+	select {
+	case err := <-ended:
+		if err != nil {
+			return fmt.Errorf("stop raft: %w", err)
+		}
+		return nil
+	case <-time.After(a.config().Leave.Timeout):
+		return errors.New("stop raft: it did not end in time; what was acknowledged is on disk")
+	}
+}
+
 // Store is the local state.
 func (a *Agent) Store() *fsm.Store { return a.store }
 
-// writable returns the error to answer a write with while the disk is nearly
-// full.
+// stalled is how long a write to the log may take before further writes are refused:
+// a disk that hangs does not answer with an error.
+const stalled = time.Second
+
+// writable returns the error to answer a write with while the disk is nearly full,
+// or does not answer.
 func (a *Agent) writable() error {
 	if a.space == nil {
 		return nil
@@ -203,15 +237,28 @@ func (a *Agent) writable() error {
 	if err := a.space.Err(); err != nil {
 		return &httpapi.ReadOnlyError{Reason: err.Error()}
 	}
+	if took := a.storage.Stalled(); took > stalled {
+		return &httpapi.ReadOnlyError{Reason: fmt.Sprintf(
+			"the disk of %s has not answered for %s; writes resume by themselves when it does", a.dir.Path(), took.Round(time.Second))}
+	}
 	return nil
 }
 
 // storeFailed is what a write is answered with that the log store did not take.
 func (a *Agent) storeFailed(err error) error {
 	a.log.Error("log store did not take a write", "error", err)
-	if a.space != nil && datadir.IsFull(err) {
+	var failed *logstore.WriteError
+	if !errors.As(err, &failed) {
+		return fmt.Errorf("write was not stored: %w", err)
+	}
+	if failed.Full() && a.space != nil {
 		a.space.ReportFull()
-		return a.writable()
+	}
+	if !failed.Absent {
+		return fmt.Errorf("whether the write happened is unknown: %w", err)
+	}
+	if err := a.writable(); err != nil {
+		return err
 	}
 	return fmt.Errorf("write was not stored: %w", err)
 }

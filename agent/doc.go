@@ -16,7 +16,9 @@
 //
 // No lock of this package is held while another is taken, nor over disk, network
 // or Raft. There are two exceptions: reloads.mu keeps whole reloads apart, and
-// logFile.mu keeps the lines of the log file in order, as the logger's own does.
+// logFile.mu keeps the lines of the log file in order, as the logger's own does. In
+// package logstore, Store.writing is held while the log is written and flushed,
+// which is its point; cache.mu and walLog.mu are below it.
 //
 // # Why not
 //

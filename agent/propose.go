@@ -26,7 +26,7 @@ func (a *Agent) Propose(ctx context.Context, c *fsm.Command) (fsm.Result, error)
 	if err != nil {
 		return fsm.Result{}, err
 	}
-	future := a.raft.Apply(data, 0)
+	future := a.raft.Apply(data, stalled)
 	if future.Error() != nil {
 		if future, err = a.proposeAgain(ctx, data, future.Error()); err != nil {
 			return fsm.Result{}, err
@@ -60,7 +60,7 @@ func (a *Agent) proposeAgain(ctx context.Context, data []byte, err error) (raft.
 		if err := a.awaitLeadership(deadline, a.writable); err != nil {
 			return nil, err
 		}
-		future := a.raft.Apply(data, 0)
+		future := a.raft.Apply(data, stalled)
 		if err = future.Error(); err == nil {
 			return future, nil
 		}

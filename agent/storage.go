@@ -17,7 +17,7 @@ func (a *Agent) openDisk(dir *datadir.Dir, loaded *config.Loaded) (*logstore.Sto
 		Logger:           a.logs.Named("storage"),
 		Initialised:      dir.Initialised(),
 		OnInitialised:    dir.MarkInitialised,
-		OnDamage:         a.stop,
+		OnDamage:         a.damaged,
 	}
 	if set.DisableLogCache {
 		o.CacheBytes = -1

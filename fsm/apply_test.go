@@ -28,52 +28,66 @@ func TestResults(t *testing.T) {
 	}{
 		{
 			"a write that applies", write(set("k", "b")),
-			result{applied: true}, "k=b@2",
+			result{applied: true},
+			"k=b@2",
 		},
 		{
 			"a write that changes nothing applies all the same", write(set("k", "a")),
-			result{applied: true}, "k=a@1",
+			result{applied: true},
+			"k=a@1",
 		},
 		{
 			"a lost check-and-set", write(kvs.Op{Verb: kvs.CAS, Key: "k", Value: []byte("b"), Index: 9}),
-			result{}, "k=a@1",
+			result{},
+			"k=a@1",
 		},
 		{
 			"a delete of something that is not there", write(del("none")),
-			result{applied: true}, "k=a@1",
+			result{applied: true},
+			"k=a@1",
 		},
 		{
 			"a lock without a session that lives", write(kvs.Op{Verb: kvs.Lock, Key: "k", Session: "s"}),
-			result{invalid: `invalid session "s"`}, "k=a@1",
+			result{invalid: `invalid session "s"`},
+			"k=a@1",
 		},
 		{
 			"a lock without a session", write(kvs.Op{Verb: kvs.Lock, Key: "k"}),
-			result{invalid: "missing session"}, "k=a@1",
+			result{invalid: "missing session"},
+			"k=a@1",
 		},
 		{
 			"an unlock by nobody", write(kvs.Op{Verb: kvs.Unlock, Key: "k", Session: "s"}),
-			result{}, "k=a@1",
+			result{},
+			"k=a@1",
 		},
 		{
 			"a transaction", txn(set("t", "1"), get("t"), del("k"), kvs.Op{Verb: kvs.GetTree}),
-			result{applied: true, shown: "t@2 t=1@2 t=1@2"}, "t=1@2",
+			result{applied: true, shown: "t@2 t=1@2 t=1@2"},
+			"t=1@2",
 		},
 		{
-			"an empty transaction", Command{Txn: []kvs.Op{}},
-			result{applied: true}, "k=a@1",
+			"an empty transaction",
+			Command{Txn: []kvs.Op{}},
+			result{applied: true},
+			"k=a@1",
 		},
 		{
 			"a transaction that is refused shows nothing and names every refusal", txn(
 				set("t", "1"), get("none"), get("t"), kvs.Op{Verb: kvs.CheckNotExists, Key: "k"}, kvs.Op{Verb: kvs.Lock, Key: "t", Session: "s"}),
-			result{errors: []TxnError{{1, `key "none" doesn't exist`}, {3, `key "k" exists`}, {4, `invalid session "s"`}}}, "k=a@1",
+			result{errors: []TxnError{{1, `key "none" doesn't exist`}, {3, `key "k" exists`}, {4, `invalid session "s"`}}},
+			"k=a@1",
 		},
 		{
 			"a prune", prune(kvs.Plan{Through: 1}),
-			result{applied: true}, "k=a@1",
+			result{applied: true},
+			"k=a@1",
 		},
 		{
-			"a mark of a restore", Command{Restored: true},
-			result{applied: true}, "k=a@1",
+			"a mark of a restore",
+			Command{Restored: true},
+			result{applied: true},
+			"k=a@1",
 		},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {

@@ -149,8 +149,10 @@ func FuzzDecode(f *testing.F) {
 	f.Add(future(f, true))
 	for _, c := range []Command{
 		write(set("k", "v")), write(del("k")), txn(set("a", "1"), get("a"), kvs.Op{Verb: kvs.GetTree}, kvs.Op{Verb: kvs.DeleteTree}),
-		{Txn: []kvs.Op{}}, prune(kvs.Plan{Through: 1 << 63, Trims: []kvs.Trim{{Key: "k", Keep: 1}}, Forgets: []kvs.Forget{{Key: "k", Index: 1}}}),
-		{Restored: true}, write(kvs.Op{Verb: kvs.Lock, Key: "k", Session: "s"}),
+		{Txn: []kvs.Op{}},
+		prune(kvs.Plan{Through: 1 << 63, Trims: []kvs.Trim{{Key: "k", Keep: 1}}, Forgets: []kvs.Forget{{Key: "k", Index: 1}}}),
+		{Restored: true},
+		write(kvs.Op{Verb: kvs.Lock, Key: "k", Session: "s"}),
 	} {
 		f.Add(entry(f, 1, 1, c).Data)
 	}

@@ -69,7 +69,8 @@ func (c *call) fail(err error) {
 	status := statusOf(err)
 	text := err.Error()
 	var known *statusError
-	if status == http.StatusInternalServerError && !errors.As(err, &known) {
+	var readOnly *ReadOnlyError // told once, where it is found out, not for every write
+	if status == http.StatusInternalServerError && !errors.As(err, &known) && !errors.As(err, &readOnly) {
 		c.s.log.Warn("request failed", "method", c.r.Method, "route", c.route(), "error", err)
 	}
 	var pruned *kvs.PrunedError

@@ -116,6 +116,7 @@ func twoSessions(id string) (string, bool) {
 // Operations, as short as the tables that hold them need.
 
 func set(key, value string) Op { return Op{Verb: Set, Key: key, Value: []byte(value)} }
+
 func cas(key, value string, index uint64) Op {
 	return Op{Verb: CAS, Key: key, Value: []byte(value), Index: index}
 }

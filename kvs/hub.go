@@ -115,6 +115,7 @@ func (h *Hub) Notify(keys []string) {
 			h.removeLocked(h.keys, key, false)
 			close(g.ch)
 		}
+		//archtest:any-order who is woken first is nobody's business
 		for n := range h.lengths {
 			if n > len(key) {
 				continue

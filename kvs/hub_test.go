@@ -238,8 +238,16 @@ var watched = [...]struct {
 	name   string
 	prefix bool
 }{
-	{"a/1", false}, {"a/2", false}, {"b", false}, {"a", false}, {"missing", false},
-	{"a/", true}, {"a", true}, {"", true}, {"b", true}, {"c", true},
+	{"a/1", false},
+	{"a/2", false},
+	{"b", false},
+	{"a", false},
+	{"missing", false},
+	{"a/", true},
+	{"a", true},
+	{"", true},
+	{"b", true},
+	{"c", true},
 }
 
 // race is one writer and many watchers over one database and one hub.

@@ -58,7 +58,7 @@ func TestLogAgainstASlice(t *testing.T) {
 					}
 				}
 				// Versions that are not in the log (any more) are passed over.
-				gone = append(gone, &Version{Key: "never", ModifyIndex: rnd.Uint64N(index + 2)})
+				gone = append(gone, &Version{Key: "never", ModifyIndex: rnd.Uint64N(index + 2)}, &Version{Key: "never", ModifyIndex: index + 1})
 				slices.SortFunc(gone, func(a, b *Version) int {
 					if before(a, b) {
 						return -1

@@ -190,6 +190,44 @@ func TestForgetOnlyWhatSaysNothingMore(t *testing.T) {
 	}
 }
 
+func TestFloorIsTheHighestForgottenDeletion(t *testing.T) {
+	f := newFixture(t)
+	f.do(set("a", "1"), set("b", "1"), set("c", "1"))
+	f.do(del("a"))
+	f.do(del("b"))
+	f.do(del("c"))
+	f.prune(4, nil, []Forget{{"c", 4}, {"a", 2}})
+	if got := f.view().Meta().Floor; got != 4 {
+		t.Errorf("floor is %d after deletions at 4 and 2 were forgotten, want 4", got)
+	}
+	f.prune(4, nil, []Forget{{"b", 3}})
+	if got := f.view().Meta().Floor; got != 4 {
+		t.Errorf("floor is %d after one at 3 was forgotten too, want 4", got)
+	}
+	f.checkMeta()
+}
+
+func TestIndexOfAPrefixDoesNotFallWithAForgottenDeletion(t *testing.T) {
+	f := newFixture(t)
+	f.do(set("p/a", "1"))
+	f.do(set("p/b", "1"))
+	f.do(del("p/b"))
+	f.prune(3, nil, nil)
+	for _, when := range []string{"remembered", "forgotten"} {
+		v := f.view()
+		if got := v.Span("p/"); got != (Span{Changed: 3, Traced: true}) || got.Index(v, "p/") != 3 {
+			t.Errorf("%s: span %+v with index %d, want the deletion at 3", when, got, got.Index(v, "p/"))
+		}
+		if v.ChangedSince("p/", 3) || !v.ChangedSince("p/", 2) {
+			t.Errorf("%s: changed since 3: %v, since 2: %v; want only the second", when, v.ChangedSince("p/", 3), v.ChangedSince("p/", 2))
+		}
+		f.prune(3, nil, []Forget{{"p/b", 3}})
+	}
+	if f.view().Item("p/b") != nil {
+		t.Error("the deletion was not forgotten")
+	}
+}
+
 func TestForgottenKeyCanComeBack(t *testing.T) {
 	f := aged(t)
 	tx := Begin(f.view())
@@ -226,16 +264,28 @@ func plenty(t *rapid.T) *fixture {
 	return f
 }
 
+// drawRetention draws a retention of which often a single rule is in the way.
 func drawRetention(t *rapid.T, f *fixture) Retention {
-	now := int64(f.index) * second
-	return Retention{
-		Before:    rapid.Int64Range(0, now+second).Draw(t, "before"),
-		Protected: rapid.Int64Range(0, now+second).Draw(t, "protected"),
-		Versions:  rapid.IntRange(1, 8).Draw(t, "versions"),
-		MaxBytes:  rapid.Int64Range(0, 20_000).Draw(t, "bytes"),
-		Tombs:     rapid.IntRange(0, 10).Draw(t, "tombs"),
+	r := Retention{
+		Protected: rapid.Int64Range(0, int64(f.index)+1).Draw(t, "protected") * second,
+		Versions:  1000,
+		MaxBytes:  1 << 40,
+		Tombs:     1000,
 		Records:   rapid.IntRange(1, 30).Draw(t, "records"),
 	}
+	if rapid.Bool().Draw(t, "by age") {
+		r.Before = rapid.Int64Range(0, int64(f.index)+1).Draw(t, "before") * second
+	}
+	if rapid.Bool().Draw(t, "by number") {
+		r.Versions = rapid.IntRange(1, 8).Draw(t, "versions")
+	}
+	if rapid.Bool().Draw(t, "by size") {
+		r.MaxBytes = rapid.Int64Range(0, 20_000).Draw(t, "bytes")
+	}
+	if rapid.Bool().Draw(t, "by tombstones") {
+		r.Tombs = rapid.IntRange(0, 10).Draw(t, "tombs")
+	}
+	return r
 }
 
 // TestPlanPruneConverges follows the plans until there is nothing left to do, as the
@@ -368,6 +418,70 @@ func TestPlanByBytesEndsAsSoonAsItFits(t *testing.T) {
 		f.prune(plan.Through, nil, nil)
 		if n := f.view().Meta().HistoryBytes; n > keep {
 			t.Errorf("%d bytes are left, want at most %d", n, keep)
+		}
+	}
+}
+
+func TestPlanLooksAtEveryKeyOfACommand(t *testing.T) {
+	f := newFixture(t)
+	var ops []Op
+	for i := range 10 {
+		ops = append(ops, set(fmt.Sprint(i), "1"))
+	}
+	f.do(ops...)
+	for i := range ops {
+		ops[i].Value = []byte("2")
+	}
+	f.do(ops...)
+	for _, records := range []int{1, 3, 10, 100} {
+		g := &fixture{t: t, db: copyOf(t, f.view()), index: f.index}
+		r := Retention{Versions: 1, MaxBytes: 1 << 30, Tombs: 1000, Records: records}
+		trims, from := 0, uint64(0)
+		for {
+			plan, next := g.view().PlanPrune(r, from)
+			if plan.Empty() && next == from {
+				break
+			}
+			trims, from = trims+len(plan.Trims), next
+			g.prune(plan.Through, plan.Trims, plan.Forgets)
+		}
+		if m := g.view().Meta(); trims != 10 || m.Superseded != 0 {
+			t.Errorf("with %d records for a plan %d keys are trimmed and %d versions left, want 10 and 0", records, trims, m.Superseded)
+		}
+	}
+}
+
+func TestPlanTrimsKeysWithTooManyVersions(t *testing.T) {
+	for _, tc := range []struct{ versions, keep, left int }{{3, 4, 3}, {4, 4, 4}, {5, 4, 4}, {9, 4, 4}, {1, 1, 1}, {2, 1, 1}} {
+		f := newFixture(t)
+		for i := range tc.versions {
+			f.do(set("k", fmt.Sprint(i)))
+		}
+		plan, next := f.view().PlanPrune(Retention{Versions: tc.keep, MaxBytes: 1 << 30, Tombs: 1000, Records: 1000}, 0)
+		f.prune(plan.Through, plan.Trims, plan.Forgets)
+		if n := len(f.view().History("k", 100)); n != tc.left {
+			t.Errorf("of %d versions %d are left, want %d", tc.versions, n, tc.left)
+		}
+		if again, _ := f.view().PlanPrune(Retention{Versions: tc.keep, MaxBytes: 1 << 30, Tombs: 1000, Records: 1000}, next); !again.Empty() {
+			t.Errorf("another plan for the same versions: %+v", again)
+		}
+	}
+}
+
+func TestPlanByAgeKeepsTheStateAtThatAge(t *testing.T) {
+	f := newFixture(t)
+	for i := range 10 {
+		f.do(set("k", fmt.Sprint(i))) // index i+1 at second i+1
+	}
+	for _, tc := range []struct {
+		before  int64
+		through uint64
+	}{
+		{0, 0}, {second - 1, 0}, {second, 1}, {4*second - 1, 3}, {4 * second, 4}, {4*second + 1, 4}, {10 * second, 10}, {99 * second, 10},
+	} {
+		plan, _ := f.view().PlanPrune(Retention{Before: tc.before, Versions: 99, MaxBytes: 1 << 30, Tombs: 99, Records: 1000}, 0)
+		if plan.Through != tc.through {
+			t.Errorf("what was superseded before %d ns is pruned through %d, want %d", tc.before, plan.Through, tc.through)
 		}
 	}
 }

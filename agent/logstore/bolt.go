@@ -85,9 +85,9 @@ type boltLog struct {
 	*raftboltdb.BoltStore
 }
 
-// lookAtBolt reads every page of the log at path, and every entry behind covered.
-// Opening it makes the file if there is none.
-func lookAtBolt(path string, o *Options, covered uint64) (logLook, error) {
+// lookAtBolt reads every page of the log at path, and every entry behind covered; the
+// newest are in c then. Opening it makes the file if there is none.
+func lookAtBolt(path string, o *Options, c *cache, covered uint64) (logLook, error) {
 	look := logLook{open: func() (backend, error) {
 		db, err := openBolt(path, o)
 		if err != nil {
@@ -103,7 +103,7 @@ func lookAtBolt(path string, o *Options, covered uint64) (logLook, error) {
 	if err != nil || look.last <= covered {
 		return look, err
 	}
-	return look, checkBoltEntries(path, o, max(look.first, covered+1), look.last)
+	return look, checkBoltEntries(path, o, c, max(look.first, covered+1), look.last)
 }
 
 // checkBoltLog makes sure that the file is sound and its entries are consecutive.
@@ -129,7 +129,7 @@ func checkBoltLog(path string) (first, last uint64, err error) {
 
 // checkBoltEntries reads entries without opening the file for writing, which
 // alone would change it.
-func checkBoltEntries(path string, o *Options, first, last uint64) error {
+func checkBoltEntries(path string, o *Options, c *cache, first, last uint64) error {
 	ro := *o
 	ro.readOnly = true
 	db, err := openBoltAs(path, &ro)
@@ -148,6 +148,7 @@ func checkBoltEntries(path string, o *Options, first, last uint64) error {
 		if err != nil {
 			return errors.Join(corrupt(path, doRestore, "is damaged: entry %d %v", i, err), l.Close())
 		}
+		c.add([]*raft.Log{&e})
 	}
 	return l.Close()
 }

@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"bytes"
 	"sync"
 	"unsafe"
 
@@ -71,6 +72,16 @@ func (c *cache) add(logs []*raft.Log) {
 			c.dropFirstLocked()
 		}
 	}
+}
+
+// addCopy keeps l as the newest, but none of its memory.
+func (c *cache) addCopy(l *raft.Log) {
+	if c == nil {
+		return
+	}
+	own := *l
+	own.Data, own.Extensions = bytes.Clone(l.Data), bytes.Clone(l.Extensions)
+	c.add([]*raft.Log{&own})
 }
 
 // remove lets the entries from min to max go, and with those in the middle all

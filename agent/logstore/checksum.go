@@ -107,18 +107,25 @@ func unseal(l *raft.Log, index uint64) error {
 	return nil
 }
 
-// verifyWAL is unseal for an entry in the encoding of the write-ahead log; it
-// copies nothing.
-func verifyWAL(index uint64, payload []byte) error {
-	l, ok := decodeWAL(payload)
-	if !ok {
-		return errChecksum
+// verifyWAL returns what checks an entry in the encoding of the write-ahead log as
+// unseal does. It copies an entry only to keep it in c, which may be nil: what is
+// checked when a log is opened is read twice more soon after.
+func verifyWAL(c *cache) func(index uint64, payload []byte) error {
+	return func(index uint64, payload []byte) error {
+		l, ok := decodeWAL(payload)
+		if !ok {
+			return errChecksum
+		}
+		if err := unseal(&l, index); err != nil {
+			return err
+		}
+		c.addCopy(&l)
+		return nil
 	}
-	return unseal(&l, index)
 }
 
-// decodeWAL reads raft-wal's encoding of an entry up to its time. The entry
-// shares the memory of b.
+// decodeWAL reads raft-wal's encoding of an entry. The entry shares the memory of
+// b.
 func decodeWAL(b []byte) (l raft.Log, ok bool) {
 	number := func() (v uint64) {
 		v, n := binary.Uvarint(b)
@@ -130,7 +137,7 @@ func decodeWAL(b []byte) (l raft.Log, ok bool) {
 	data := func() (v []byte) {
 		n := number()
 		if ok = ok && n <= uint64(len(b)); ok {
-			v, b = b[:n], b[n:]
+			v, b = b[:n:n], b[n:]
 		}
 		return v
 	}
@@ -139,5 +146,6 @@ func decodeWAL(b []byte) (l raft.Log, ok bool) {
 	kind := number()
 	l.Type = raft.LogType(kind)
 	l.Data, l.Extensions = data(), data()
-	return l, ok && kind <= 255
+	ok = ok && kind <= 255 && l.AppendedAt.UnmarshalBinary(b) == nil
+	return l, ok
 }

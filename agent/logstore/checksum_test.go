@@ -103,9 +103,25 @@ func TestDecodeWALReadsWhatRaftWALWrites(t *testing.T) {
 		b := encodeWAL(t, &l)
 		got, ok := decodeWAL(b)
 		if !ok || got.Index != l.Index || got.Term != l.Term || got.Type != l.Type ||
-			!bytes.Equal(got.Data, l.Data) || !bytes.Equal(got.Extensions, l.Extensions) {
+			!got.AppendedAt.Equal(l.AppendedAt) || !bytes.Equal(got.Data, l.Data) || !bytes.Equal(got.Extensions, l.Extensions) {
 			t.Errorf("decoded %+v, %v, want %+v", got, ok, l)
 		}
+	}
+}
+
+// What raft-wal would not decode is damage too, checksum or not.
+func TestTimeThatCannotBeRead(t *testing.T) {
+	var s sealer
+	b := encodeWAL(t, s.seal([]*raft.Log{entry(7)})[0])
+	if err := verifyWAL(nil)(7, b); err != nil {
+		t.Fatal(err)
+	}
+	if err := verifyWAL(nil)(7, b[:len(b)-1]); !errors.Is(err, errChecksum) {
+		t.Errorf("a time cut short: %v", err)
+	}
+	b[len(b)-15] = 9 // its version
+	if err := verifyWAL(nil)(7, b); !errors.Is(err, errChecksum) {
+		t.Errorf("a time of an unknown version: %v", err)
 	}
 }
 
@@ -122,7 +138,7 @@ func FuzzDecodeWAL(f *testing.F) {
 		if len(l.Data)+len(l.Extensions) > len(b) {
 			t.Fatalf("decoded %d bytes out of %d", len(l.Data)+len(l.Extensions), len(b))
 		}
-		_ = verifyWAL(l.Index, b) // must not panic
+		_ = verifyWAL(newCache(2, 1000))(l.Index, b) // must not panic
 	})
 }
 

@@ -27,7 +27,8 @@
 //     start from is there and whole, up to the last one known to be acknowledged;
 //     so raft, which panics when it can't read an entry, does not meet one.
 //   - What a crash explains is mended (torn tail, unfinished snapshot, unfinished
-//     first start). Anything else is one [CorruptError], and nothing was changed.
+//     first start). Anything else is one [CorruptError], and what was stored is as
+//     it was.
 //   - Entries are consecutive, whatever the backend.
 //   - A write that failed leaves nothing behind that raft does not know of. Until
 //     that has been made sure of, further writes fail.

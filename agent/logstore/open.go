@@ -52,9 +52,9 @@ const (
 	defaultSegmentBytes = 64 << 20
 	defaultCacheBytes   = 16 << 20
 
-	// cacheEntries bounds the cache by number: half a MiB of bookkeeping, and more
-	// than a follower lags that is not in need of a snapshot anyway.
-	cacheEntries = 4096
+	// cacheEntries bounds the cache by number: 1.5 MiB of bookkeeping, and all that
+	// is usually behind a snapshot, which a start reads again and again.
+	cacheEntries = 16 << 10
 )
 
 func (o *Options) setDefaults() error {
@@ -90,11 +90,15 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		o: o, log: o.Logger, sums: true, marked: o.Initialised, began: time.Now(),
+		o: o, log: o.Logger, sums: true, began: time.Now(),
 		cache: newCache(cacheEntries, o.CacheBytes),
 	}
+	s.marked.Store(o.Initialised)
 	opening := opening{Store: s, dir: dir}
 	if err := opening.run(); err != nil {
+		if datadir.IsFull(err) {
+			err = fmt.Errorf("open %s: %w: free some space, then start again", dir, err)
+		}
 		return nil, errors.Join(err, s.closeAll())
 	}
 	return s, nil
@@ -223,9 +227,9 @@ func (s *opening) lookAtLog() (err error) {
 			"is gone, and there is no %s either, but this server has stored data before", boltName)
 	}
 	if s.o.Backend == BoltDB {
-		s.look, err = lookAtBolt(s.path, &s.o, covered)
+		s.look, err = lookAtBolt(s.path, &s.o, s.cache, covered)
 	} else {
-		s.look, err = lookAtWAL(s.path, &s.o, covered, s.acked)
+		s.look, err = lookAtWAL(s.path, &s.o, s.cache, covered, s.acked)
 	}
 	return err
 }
@@ -307,12 +311,8 @@ func (s *opening) openStable() error {
 // finish makes the marker for a server that stored its first entry but ended
 // before saying so.
 func (s *opening) finish() error {
-	if s.marked || !s.used() {
+	if !s.used() {
 		return nil
 	}
-	if err := s.o.OnInitialised(); err != nil {
-		return fmt.Errorf("note that there is data here: %w", err)
-	}
-	s.marked = true
-	return nil
+	return s.mark()
 }

@@ -37,11 +37,11 @@ type Store struct {
 	sealer  sealer
 	acked   *acked
 	ackFail bool // the last try to note an acknowledgement failed
-	marked  bool // Options.OnInitialised has been called
 	broken  bool // a write failed and the backend has not been repaired yet
 	cut     bool // repair may remove what is behind last
 
 	closed atomic.Bool // written under writing
+	marked atomic.Bool // it is noted that there is data here; written under writing
 
 	began  time.Time    // when the store was opened: busy counts from here
 	busy   atomic.Int64 // when the write under way began, in ns; 0: none is
@@ -160,11 +160,8 @@ func (s *Store) append(logs []*raft.Log) error {
 	if err != nil {
 		return err
 	}
-	if !s.marked {
-		if err := s.o.OnInitialised(); err != nil {
-			return fmt.Errorf("note that there is data here now: %w", err)
-		}
-		s.marked = true
+	if err := s.mark(); err != nil {
+		return err
 	}
 	last := logs[len(logs)-1].Index
 	if s.last.Load() == 0 {
@@ -173,6 +170,18 @@ func (s *Store) append(logs []*raft.Log) error {
 	s.cache.add(logs) // before last: a reader that sees last finds the entry
 	s.last.Store(last)
 	s.noteAcked(last)
+	return nil
+}
+
+// mark notes, once, that there is data here.
+func (s *Store) mark() error {
+	if s.marked.Load() {
+		return nil
+	}
+	if err := s.o.OnInitialised(); err != nil {
+		return fmt.Errorf("note that there is data here now: %w", err)
+	}
+	s.marked.Store(true)
 	return nil
 }
 
@@ -376,10 +385,8 @@ func (s *Store) State() (State, error) {
 	if err != nil {
 		return State{}, fmt.Errorf("read the term: %w", err)
 	}
-	s.writing.Lock()
-	defer s.writing.Unlock()
 	return State{
-		Initialised: s.marked, Term: term,
+		Initialised: s.marked.Load(), Term: term,
 		FirstIndex: s.first.Load(), LastIndex: s.last.Load(), Covered: s.covered.Load(),
 	}, nil
 }

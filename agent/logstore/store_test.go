@@ -102,7 +102,7 @@ func mustNotHave(t testing.TB, s *Store, index uint64) {
 	t.Helper()
 	var got raft.Log
 	// raft compares with ==, so must we.
-	if err := s.GetLog(index, &got); err != raft.ErrLogNotFound { //nolint:errorlint // see above
+	if err := s.GetLog(index, &got); err != raft.ErrLogNotFound {
 		t.Fatalf("entry %d: %v, want raft.ErrLogNotFound itself", index, err)
 	}
 }
@@ -143,6 +143,40 @@ func TestStoreKeepsWhatItWasGiven(t *testing.T) {
 		mustHold(t, s, 0, 0)
 		mustStore(t, s, 500, 510)
 		mustHold(t, s, 500, 510)
+	})
+}
+
+func TestBoltWithItsFreelistOnDisk(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "raft")
+	o := testOptions(BoltDB)
+	o.BoltFreelistSync = true
+	for round := range uint64(4) {
+		s := mustOpen(t, dir, o)
+		if round == 0 {
+			mustSeed(t, s)
+		}
+		mustStore(t, s, 4+round*50, 53+round*50)
+		mustHold(t, s, 1, 53+round*50)
+		mustClose(t, s)
+		o.BoltFreelistSync = round%2 == 0 // it may be switched at any time
+	}
+}
+
+// What was read to check it is at hand when raft reads it next.
+func TestOpeningFillsTheCache(t *testing.T) {
+	forBackends(t, func(t *testing.T, backend string) {
+		dir := filepath.Join(t.TempDir(), "raft")
+		s := mustOpen(t, dir, testOptions(backend))
+		mustSeed(t, s)
+		mustStore(t, s, 4, 300)
+		mustClose(t, s)
+		s = mustOpen(t, dir, testOptions(backend))
+		for i := uint64(1); i <= 300; i++ {
+			var l raft.Log
+			if !s.cache.get(i, &l) || !bytes.Equal(l.Data, dataOf(i)) || l.Extensions != nil {
+				t.Fatalf("entry %d in the cache: %+v", i, l)
+			}
+		}
 	})
 }
 

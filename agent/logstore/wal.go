@@ -36,11 +36,11 @@ type walLog struct {
 	vfs *waldir.FS // the files of w; guarded by mu
 }
 
-// lookAtWAL puts the log in dir in order and says what it holds. Opening it makes
-// dir if there is none.
-func lookAtWAL(dir string, o *Options, covered, acked uint64) (logLook, error) {
+// lookAtWAL puts the log in dir in order and says what it holds; the newest entries
+// are in c then. Opening it makes dir if there is none.
+func lookAtWAL(dir string, o *Options, c *cache, covered, acked uint64) (logLook, error) {
 	l := &walLog{dir: dir, segmentBytes: o.SegmentBytes, noSync: o.NoSync, log: o.Logger.Named("wal"), wrap: o.wrapFS}
-	list, rep, err := waldir.Recover(dir, l.recoverOptions(covered, acked))
+	list, rep, err := waldir.Recover(dir, l.recoverOptions(c, covered, acked))
 	if err != nil {
 		return logLook{}, fromWAL(err)
 	}
@@ -74,8 +74,8 @@ func makeFolder(path string) error {
 	return nil
 }
 
-func (l *walLog) recoverOptions(covered, acked uint64) waldir.Options {
-	return waldir.Options{From: covered + 1, Acked: acked, Verify: verifyWAL, NoSync: l.noSync}
+func (l *walLog) recoverOptions(c *cache, covered, acked uint64) waldir.Options {
+	return waldir.Options{From: covered + 1, Acked: acked, Verify: verifyWAL(c), NoSync: l.noSync}
 }
 
 // open opens the log with the list that Recover made, and uses it from then on.
@@ -112,7 +112,7 @@ func closeWAL(w *wal.WAL, vfs *waldir.FS) error {
 // writes, and it starts nothing in the background that a failed call would leave
 // behind.
 func (l *walLog) repair(covered uint64, cut bool, last uint64) error {
-	o := l.recoverOptions(covered, 0)
+	o := l.recoverOptions(nil, covered, 0)
 	if cut {
 		o.Acked, o.Cut, o.Last = last, true, last
 	}

@@ -30,6 +30,9 @@ func TestContract(t *testing.T) {
 		{"dev", testcluster.Options{Dev: true}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			if tc.opts.Dev && testing.Short() {
+				t.Skip("the durable server stands for both")
+			}
 			s := testcluster.Start(t, tc.opts)
 			outcomes := replay(t, dir, s.URL())
 			for _, id := range slices.Sorted(maps.Keys(outcomes)) {

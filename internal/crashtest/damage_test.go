@@ -154,9 +154,9 @@ func compare(t *testing.T, want, got map[string]record) {
 // flipped at places all over it.
 func perFile(t *testing.T, dir string) []damage {
 	t.Helper()
-	flips := 8
+	const flips = 8 // in each file
 	if testing.Short() {
-		flips = 1
+		return nil
 	}
 	var damages []damage
 	for _, path := range filesOf(t, dir).all {

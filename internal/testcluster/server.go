@@ -84,6 +84,9 @@ func (s *Server) cleanUp() {
 	if err := s.end(); err != nil {
 		s.tb.Error(err)
 	}
+	if strings.Contains(s.log.String(), "WARNING: DATA RACE") {
+		s.tb.Errorf("%s: the race detector found something", s.name)
+	}
 	if s.tb.Failed() {
 		s.tb.Logf("log of %s:\n%s", s.name, s.log.String())
 	}
