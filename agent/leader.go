@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -64,7 +65,7 @@ func (a *Agent) lead(ctx context.Context) {
 
 	tick := time.NewTicker(pruneInterval)
 	defer tick.Stop()
-	var trimmed uint64
+	var history pruner
 	for {
 		select {
 		case <-ctx.Done():
@@ -74,7 +75,7 @@ func (a *Agent) lead(ctx context.Context) {
 				return
 			}
 		case <-tick.C:
-			trimmed = a.prune(ctx, trimmed)
+			a.prune(ctx, &history)
 		}
 	}
 }
@@ -106,37 +107,65 @@ const pruneInterval = time.Second
 // other duties in between.
 const pruneRounds = 64
 
-// prune proposes what must go for history to meet its retention. It takes and
-// returns the index up to which keys were checked for too many versions.
-func (a *Agent) prune(ctx context.Context, trimmed uint64) uint64 {
-	for range pruneRounds {
-		if ctx.Err() != nil || !a.leading.Load() || a.writable() != nil {
-			return trimmed
-		}
-		keep := a.config().History
-		now := a.now()
-		plan, next := a.store.View().PlanPrune(kvs.Retention{
-			Before:    now.Add(-keep.Retention).UnixNano(),
-			Protected: now.Add(-keep.MinDeleteRetention).UnixNano(),
-			Versions:  keep.Versions,
-			MaxBytes:  int64(keep.MaxBytes),
-			Tombs:     limit.BareTombstones,
-			Records:   limit.PruneRecords,
-		}, trimmed)
-		if plan.Empty() {
-			if next == trimmed {
-				return trimmed
-			}
-			trimmed = next
-			continue
-		}
-		if _, err := a.Propose(ctx, &fsm.Command{Prune: &plan}); err != nil {
-			a.log.Warn("prune history", "error", err)
-			return trimmed
-		}
-		trimmed = next
+// pruner is what the leader remembers between two looks at history.
+type pruner struct {
+	trimmed    uint64 // index up to which keys were checked for too many versions
+	generation uint64 // of the state that is the index of
+	forgetAt   time.Time
+}
+
+// forgetInterval is how often, at most, all keys are looked at for tombstones.
+const forgetInterval = 10 * time.Second
+
+// prune proposes what must go for history to meet its retention.
+func (a *Agent) prune(ctx context.Context, p *pruner) {
+	if g := a.store.View().Generation; g != p.generation { // another state: indexes may be lower
+		*p = pruner{generation: g}
 	}
-	return trimmed
+	for range pruneRounds {
+		view := a.store.View()
+		plan, next := view.PlanPrune(a.retention(), p.trimmed)
+		done := plan.Empty() && next == p.trimmed
+		if !plan.Empty() && !a.proposePrune(ctx, &plan) {
+			return
+		}
+		p.trimmed = next
+		if done {
+			break
+		}
+	}
+	if now := a.now(); !now.Before(p.forgetAt) {
+		p.forgetAt = now.Add(forgetInterval)
+		for part := range slices.Chunk(a.store.View().PlanForgets(a.retention()), limit.PruneRecords) {
+			if !a.proposePrune(ctx, &kvs.Plan{Forgets: part}) {
+				return
+			}
+		}
+	}
+}
+
+// proposePrune puts one prune command through and tells whether to go on.
+func (a *Agent) proposePrune(ctx context.Context, plan *kvs.Plan) bool {
+	if ctx.Err() != nil || !a.leading.Load() || a.writable() != nil {
+		return false
+	}
+	if _, err := a.Propose(ctx, &fsm.Command{Prune: plan}); err != nil {
+		a.log.Warn("prune history", "error", err)
+		return false
+	}
+	return true
+}
+
+func (a *Agent) retention() kvs.Retention {
+	keep, now := a.config().History, a.now()
+	return kvs.Retention{
+		Before:    now.Add(-keep.Retention).UnixNano(),
+		Protected: now.Add(-keep.MinDeleteRetention).UnixNano(),
+		Versions:  keep.Versions,
+		MaxBytes:  int64(keep.MaxBytes),
+		Tombs:     limit.BareTombstones,
+		Records:   limit.PruneRecords,
+	}
 }
 
 // snapshotAfterBytes is how much log makes a snapshot due, besides the number of

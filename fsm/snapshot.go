@@ -99,13 +99,13 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	return c.n, s.writeRecords(c)
 }
 
-// Size is how many bytes WriteTo will write.
+// Size is how many bytes WriteTo will write. Values are not looked at for it.
 func (s *Snapshot) Size() int64 {
-	n, err := s.WriteTo(io.Discard)
-	if err != nil { // nothing in it can fail but the writer
-		panic(fmt.Sprintf("fsm: measure snapshot: %v", err))
+	out := newRecordWriter(nil)
+	if err := s.write(out); err != nil { // measuring cannot fail, but for a record too large to be written
+		return 0
 	}
-	return n
+	return int64(len(snapshotMagic)) + 1 + out.size + int64(len(out.trailer()))
 }
 
 type counter struct {
@@ -120,7 +120,17 @@ func (c *counter) Write(p []byte) (int, error) {
 }
 
 func (s *Snapshot) writeRecords(w io.Writer) error {
-	out := &recordWriter{w: bufio.NewWriterSize(w, 256<<10), sum: xxhash.New(), most: recordBytes}
+	out := newRecordWriter(w)
+	if err := s.write(out); err != nil {
+		return err
+	}
+	if _, err := out.w.Write(out.trailer()); err != nil {
+		return err
+	}
+	return out.w.Flush()
+}
+
+func (s *Snapshot) write(out *recordWriter) error {
 	st, meta := s.view.state, s.view.Meta()
 	if err := out.message(recordHeader, &fsmpb.SnapshotHeader{
 		Format: snapshotFormat, Index: st.Index, LastTime: st.LastTime, RestoredIndex: st.Restored,
@@ -142,6 +152,9 @@ func (s *Snapshot) writeRecords(w io.Writer) error {
 		if err := out.origins(origins, it); err != nil {
 			return err
 		}
+		if out.w == nil {
+			return out.count(sizeItem(it, origins))
+		}
 		buf = appendItem(buf[:0], it, origins)
 		return out.record(recordItem, buf)
 	})
@@ -151,21 +164,28 @@ func (s *Snapshot) writeRecords(w io.Writer) error {
 	if err := s.writeTables(out); err != nil {
 		return err
 	}
-	if err := out.message(recordTrailer, trailer); err != nil {
-		return err
-	}
-	if _, err := out.w.Write(binary.BigEndian.AppendUint64(nil, out.sum.Sum64())); err != nil {
-		return err
-	}
-	return out.w.Flush()
+	return out.message(recordTrailer, trailer)
 }
 
+// recordWriter writes records, or only counts their bytes if w is nil.
 type recordWriter struct {
 	w    *bufio.Writer
 	sum  hash.Hash64
 	buf  []byte
-	most int // bytes of one record
+	size int64 // bytes of the records so far
+	most int   // bytes of one record
 }
+
+func newRecordWriter(w io.Writer) *recordWriter {
+	out := &recordWriter{sum: xxhash.New(), most: recordBytes}
+	if w != nil {
+		out.w = bufio.NewWriterSize(w, 256<<10)
+	}
+	return out
+}
+
+// trailer is what follows the last record.
+func (o *recordWriter) trailer() []byte { return binary.BigEndian.AppendUint64(nil, o.sum.Sum64()) }
 
 func (o *recordWriter) message(kind byte, m proto.Message) error {
 	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
@@ -175,9 +195,18 @@ func (o *recordWriter) message(kind byte, m proto.Message) error {
 	return o.record(kind, data)
 }
 
+// count adds a record with a message of n bytes without writing it.
+func (o *recordWriter) count(n int) error {
+	o.size += int64(1 + protowire.SizeVarint(uint64(n)) + n)
+	return nil
+}
+
 func (o *recordWriter) record(kind byte, data []byte) error {
 	if len(data) > o.most { // better no snapshot than one that cannot be read
 		return fmt.Errorf("a record of kind %d would have %d bytes, more than %d; keep less history", kind, len(data), o.most)
+	}
+	if o.w == nil {
+		return o.count(len(data))
 	}
 	o.buf = binary.AppendUvarint(append(o.buf[:0], kind), uint64(len(data)))
 	for _, part := range [][]byte{o.buf, data} {
@@ -228,18 +257,40 @@ func appendItem(b []byte, it *kvs.Item, origins map[unique.Handle[kvs.Origin]]ui
 	return b
 }
 
-func appendVersion(b []byte, v *kvs.Version, origin uint32) []byte {
-	var fields [96]byte
-	f := appendUint(fields[:0], 4, v.LockIndex)
-	f = appendUint(f, 5, v.CreateIndex)
-	f = appendUint(f, 6, v.ModifyIndex)
-	f = appendUint(f, 7, uint64(v.Time))
-	f = appendUint(f, 8, uint64(v.Kind))
-	f = appendUint(f, 9, uint64(origin))
-	n := len(f) + sizeBytes(1, len(v.Value)) + sizeBytes(3, len(v.Session))
+// sizeItem is the length of what appendItem appends.
+func sizeItem(it *kvs.Item, origins map[unique.Handle[kvs.Origin]]uint32) int {
+	n := sizeBytes(1, len(it.Key)) + sizeUint(2, it.Floor)
+	for _, v := range it.Older {
+		n += sizeMessage(sizeVersion(v, origins[v.By]))
+	}
+	n += sizeMessage(sizeVersion(it.Cur, origins[it.Cur.By]))
+	if e := it.Extra; e != nil {
+		n += sizeBytes(4, len(e.Owner)) + sizeUint(5, uint64(e.ExpireAt)) + sizeUint(6, uint64(e.TTL)) + sizeUint(7, e.Fence)
+	}
+	return n
+}
+
+func sizeMessage(n int) int { return protowire.SizeTag(3) + protowire.SizeBytes(n) }
+
+func sizeVersion(v *kvs.Version, origin uint32) int {
+	n := sizeBytes(1, len(v.Value)) + sizeBytes(3, len(v.Session)) + sizeUint(4, v.LockIndex) +
+		sizeUint(5, v.CreateIndex) + sizeUint(6, v.ModifyIndex) + sizeUint(7, uint64(v.Time)) +
+		sizeUint(8, uint64(v.Kind)) + sizeUint(9, uint64(origin))
 	if v.Flags != 0 {
 		n += protowire.SizeTag(2) + 8
 	}
+	return n
+}
+
+func sizeUint(field protowire.Number, n uint64) int {
+	if n == 0 {
+		return 0
+	}
+	return protowire.SizeTag(field) + protowire.SizeVarint(n)
+}
+
+func appendVersion(b []byte, v *kvs.Version, origin uint32) []byte {
+	n := sizeVersion(v, origin)
 	b = protowire.AppendTag(b, 3, protowire.BytesType)
 	b = protowire.AppendVarint(b, uint64(n))
 	b = appendBytes(b, 1, v.Value)
@@ -247,7 +298,12 @@ func appendVersion(b []byte, v *kvs.Version, origin uint32) []byte {
 		b = protowire.AppendFixed64(protowire.AppendTag(b, 2, protowire.Fixed64Type), v.Flags)
 	}
 	b = appendBytes(b, 3, v.Session)
-	return append(b, f...)
+	b = appendUint(b, 4, v.LockIndex)
+	b = appendUint(b, 5, v.CreateIndex)
+	b = appendUint(b, 6, v.ModifyIndex)
+	b = appendUint(b, 7, uint64(v.Time))
+	b = appendUint(b, 8, uint64(v.Kind))
+	return appendUint(b, 9, uint64(origin))
 }
 
 func appendBytes[T []byte | string](b []byte, field protowire.Number, data T) []byte {

@@ -89,6 +89,7 @@ func (im *Import) Add(it *Item) error {
 		im.meta.LiveBytes += it.Cur.size()
 	} else {
 		im.meta.Tombstones++
+		im.meta.HistoryBytes += it.Cur.size()
 	}
 	if im.txn != nil {
 		must(im.txn.Insert(tableItems, it))

@@ -166,7 +166,7 @@ type Meta struct {
 	LiveBytes    int64 // their size, with overhead
 	Tombstones   int   // deleted keys that are remembered
 	Superseded   int   // older versions kept
-	HistoryBytes int64 // their size, with overhead
+	HistoryBytes int64 // size of both, tombstones and older versions, with overhead
 }
 
 // Valid tells whether k is a kind this version knows.

@@ -39,7 +39,7 @@ func (tx *Tx) Prune(through uint64, trims []Trim, forgets []Forget) {
 			it.Cur.ModifyIndex > tx.meta.PrunedThrough {
 			continue
 		}
-		tx.meta.Tombstones--
+		tx.account(it.Cur, -1)
 		tx.meta.Floor = max(tx.meta.Floor, f.Index)
 		tx.stage(f.Key, nil)
 	}
@@ -124,7 +124,7 @@ type Retention struct {
 	Before    int64 // Unix nanoseconds: what was superseded earlier may go
 	Protected int64 // Unix nanoseconds: no tombstone of a later deletion goes
 	Versions  int   // per key, the current one included
-	MaxBytes  int64 // of all superseded versions
+	MaxBytes  int64 // of all superseded versions and tombstones
 	Tombs     int   // deleted keys remembered without history
 	Records   int   // most records the plan may touch
 }
@@ -154,9 +154,6 @@ func (v View) PlanPrune(r Retention, trimFrom uint64) (p Plan, trimNext uint64) 
 		}
 		return true
 	})
-	if meta.Tombstones > r.Tombs {
-		p.Forgets = v.planForgets(r, meta)
-	}
 	return p, trimNext
 }
 
@@ -180,6 +177,9 @@ func (v View) planThrough(r Retention, meta Meta) uint64 {
 			if old := it.supersededBy(c.ModifyIndex); old != nil {
 				over -= old.size()
 			}
+			if it.Cur == c && c.Deleted() && c.Time <= r.Protected { // it can be forgotten then
+				over -= c.size()
+			}
 		}
 		return true
 	})
@@ -202,16 +202,34 @@ func (it *Item) supersededBy(index uint64) *Version {
 	return it.Older[i-1]
 }
 
-// planForgets picks the tombstones with the lowest index until no more than half
-// of the bound are left, so that it is not called again for the next deletion.
-func (v View) planForgets(r Retention, meta Meta) []Forget {
-	var bare []Forget
+// PlanForgets picks the tombstones without history that have to go, since there are
+// too many of them or they are what fills the budget of bytes: those with the lowest
+// index, until half of the bound is left, so that the next deletion does not ask for
+// it again. It looks at every key, and is for once in a while.
+func (v View) PlanForgets(r Retention) []Forget {
+	meta := v.Meta()
+	if meta.Tombstones <= r.Tombs && meta.HistoryBytes <= r.MaxBytes {
+		return nil
+	}
+	var bare []*Version
 	v.items("", func(it *Item) bool {
 		if !it.Live() && len(it.Older) == 0 && it.Cur.ModifyIndex <= meta.PrunedThrough && it.Cur.Time <= r.Protected {
-			bare = append(bare, Forget{it.Key, it.Cur.ModifyIndex})
+			bare = append(bare, it.Cur)
 		}
 		return true
 	})
-	sort.Slice(bare, func(i, j int) bool { return bare[i].Index < bare[j].Index })
-	return bare[:min(len(bare), r.Records, max(0, meta.Tombstones-r.Tombs/2))]
+	sort.Slice(bare, func(i, j int) bool { return before(bare[i], bare[j]) })
+	left, bytes := meta.Tombstones, meta.HistoryBytes
+	if left <= r.Tombs {
+		left = 0 // only the bytes are too many
+	}
+	var forgets []Forget
+	for _, t := range bare {
+		if left <= r.Tombs/2 && bytes <= r.MaxBytes {
+			break
+		}
+		forgets = append(forgets, Forget{t.Key, t.ModifyIndex})
+		left, bytes = left-1, bytes-t.size()
+	}
+	return forgets
 }

@@ -31,6 +31,7 @@ func metaFaults(v View) []string {
 			count.LiveBytes += it.Cur.size()
 		} else {
 			count.Tombstones++
+			count.HistoryBytes += it.Cur.size()
 		}
 		for _, version := range append(it.Older[:len(it.Older):len(it.Older)], it.Cur) {
 			if version.Key != it.Key {

@@ -254,6 +254,7 @@ func (tx *Tx) put(it *Item, next *Version) {
 func (tx *Tx) account(v *Version, by int) {
 	if v.Deleted() {
 		tx.meta.Tombstones += by
+		tx.meta.HistoryBytes += int64(by) * v.size()
 		return
 	}
 	tx.meta.Live += by

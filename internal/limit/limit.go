@@ -43,7 +43,8 @@ const (
 const (
 	// BareTombstones is how many deleted keys without history are remembered
 	// one by one; older ones beyond it are folded into a single floor, so that
-	// create-and-delete loops cannot grow the state for ever.
+	// create-and-delete loops cannot grow the state for ever. (Those that still have
+	// history count against the budget of history.max_bytes.)
 	BareTombstones = 32 << 10
 
 	// PruneRecords is how many change records one prune command may touch, so
