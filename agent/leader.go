@@ -15,7 +15,7 @@ import (
 
 // startDuties starts what a server does beside answering requests.
 func (a *Agent) startDuties() {
-	a.group.Go("garbage collector", tuneGC)
+	a.group.Go("garbage collector", a.tuneGC)
 	a.group.Go("leadership verifier", a.verifier.run)
 	a.group.Go("leadership", a.watchLeadership)
 	a.group.Go("expiry", a.expire)

@@ -25,13 +25,23 @@ func gcPercent(live uint64) int {
 	return int(min(room*100/live, 1000))
 }
 
-// tuneGC follows the live heap.
-func tuneGC(ctx context.Context) error {
+// gcReplaying is the GOGC while the log is read after a start: nearly everything that
+// is allocated then stays, so collecting finds little.
+const gcReplaying = 300
+
+// tuneGC follows the live heap, from when this server has caught up.
+func (a *Agent) tuneGC(ctx context.Context) error {
+	defer func() { debug.SetGCPercent(100) }()
+	debug.SetGCPercent(gcReplaying)
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-a.caughtUp:
+	}
 	tick := time.NewTicker(heapLook)
 	defer tick.Stop()
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	set := 100
-	defer func() { debug.SetGCPercent(100) }()
+	set := gcReplaying
 	for {
 		metrics.Read(sample)
 		if sample[0].Value.Kind() == metrics.KindUint64 {

@@ -47,7 +47,9 @@ func (c *call) await(q parkable, o readOptions) error {
 			return nil
 		}
 		reason := c.park(watch.C, watch.Reset, timer.C)
-		watch.Stop()
+		if reason != changed { // a registration that was woken is gone already
+			watch.Stop()
+		}
 		switch reason {
 		case clientGone:
 			return errClientGone
@@ -59,6 +61,10 @@ func (c *call) await(q parkable, o readOptions) error {
 			if _, err := c.s.node.ReadIndex(c.r.Context(), Consistent); err != nil {
 				return err
 			}
+		}
+		// Thousands may wake together: who has its answer needs no registration.
+		if q.settled(store.View(), o.index) {
+			return nil
 		}
 	}
 }

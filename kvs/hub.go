@@ -28,7 +28,8 @@ type group struct {
 	waiters int
 }
 
-// Watch is one registration. It must be given back with Stop, once.
+// Watch is one registration. It must be given back with Stop, once, unless C is
+// closed: then it is gone already.
 type Watch struct {
 	// C is closed when the key or something under the prefix has changed.
 	C <-chan struct{}
