@@ -38,10 +38,12 @@ func (a *Agent) tuneGC(ctx context.Context) error {
 		return nil
 	case <-a.caughtUp:
 	}
+	debug.SetGCPercent(100)
+	debug.FreeOSMemory() // what reading the log has left over
 	tick := time.NewTicker(heapLook)
 	defer tick.Stop()
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	set := gcReplaying
+	set := 100
 	for {
 		metrics.Read(sample)
 		if sample[0].Value.Kind() == metrics.KindUint64 {
