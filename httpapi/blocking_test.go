@@ -437,3 +437,30 @@ func TestDefaultTimesAreTheContracts(t *testing.T) {
 		t.Errorf("defaults are %v and %v", limit.DefaultQueryTime, limit.MaxQueryTime)
 	}
 }
+
+// TestMinIndexWaits: a read that this server is not ready for is answered as soon
+// as it is, and lets go when its client does.
+func TestMinIndexWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServerWith(t, newLocalNode(t), func(s *Settings) { s.HoldTime = 7 * time.Second })
+		mustPut(t, s, "k", "1")
+		w := watch(t.Context(), t, s, "k?raw&stale&min-index=6")
+		mustPut(t, s, "k", "2")
+		w.mustWait(t)
+		mustPut(t, s, "k", "3")
+		w.mustBe(t, 200, "6")
+		expect(t, w.answer, 200, "3")
+
+		ctx, leave := context.WithCancel(t.Context())
+		gone := watch(ctx, t, s, "k?min-index=99")
+		late := watch(t.Context(), t, s, "k?min-index=99")
+		leave()
+		gone.mustBe(t, statusClientGone, "")
+		late.mustWait(t)
+		<-late.done
+		late.mustBe(t, 500, "")
+		if late.took != 7*time.Second {
+			t.Errorf("it was held for %v", late.took)
+		}
+	})
+}

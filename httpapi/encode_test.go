@@ -21,19 +21,27 @@ func TestAppendEntry(t *testing.T) {
 		want  string
 	}{
 		{
-			"every field", kvs.Version{Key: "a", Value: []byte("v"), Flags: math.MaxUint64, LockIndex: 2, Session: "s", CreateIndex: 3, ModifyIndex: 4}, true,
+			"every field",
+			kvs.Version{Key: "a", Value: []byte("v"), Flags: math.MaxUint64, LockIndex: 2, Session: "s", CreateIndex: 3, ModifyIndex: 4},
+			true,
 			`{"LockIndex":2,"Key":"a","Flags":18446744073709551615,"Value":"dg==","Session":"s","CreateIndex":3,"ModifyIndex":4}`,
 		},
 		{
-			"an empty value is null and a free key has no Session", kvs.Version{Key: "a", Value: []byte{}}, true,
+			"an empty value is null and a free key has no Session",
+			kvs.Version{Key: "a", Value: []byte{}},
+			true,
 			`{"LockIndex":0,"Key":"a","Flags":0,"Value":null,"CreateIndex":0,"ModifyIndex":0}`,
 		},
 		{
-			"without its value", kvs.Version{Key: "a", Value: []byte("v")}, false,
+			"without its value",
+			kvs.Version{Key: "a", Value: []byte("v")},
+			false,
 			`{"LockIndex":0,"Key":"a","Flags":0,"Value":null,"CreateIndex":0,"ModifyIndex":0}`,
 		},
 		{
-			"escapes", kvs.Version{Key: "<&>\u2028\xff\"\n"}, true,
+			"escapes",
+			kvs.Version{Key: "<&>\u2028\xff\"\n"},
+			true,
 			`{"LockIndex":0,"Key":"\u003c\u0026\u003e\u2028\ufffd\"\n","Flags":0,"Value":null,"CreateIndex":0,"ModifyIndex":0}`,
 		},
 	} {

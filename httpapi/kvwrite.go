@@ -70,8 +70,10 @@ func (c *call) kvDelete() error {
 	case c.q.has(pRecurse):
 		op.Verb = kvs.DeleteTree
 		if c.arg == "" && c.s.settings.Load().KeepRoot {
-			return &statusError{http.StatusForbidden,
-				"Deleting every key at once is switched off on this server (disable_root_recursive_delete)"}
+			return &statusError{
+				http.StatusForbidden,
+				"Deleting every key at once is switched off on this server (disable_root_recursive_delete)",
+			}
 		}
 	case c.q.has(pCAS):
 		op.Verb = kvs.DeleteCAS

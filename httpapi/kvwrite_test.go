@@ -199,8 +199,13 @@ func TestWriteIndex(t *testing.T) {
 	node := newLocalNode(t)
 	s := newTestServer(t, node)
 	for i, w := range []struct{ method, target, body string }{
-		{"PUT", "/v1/kv/a", "1"}, {"PUT", "/v1/kv/a", "1"}, {"PUT", "/v1/kv/a?cas=0", "2"}, {"DELETE", "/v1/kv/a", ""}, {"DELETE", "/v1/kv/a", ""},
-		{"PUT", "/v1/txn", `[{"KV":{"Verb":"set","Key":"a"}}]`}, {"PUT", "/v1/txn", `[{"KV":{"Verb":"cas","Key":"a","Index":1}}]`},
+		{"PUT", "/v1/kv/a", "1"},
+		{"PUT", "/v1/kv/a", "1"},
+		{"PUT", "/v1/kv/a?cas=0", "2"},
+		{"DELETE", "/v1/kv/a", ""},
+		{"DELETE", "/v1/kv/a", ""},
+		{"PUT", "/v1/txn", `[{"KV":{"Verb":"set","Key":"a"}}]`},
+		{"PUT", "/v1/txn", `[{"KV":{"Verb":"cas","Key":"a","Index":1}}]`},
 	} {
 		got := ask(t, s, w.method, w.target, w.body)
 		expectHeader(t, got, "X-Consul-Index", fmt.Sprint(4+i))

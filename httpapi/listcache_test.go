@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"unsafe"
@@ -316,5 +317,36 @@ func TestListCacheBounds(t *testing.T) {
 		if q.cacheable() {
 			t.Errorf("names of %d bytes are kept", len(q.key)+len(q.separator))
 		}
+	})
+}
+
+// indexModel watches the indexes of keys and prefixes.
+type indexModel struct {
+	cacheModel
+	last map[string]uint64
+}
+
+// Check asks for indexes, which must not be 0 nor below what they were.
+func (m *indexModel) Check(rt *rapid.T) {
+	for _, target := range []string{"a", "b/c", "none", "?keys", "b?recurse", "b/?keys", "b/d?keys", "c/?recurse", "none/?keys", "b/?keys&limit=1"} {
+		w := m.ask(rt, m.server, http.MethodGet, "/v1/kv/"+target, "")
+		index, err := strconv.ParseUint(w.Header().Get("X-Consul-Index"), 10, 64)
+		if err != nil || index == 0 || index < m.last[target] {
+			rt.Fatalf("%s has index %d after %d, %v", target, index, m.last[target], err)
+		}
+		m.last[target] = index
+	}
+}
+
+// TestIndexesNeverGoDown, whatever is written, deleted, pruned and forgotten.
+func TestIndexesNeverGoDown(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		m := &indexModel{last: map[string]uint64{}}
+		m.node = newLocalNode(t)
+		m.server, m.bare = newTestServer(t, m.node), newTestServer(t, m.node)
+		actions := rapid.StateMachineActions(m)
+		delete(actions, "Restore") // which may bring old indexes back
+		delete(actions, "Install")
+		rt.Repeat(actions)
 	})
 }

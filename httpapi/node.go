@@ -13,7 +13,8 @@ import (
 var (
 	// ErrNoLeader says that no leader is known, or became known in time. The
 	// write has certainly not happened.
-	ErrNoLeader = errors.New("No cluster leader") //nolint:revive,staticcheck // the text is the wire's
+	//lint:ignore ST1005 the text is the wire's
+	ErrNoLeader = errors.New("No cluster leader")
 
 	// ErrUnknownOutcome says that leadership was lost while the write was in
 	// flight: it may or may not have happened.
@@ -21,7 +22,8 @@ var (
 
 	// ErrNotReady says that this server has not applied yet what is known to be
 	// committed.
-	ErrNotReady = errors.New("Not ready to serve consistent reads") //nolint:revive,staticcheck // the text is the wire's
+	//lint:ignore ST1005 the text is the wire's
+	ErrNotReady = errors.New("Not ready to serve consistent reads")
 )
 
 // ReadOnlyError says that the server takes no writes because its disk is nearly

@@ -191,9 +191,15 @@ func TestDatacenter(t *testing.T) {
 	s := newTestServer(t, newLocalNode(t))
 	mustPut(t, s, "a", "1")
 	requests := []struct{ method, target, body string }{
-		{"GET", "/v1/kv/a", ""}, {"PUT", "/v1/kv/a", "1"}, {"DELETE", "/v1/kv/b", ""}, {"GET", "/v1/kv/a?history", ""},
-		{"PUT", "/v1/txn", "[]"}, {"PUT", "/v1/txn", `[{"KV":{"Verb":"set","Key":"a","Value":"MQ=="}}]`},
-		{"GET", "/v1/status/leader", ""}, {"GET", "/v1/status/peers", ""}, {"GET", "/v1/operator/raft/configuration", ""},
+		{"GET", "/v1/kv/a", ""},
+		{"PUT", "/v1/kv/a", "1"},
+		{"DELETE", "/v1/kv/b", ""},
+		{"GET", "/v1/kv/a?history", ""},
+		{"PUT", "/v1/txn", "[]"},
+		{"PUT", "/v1/txn", `[{"KV":{"Verb":"set","Key":"a","Value":"MQ=="}}]`},
+		{"GET", "/v1/status/leader", ""},
+		{"GET", "/v1/status/peers", ""},
+		{"GET", "/v1/operator/raft/configuration", ""},
 		{"GET", "/v1/snapshot", ""},
 	}
 	for query, served := range map[string]bool{

@@ -79,9 +79,22 @@ func TestPrintablePath(t *testing.T) {
 		escaped string
 		ok      bool
 	}{
-		{"a%20b", true}, {"%E2%82%AC", true}, {"x%FFy", true}, {"%EF%BF%BD", true}, {"%C3%28", true}, {"a%CC%81", true},
-		{"a%0Ab", false}, {"a%09b", false}, {"a%00b", false}, {"a%7Fb", false}, {"a%C2%A0b", false},
-		{"a%E2%80%8Bb", false}, {"a%C2%85b", false}, {"a%E2%80%A8b", false}, {"%EF%BB%BFa", false}, {"%EE%80%80", false},
+		{"a%20b", true},
+		{"%E2%82%AC", true},
+		{"x%FFy", true},
+		{"%EF%BF%BD", true},
+		{"%C3%28", true},
+		{"a%CC%81", true},
+		{"a%0Ab", false},
+		{"a%09b", false},
+		{"a%00b", false},
+		{"a%7Fb", false},
+		{"a%C2%A0b", false},
+		{"a%E2%80%8Bb", false},
+		{"a%C2%85b", false},
+		{"a%E2%80%A8b", false},
+		{"%EF%BB%BFa", false},
+		{"%EE%80%80", false},
 	} {
 		t.Run(tc.escaped, func(t *testing.T) {
 			w := ask(t, s, http.MethodPut, "/v1/kv/"+tc.escaped, "1")

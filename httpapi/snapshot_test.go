@@ -58,7 +58,7 @@ func TestSnapshotSave(t *testing.T) {
 func TestSnapshotRestore(t *testing.T) {
 	node := filled(t, 10)
 	s := newTestServer(t, node)
-	archive := string(ask(t, s, http.MethodGet, "/v1/snapshot", "").Body.Bytes())
+	archive := ask(t, s, http.MethodGet, "/v1/snapshot", "").Body.String()
 	keys := ask(t, s, http.MethodGet, "/v1/kv/?recurse", "")
 	versions := ask(t, s, http.MethodGet, "/v1/kv/k/0?history", "").Body.String()
 	mustPut(t, s, "k/1", "lost")
@@ -135,7 +135,8 @@ type brokenSnapshots struct {
 }
 
 func (b brokenSnapshots) Restore(context.Context, SnapshotMeta, int64, io.Reader) error { return b.err }
-func (b brokenSnapshots) ScratchDir() string                                            { return b.scratch }
+
+func (b brokenSnapshots) ScratchDir() string { return b.scratch }
 
 // TestRestoreFails: what the cluster says reaches the client, and no file stays.
 func TestRestoreFails(t *testing.T) {

@@ -25,8 +25,10 @@ func TestParseTxn(t *testing.T) {
 		err        string
 	}{
 		{"a list", ` [ { "KV" : { "Verb" : "set" , "Key" : "k" } } ] `, kv(kvs.Op{Key: "k"}, "set"), ""},
-		{"every field", `[{"KV":{"Verb":"cas","Key":"k","Value":"dg==","Flags":18446744073709551615,"Index":7,"Session":"s","Namespace":"n","Partition":"p"}}]`,
-			kv(kvs.Op{Key: "k", Value: []byte("v"), Flags: 1<<64 - 1, Index: 7, Session: "s"}, "cas"), ""},
+		{
+			"every field", `[{"KV":{"Verb":"cas","Key":"k","Value":"dg==","Flags":18446744073709551615,"Index":7,"Session":"s","Namespace":"n","Partition":"p"}}]`,
+			kv(kvs.Op{Key: "k", Value: []byte("v"), Flags: 1<<64 - 1, Index: 7, Session: "s"}, "cas"), "",
+		},
 		{"names without regard to case", `[{"kv":{"VERB":"set","kEY":"k"}}]`, kv(kvs.Op{Key: "k"}, "set"), ""},
 		{"null is as if it were not there", `[{"KV":{"Verb":null,"Key":null,"Value":null,"Flags":null,"Index":null,"Session":null,"Namespace":null}}]`, kv(kvs.Op{}, ""), ""},
 		{"the last of a repeated member counts", `[{"KV":{"Key":"a","Key":"b","Flags":1,"Flags":null}}]`, kv(kvs.Op{Key: "b", Flags: 1}, ""), ""},
