@@ -179,6 +179,9 @@ func (a *Agent) Restore(ctx context.Context, meta httpapi.SnapshotMeta, size int
 	return err
 }
 
+// Writable returns why the server takes no writes now; nil when it does.
+func (a *Agent) Writable() error { return a.writable() }
+
 // ScratchDir is where an archive may be kept while it is checked.
 func (a *Agent) ScratchDir() string {
 	if a.dir == nil {

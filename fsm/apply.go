@@ -312,6 +312,10 @@ func (b *batch) commit() {
 	txn.Commit()
 	b.store.publish(b.base.db, b.state, b.base.Generation)
 	b.store.hub.Notify(b.kv.Changed())
+	if b.state.Restored != b.base.state.Restored { // an index from before is news to everybody
+		b.store.hub.Reset()
+		b.store.topics.Reset()
+	}
 	if len(b.topics) > 0 {
 		b.store.topics.Notify(slices.Collect(maps.Keys(b.topics))) // in any order: nobody sees it
 	}

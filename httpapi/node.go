@@ -112,4 +112,8 @@ type Snapshots interface {
 
 	// ScratchDir is where an archive may be kept while it is checked.
 	ScratchDir() string
+
+	// Writable returns why the server takes no writes now, a *ReadOnlyError; nil when
+	// it does.
+	Writable() error
 }

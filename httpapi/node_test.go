@@ -26,6 +26,7 @@ import (
 type localNode struct {
 	store   *fsm.Store
 	machine *fsm.FSM
+	full    error  // what Writable returns
 	scratch string // where restores keep their archive
 	between func() // called between the two steps of a restore, if not nil
 
@@ -155,6 +156,9 @@ func (n *localNode) replaceState(meta SnapshotMeta, r io.Reader) error {
 }
 
 func (n *localNode) ScratchDir() string { return n.scratch }
+
+// Writable is part of Snapshots.
+func (n *localNode) Writable() error { return n.full }
 
 // born returns a new node at the same point of the same log, with the state that
 // fill gives it.

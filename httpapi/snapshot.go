@@ -69,6 +69,9 @@ func (c *call) snapshotRestore() error {
 	if err := c.checkDatacenter(); err != nil {
 		return err
 	}
+	if err := c.s.opts.Snapshots.Writable(); err != nil {
+		return err
+	}
 	f, err := os.CreateTemp(c.s.opts.Snapshots.ScratchDir(), "restore-*")
 	if err != nil {
 		return fmt.Errorf("keep the archive while it is checked: %w", err)
@@ -98,7 +101,7 @@ func (c *call) snapshotRestore() error {
 // beginning.
 func (c *call) receive(f *os.File) (SnapshotMeta, int64, error) {
 	body := &steadyReader{r: c.r.Body, deadline: http.NewResponseController(c.w), pause: c.s.settings.Load().BodyTimeout}
-	m, err := readArchive(body, f)
+	m, err := readArchive(body, &carefulWriter{w: f, writable: c.s.opts.Snapshots.Writable})
 	if err != nil {
 		return SnapshotMeta{}, 0, serverError(err.Error())
 	}
@@ -131,4 +134,24 @@ func (s *steadyWriter) Write(p []byte) (int, error) {
 	n, err := s.w.Write(p)
 	_ = s.deadline.SetWriteDeadline(time.Time{})
 	return n, err
+}
+
+// carefulWriter writes to a file as long as the disk has room for more than that.
+type carefulWriter struct {
+	w        io.Writer
+	writable func() error
+	since    int // bytes since it was asked
+}
+
+// careAfter is how much is written before it is asked again.
+const careAfter = 8 << 20
+
+func (c *carefulWriter) Write(p []byte) (int, error) {
+	if c.since += len(p); c.since > careAfter {
+		c.since = 0
+		if err := c.writable(); err != nil {
+			return 0, err
+		}
+	}
+	return c.w.Write(p)
 }

@@ -138,6 +138,9 @@ func (b brokenSnapshots) Restore(context.Context, SnapshotMeta, int64, io.Reader
 
 func (b brokenSnapshots) ScratchDir() string { return b.scratch }
 
+// Writable is part of Snapshots.
+func (b brokenSnapshots) Writable() error { return nil }
+
 // TestRestoreFails: what the cluster says reaches the client, and no file stays.
 func TestRestoreFails(t *testing.T) {
 	node := filled(t, 3)
@@ -169,3 +172,17 @@ func TestSnapshotCutOff(t *testing.T) {
 type broken struct{ http.ResponseWriter }
 
 func (b *broken) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+// TestRestoreWithoutRoom: an archive is not even received when the disk is full.
+func TestRestoreWithoutRoom(t *testing.T) {
+	n := newLocalNode(t)
+	n.full = &ReadOnlyError{Reason: "disk is low on space"}
+	w := ask(t, newTestServer(t, n), http.MethodPut, "/v1/snapshot", "anything")
+	if w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), "read-only") {
+		t.Errorf("answer %d %q, want 500 that says the server is read-only", w.Code, w.Body)
+	}
+	careful := &carefulWriter{w: io.Discard, writable: n.Writable}
+	if _, err := careful.Write(make([]byte, careAfter+1)); err == nil {
+		t.Error("writing goes on although there is no room")
+	}
+}
