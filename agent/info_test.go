@@ -57,9 +57,17 @@ func TestSelf(t *testing.T) {
 		t.Errorf("meta %v, coordinates %v", self.Meta, self.Coord)
 	}
 	for _, s := range []struct{ section, name, want string }{
-		{"consul", "leader", "true"}, {"consul", "server", "true"}, {"consul", "leader_addr", "127.0.0.1:8300"}, {"consul", "acl", "disabled"},
-		{"raft", "state", "Leader"}, {"raft", "num_peers", "0"}, {"raft", "last_contact", "0"},
-		{"agent", "checks", "0"}, {"build", "version", version.Version}, {"holdfast", "keys", "1"}, {"holdfast", "read_only", "false"},
+		{"consul", "leader", "true"},
+		{"consul", "server", "true"},
+		{"consul", "leader_addr", "127.0.0.1:8300"},
+		{"consul", "acl", "disabled"},
+		{"raft", "state", "Leader"},
+		{"raft", "num_peers", "0"},
+		{"raft", "last_contact", "0"},
+		{"agent", "checks", "0"},
+		{"build", "version", version.Version},
+		{"holdfast", "keys", "1"},
+		{"holdfast", "read_only", "false"},
 	} {
 		if got := self.Stats[s.section][s.name]; got != s.want {
 			t.Errorf("Stats.%s.%s = %q, want %q", s.section, s.name, got, s.want)

@@ -18,7 +18,8 @@ import (
 func taken(t *testing.T, tail interface {
 	Ready() <-chan struct{}
 	Take() []byte
-}, holds func(text string) bool) string {
+}, holds func(text string) bool,
+) string {
 	t.Helper()
 	var text strings.Builder
 	for !holds(text.String()) {

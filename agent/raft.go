@@ -58,6 +58,9 @@ func (a *Agent) openRaft() error {
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
+	if err := a.checkMembership(); err != nil {
+		return err
+	}
 	a.verifier = newVerifier(func() error { return a.raft.VerifyLeader().Error() })
 	return nil
 }
@@ -73,6 +76,26 @@ func (a *Agent) bootstrap(conf *raft.Config, transport raft.Transport) error {
 		return fmt.Errorf("start a new cluster: %w", err)
 	}
 	return nil
+}
+
+// checkMembership refuses to run as a server that its own cluster does not know,
+// which would wait for a leader for ever.
+func (a *Agent) checkMembership() error {
+	future := a.raft.GetConfiguration()
+	if err := future.Error(); err != nil {
+		return fmt.Errorf("read raft configuration: %w", err)
+	}
+	for _, s := range future.Configuration().Servers {
+		if string(s.ID) == a.nodeID {
+			return nil
+		}
+	}
+	where := "memory"
+	if a.dir != nil {
+		where = a.dir.RaftDir()
+	}
+	return fmt.Errorf("the raft configuration in %s does not name this server, %s: it is damaged or belongs to another server; "+
+		"put the data dir back from a copy, or start with a new one and load a backup with \"holdfast snapshot restore FILE\"", where, a.nodeID)
 }
 
 // LeaderAddress is the server address of the leader; empty when unknown.
@@ -131,7 +154,8 @@ func (a *Agent) TransferLeader(_ context.Context, id string) error {
 			return a.raft.LeadershipTransferToServer(s.ID, s.Address).Error()
 		}
 	}
-	return fmt.Errorf("Could not find address for server id %s", id) //nolint:staticcheck // the text is the wire's
+	//lint:ignore ST1005 the text is the wire's
+	return fmt.Errorf("Could not find address for server id %s", id)
 }
 
 // RemovePeer takes a member out, named by its id or its address.

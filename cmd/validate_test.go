@@ -53,12 +53,20 @@ func TestValidate(t *testing.T) {
 		{"shows every fault at once", wrong, []string{"DIR"}, exitFailed, nil, "Configuration is not valid: 2 faults\n" +
 			"  DIR/a.hcl:1: data_dri: there is no such setting; did you mean \"data_dir\"?\n" +
 			"  DIR/a.hcl:2: ports.http: want a whole number, have the text \"x\"\n"},
-		{"also when silent", "x = 1\ndata_dir = \"/d\"", []string{"-quiet", "DIR/a.hcl"}, exitFailed, nil,
-			"Configuration is not valid: 1 fault\n  DIR/a.hcl:1: x: there is no such setting\n"},
+		{
+			"also when silent", "x = 1\ndata_dir = \"/d\"",
+			[]string{"-quiet", "DIR/a.hcl"},
+			exitFailed, nil,
+			"Configuration is not valid: 1 fault\n  DIR/a.hcl:1: x: there is no such setting\n",
+		},
 		{"takes several files, the later ones win", right, []string{"-quiet", "DIR", "DIR/a.hcl"}, exitDone, nil, ""},
 		{"needs a file", right, nil, exitUsage, nil, "Error: the argument FILE is missing\n  Try: holdfast validate -h\n"},
-		{"knows two formats", right, []string{"-config-format", "toml", "DIR"}, exitUsage, nil,
-			"Error: -config-format: \"toml\" is not a format; hcl and json are\n  Try: holdfast validate -h\n"},
+		{
+			"knows two formats", right,
+			[]string{"-config-format", "toml", "DIR"},
+			exitUsage, nil,
+			"Error: -config-format: \"toml\" is not a format; hcl and json are\n  Try: holdfast validate -h\n",
+		},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			t.Setenv("HOLDFAST_DATA_DIR", "") // the environment has no part in it

@@ -41,11 +41,16 @@ func TestHarnessConfigurations(t *testing.T) {
 				len(c.Join.Retry) == 2 && c.RPCHoldTimeout == 3*time.Second && c.Raft.Logstore.Backend == "boltdb" && c.TLS.RPC.VerifyOutgoing &&
 				c.TLS.VerifyServerHostname && c.Performance.LeaveDrainTime == time.Second
 		}, "translate_wan_addrs ui_config dns_config recursors"},
-		{"the command line of a container", []string{"--server", "--bootstrap-expect=1", "--ui", "--client=0.0.0.0", "--data-dir=/d", "--node=srv",
-			"--enable-script-checks=false", "--disable-host-node-id", "--hcl", "limits { http_max_conns_per_client = 1000 }", "--raft-protocol=3"},
+		{
+			"the command line of a container",
+			[]string{
+				"--server", "--bootstrap-expect=1", "--ui", "--client=0.0.0.0", "--data-dir=/d", "--node=srv",
+				"--enable-script-checks=false", "--disable-host-node-id", "--hcl", "limits { http_max_conns_per_client = 1000 }", "--raft-protocol=3",
+			},
 			func(c *config.Config) bool {
 				return c.Bootstrap && c.ClientAddrs[0] == "0.0.0.0" && c.NodeName == "srv" && c.Limits.HTTPMaxConnsPerClient == 1000
-			}, "-ui"},
+			}, "-ui",
+		},
 	} {
 		name, file, _ := strings.Cut(tc.name, ": ")
 		t.Run(name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
@@ -15,6 +16,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-kv/holdfast/agent/datadir"
 )
 
 const (
@@ -142,6 +145,8 @@ func (s *Snapshots) inspect(store *raft.FileSnapshotStore, name snapshotName) (m
 		return damage(metaFile, "is gone")
 	case err != nil, meta.ID != name.id, meta.Index != name.index, meta.Term != name.term:
 		return damage(metaFile, "does not describe this snapshot")
+	case !sameSum(metaFile):
+		return damage(metaFile, errChecksum.Error())
 	}
 	_, content, err := store.Open(name.id)
 	switch {
@@ -154,6 +159,30 @@ func (s *Snapshots) inspect(store *raft.FileSnapshotStore, name snapshotName) (m
 		return damage(stateFile, err.Error())
 	}
 	return meta, nil
+}
+
+// Raft's own store has a checksum of the state, but none of meta.json, which holds the
+// configuration of the cluster: a bit that flips there would leave a server that
+// belongs to none. The sum stands in a file beside it.
+const metaSumName = "meta.sum"
+
+func metaSum(path string) (string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%08x\n", crc32.Checksum(data, castagnoli)), nil
+}
+
+// sameSum tells whether meta.json is as it was written. A snapshot that has no sum,
+// since the server ended before it was written, passes.
+func sameSum(metaFile string) bool {
+	want, err := os.ReadFile(filepath.Join(filepath.Dir(metaFile), metaSumName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	got, sumErr := metaSum(metaFile)
+	return err == nil && sumErr == nil && string(want) == got
 }
 
 func readMeta(path string) (meta raft.SnapshotMeta, err error) {
@@ -256,7 +285,19 @@ func (s *snapshotSink) Close() error {
 		return errors.Join(fmt.Errorf("finish the snapshot: %w", err), s.end())
 	}
 	s.store.stored(s.index)
-	return s.end()
+	return errors.Join(s.writeSum(), s.end())
+}
+
+func (s *snapshotSink) writeSum() error {
+	folder := filepath.Join(s.store.dir, s.ID())
+	sum, err := metaSum(filepath.Join(folder, "meta.json"))
+	if err == nil {
+		err = datadir.WriteFile(filepath.Join(folder, metaSumName), []byte(sum))
+	}
+	if err != nil {
+		return fmt.Errorf("write the checksum of snapshot %s: %w", s.ID(), err)
+	}
+	return nil
 }
 
 func (s *snapshotSink) Cancel() error {
