@@ -324,12 +324,27 @@ func TestReadTxnReadsTheView(t *testing.T) {
 	}
 }
 
+// TestRestoreIsNewsToEverybody: once the log says that an archive was restored, every
+// waiter looks again, for the index it waits on may be from before.
+func TestRestoreIsNewsToEverybody(t *testing.T) {
+	m := newMachine(t)
+	m.do(write(set("k", "a")))
+	w := m.store.Hub().WatchKey("other")
+	defer w.Stop()
+	m.batch(Command{Restored: true})
+	select {
+	case <-w.Reset:
+	default:
+		t.Error("the waiter was not told")
+	}
+}
+
 func TestWatchersAreToldAfterTheirChangeCanBeRead(t *testing.T) {
 	m := newMachine(t)
 	m.do(write(set("k", "a")))
 	hub := m.store.Hub()
 	changed, other, prefix := hub.WatchKey("k"), hub.WatchKey("other"), hub.WatchPrefix("")
-	m.batch(write(set("k", "a")), txn(set("other", "x"), get("none")), prune(kvs.Plan{Through: 1}), Command{Restored: true}, write(del("none")))
+	m.batch(write(set("k", "a")), txn(set("other", "x"), get("none")), prune(kvs.Plan{Through: 1}), write(del("none")))
 	for what, w := range map[string]kvs.Watch{"k": changed, "other": other, "everything": prefix} {
 		select {
 		case <-w.C:
