@@ -57,6 +57,16 @@ func (a *Agent) lead(ctx context.Context) {
 		}
 	}
 	a.soleVoter.Store(countVoters(a.raft.GetConfiguration().Configuration()) == 1)
+	for a.registerSelf(ctx) != nil { // a full disk, or leadership is gone
+		if a.raft.State() != raft.Leader {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(registerRetry):
+		}
+	}
 	a.deadlines.start(a.store)
 	defer a.deadlines.stop()
 	a.leading.Store(true)
@@ -79,6 +89,9 @@ func (a *Agent) lead(ctx context.Context) {
 		}
 	}
 }
+
+// registerRetry is how long a leader waits before it tries again to register itself.
+const registerRetry = 500 * time.Millisecond
 
 // reachedCommitted notes that this server has applied what was committed when it
 // started.

@@ -192,7 +192,7 @@ func (c *call) sessionTimes(s *session.Session, asked *sessionAsked) error {
 		}
 		least := c.s.settings.Load().SessionTTLMin
 		if d != 0 && (d < least || d > maxTTL) {
-			return serverError(fmt.Sprintf("Invalid Session TTL '%d', must be between [%s=%s]", d.Nanoseconds(), shortDuration(least), shortDuration(maxTTL)))
+			return serverError(fmt.Sprintf("Invalid Session TTL '%d', must be between [%s=%s]", d.Nanoseconds(), least, maxTTL))
 		}
 		s.Lifetime = d
 	}
@@ -204,17 +204,6 @@ func (c *call) sessionTimes(s *session.Session, asked *sessionAsked) error {
 		s.Grace = d
 	}
 	return nil
-}
-
-// shortDuration is a duration without units that are zero: 24h, not 24h0m0s.
-func shortDuration(d time.Duration) string {
-	switch {
-	case d >= time.Hour && d%time.Hour == 0:
-		return fmt.Sprintf("%dh", d/time.Hour)
-	case d >= time.Minute && d%time.Minute == 0:
-		return fmt.Sprintf("%dm", d/time.Minute)
-	}
-	return d.String()
 }
 
 // bindChecks decides which checks the session is bound to.
