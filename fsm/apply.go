@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
@@ -317,7 +315,7 @@ func (b *batch) commit() {
 		b.store.topics.Reset()
 	}
 	if len(b.topics) > 0 {
-		b.store.topics.Notify(slices.Collect(maps.Keys(b.topics))) // in any order: nobody sees it
+		b.store.topics.Notify(b.touched())
 	}
 	if b.born != nil || b.dead != nil {
 		b.store.tellSessions(b.born, b.dead)

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/holdfast-kv/holdfast/catalog"
@@ -32,6 +33,16 @@ func (b *batch) touch(topic string) {
 		b.topics = map[string]bool{}
 	}
 	b.topics[topic] = true
+}
+
+// touched returns the topics under which something has changed, in order.
+func (b *batch) touched() []string {
+	topics := make([]string, 0, len(b.topics))
+	for topic := range b.topics {
+		topics = append(topics, topic)
+	}
+	slices.Sort(topics)
+	return topics
 }
 
 // createSession adds a session if its node and checks are as they must be.

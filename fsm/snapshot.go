@@ -376,7 +376,8 @@ func load(r io.Reader, txn *memdb.Txn) (state, error) {
 		return state{}, err
 	}
 	im.Finish()
-	return state{Index: header.GetIndex(), LastTime: header.GetLastTime(), Restored: header.GetRestoredIndex(),
+	return state{
+		Index: header.GetIndex(), LastTime: header.GetLastTime(), Restored: header.GetRestoredIndex(),
 		Sessions: header.GetIndexes().GetSessions(), Nodes: header.GetIndexes().GetNodes(),
 		Services: header.GetIndexes().GetServices(), Checks: header.GetIndexes().GetChecks(),
 		Events: header.GetIndexes().GetEvents(),

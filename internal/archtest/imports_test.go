@@ -14,15 +14,16 @@ import (
 var mayImport = map[string][]string{
 	// The state. Leaves first: plain functions over a transaction.
 	"internal/staging": {},
-	"kvs":              {"internal/limit"},
+	"kvs":              {"internal/staging", "internal/limit"},
+	"event":            {"internal/staging"},
 	"acl":              {"internal/limit"},
 	"catalog":          {"internal/staging", "internal/limit"},
 	"session":          {"kvs", "internal/staging", "internal/limit"},
 	"fsm/fsmpb":        {}, // generated
-	"fsm":              {"kvs", "session", "catalog", "acl", "fsm/fsmpb", "internal/staging", "internal/limit"},
+	"fsm":              {"kvs", "session", "catalog", "event", "acl", "fsm/fsmpb", "internal/staging", "internal/limit"},
 
 	// The wire. It never sees the agent, which implements the interfaces it declares.
-	"httpapi": {"fsm", "acl", "kvs", "session", "catalog", "internal/limit", "internal/jitter", "internal/version"},
+	"httpapi": {"fsm", "acl", "kvs", "session", "catalog", "event", "internal/limit", "internal/jitter", "internal/version"},
 
 	// The process.
 	"agent": {

@@ -2,7 +2,6 @@ package contract
 
 // Reasons for which several cases cannot pass.
 const (
-	needsSessions  = "needs sessions, which are not built yet"
 	needsServices  = "needs the agent's services and checks, which are not built yet"
 	needsCatalog   = "needs catalog registrations, which are not built yet"
 	needsAutopilot = "needs autopilot, which is not built yet"
@@ -14,24 +13,10 @@ const (
 // exceptions are the cases that must fail, each with the reason. The list shrinks: a
 // case on it that passes fails the test.
 var exceptions = map[string]string{
-	"blk-lock-change-wakes": needsSessions,
-	"blk-session-list":      needsSessions,
-	"blk-session-info":      needsSessions,
-	"txn-lock-unlock":       needsSessions,
-	"txn-lock-delay":        needsSessions,
-	"txn-check-session":     needsSessions,
-	"txn-lock-chain":        needsSessions,
-	"snap-roundtrip":        needsSessions,
-	"ag-maintenance":        needsServices,
+	"ag-maintenance": needsServices,
 
 	// Cases about all endpoints that take one of these as an example.
-	"blk-bad-params":                      needsSessions,
-	"conv-405":                            needsSessions,
-	"conv-dc-unknown":                     needsSessions,
-	"conv-options":                        needsSessions,
-	"conv-query-params-checked-on-writes": needsSessions,
-	"conv-query-params-not-checked":       needsSessions,
-	"conv-redirect-missing-slash":         needsServices,
+	"conv-redirect-missing-slash": needsServices,
 
 	"blk-event-list-index": needsEvents,
 
@@ -71,4 +56,15 @@ var exceptions = map[string]string{
 	"kv-value-too-large-chunked": "the size limit counts the bytes that arrive, chunked or not",
 	"txn-trailing-garbage":       "bytes after the list of operations are refused: they are never what the client meant",
 	"blk-never-prefix-spurious":  "a query is woken by nothing but a change of its own result",
+	"ses-agent-check-fail-ends":  needsServices,
+	"ses-check-critical-ends":    needsCatalog,
+	"ses-check-critical-refused": needsCatalog,
+	"ses-check-deregister-ends":  needsCatalog,
+	"ses-checks-merge":           needsCatalog,
+	"ses-foreign-node":           needsCatalog,
+	"ses-node-deregister-ends":   needsCatalog,
+	"ses-service-check":          needsCatalog,
+	"ses-create-chunked-ignored": "a chunked body of a session create is read like any other",
+	"ses-lockdelay-tiny-string":  "a lock-delay given with a unit is what it says",
+	"lock-put-resets-lockindex":  "a plain put keeps the lock count, which is a fencing number",
 }

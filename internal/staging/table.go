@@ -145,10 +145,10 @@ func (t *Table[R]) Reject() {
 	t.undo = t.undo[:0]
 }
 
-// Flush puts the changes into a write transaction begun on the same state. The
-// order does not matter: a memdb table is the same however it came to be.
+// Flush puts the changes into a write transaction begun on the same state.
 func (t *Table[R]) Flush(txn *memdb.Txn) {
 	var none R
+	//archtest:any-order a memdb table is the same however it came to be
 	for id, row := range t.staged {
 		if row != none {
 			must(txn.Insert(t.name, row))
