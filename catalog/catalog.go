@@ -33,9 +33,12 @@ func Schema() map[string]*memdb.TableSchema {
 //
 // Source: contract, catalog, section 1, for the first.
 var (
-	ErrNoNode    = errors.New("Must provide node")                 //nolint:revive,staticcheck // the text is the wire's
-	ErrNoService = errors.New("Must provide service name")         //nolint:revive,staticcheck // as the other texts of the wire
-	ErrNoCheck   = errors.New("Must provide check ID or its name") //nolint:revive,staticcheck // as the other texts of the wire
+	//lint:ignore ST1005 the text is the wire's
+	ErrNoNode = errors.New("Must provide node")
+	//lint:ignore ST1005 as the other texts of the wire
+	ErrNoService = errors.New("Must provide service name")
+	//lint:ignore ST1005 as the other texts of the wire
+	ErrNoCheck = errors.New("Must provide check ID or its name")
 )
 
 // Registration adds or changes a node, a service on it, and checks of them.
@@ -140,7 +143,8 @@ func (tx *Tx) Register(r Registration) (Ended, error) {
 		if c.ServiceID != "" {
 			s := tx.services.Get(childID(c.Node, c.ServiceID))
 			if s == nil {
-				return Ended{}, fmt.Errorf("Unknown service ID '%s' for check ID '%s'", c.ServiceID, c.ID) //nolint:staticcheck // the text is the wire's
+				//lint:ignore ST1005 the text is the wire's
+				return Ended{}, fmt.Errorf("Unknown service ID '%s' for check ID '%s'", c.ServiceID, c.ID)
 			}
 			c.ServiceName, c.ServiceTags = s.Name, s.Tags
 		}
@@ -183,7 +187,8 @@ func (r *Registration) checkNames() error {
 	}
 	for _, name := range names {
 		if strings.Contains(name, "\x00") {
-			return fmt.Errorf("Name %q has a zero byte", name) //nolint:staticcheck // as the other texts of the wire
+			//lint:ignore ST1005 the text is the wire's
+			return fmt.Errorf("Name %q has a zero byte", name)
 		}
 	}
 	return nil
