@@ -57,6 +57,7 @@ type Agent struct {
 	leaderCh  chan bool
 	verifier  *verifier
 	deadlines *deadlines
+	checks    *localChecks
 	leading   atomic.Bool // leads, and has applied what was committed before
 	soleVoter atomic.Bool // no other server has a vote
 	caughtUp  chan struct{}
@@ -89,6 +90,7 @@ func New(opts Options) (a *Agent, err error) {
 	}
 	a.loaded.Store(opts.Loaded)
 	a.deadlines = newDeadlines(opts.Now)
+	a.checks = newLocalChecks(a.selfRegistration, a.store, a.Propose, opts.Now, opts.Log.Named("checks"))
 	a.store.OnSessions(a.sessionsChanged)
 	defer func() {
 		if err != nil {

@@ -19,6 +19,8 @@ func (a *Agent) startDuties() {
 	a.group.Go("leadership verifier", a.verifier.run)
 	a.group.Go("leadership", a.watchLeadership)
 	a.group.Go("expiry", a.expire)
+	a.group.Go("own node", a.watchSelf)
+	a.group.Go("checks", a.timeChecks)
 	a.group.Go("snapshots", a.watchLogLength)
 	if a.space != nil {
 		a.group.Go("disk space", a.watchSpace)
@@ -57,15 +59,8 @@ func (a *Agent) lead(ctx context.Context) {
 		}
 	}
 	a.soleVoter.Store(countVoters(a.raft.GetConfiguration().Configuration()) == 1)
-	for a.registerSelf(ctx) != nil { // a full disk, or leadership is gone
-		if a.raft.State() != raft.Leader {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(registerRetry):
-		}
+	if err := a.registerSelf(ctx); err != nil {
+		a.log.Warn("register this server in the catalog", "error", err) // watchSelf goes on trying
 	}
 	a.deadlines.start(a.store)
 	defer a.deadlines.stop()
@@ -89,9 +84,6 @@ func (a *Agent) lead(ctx context.Context) {
 		}
 	}
 }
-
-// registerRetry is how long a leader waits before it tries again to register itself.
-const registerRetry = 500 * time.Millisecond
 
 // reachedCommitted notes that this server has applied what was committed when it
 // started.

@@ -22,6 +22,14 @@ func (a *Agent) Propose(ctx context.Context, c *fsm.Command) (fsm.Result, error)
 	if err := a.writable(); err != nil {
 		return fsm.Result{}, err
 	}
+	if !a.leading.Load() { // Raft may take it already; but a leader registers its node first
+		held, cancel := context.WithTimeout(ctx, a.config().RPCHoldTimeout)
+		err := a.awaitLeadership(held, a.writable)
+		cancel()
+		if err != nil {
+			return fsm.Result{}, err
+		}
+	}
 	data, err := fsm.Encode(c, a.now().UnixNano())
 	if err != nil {
 		return fsm.Result{}, err

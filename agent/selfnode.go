@@ -3,65 +3,218 @@ package agent
 import (
 	"context"
 	"fmt"
-	"maps"
+	"time"
 
 	"github.com/holdfast-kv/holdfast/catalog"
 	"github.com/holdfast-kv/holdfast/fsm"
+	"github.com/holdfast-kv/holdfast/httpapi"
+	"github.com/holdfast-kv/holdfast/session"
 )
 
-// serfHealth is the check that a default session is bound to, and consulService the
-// service that every server is: clients look for both.
-//
-// Source: contract, catalog, its introduction.
+// Every server is a node of the catalog, with a service and a check that passes:
+// sessions belong to it, and clients look for it before they lock. A leader makes
+// sure of that before it serves, and again whenever somebody changes it.
+
+// How soon a registration of itself is tried again that did not succeed, and how
+// often a server looks whether a former name of it can go.
 const (
-	serfHealth    = "serfHealth"
-	consulService = "consul"
+	selfRetry  = time.Second
+	selfRetire = time.Minute
 )
 
-// registerSelf puts this server into the catalog, unless it stands there as it is. It
-// is done before a leader serves, so that no client ever finds its node missing.
+// deadOutput is the output of the health check of a node that is gone.
+//
+// Source: contract, catalog, the paragraph on what every server registers.
+const deadOutput = "Agent not live or unreachable"
+
+// proposer puts a command through the log.
+type proposer func(context.Context, *fsm.Command) (fsm.Result, error)
+
+// registerSelf makes sure that the catalog has this server as it is. It is for a
+// leader that does not serve yet.
 func (a *Agent) registerSelf(ctx context.Context) error {
-	self := a.CatalogNode()
-	cfg := a.config()
-	want := catalog.Registration{
-		Node: catalog.Node{
-			ID: self.ID, Name: self.Node, Address: self.Address,
-			TaggedAddresses: self.TaggedAddresses, Meta: self.Meta,
-		},
-		Service: &catalog.Service{ID: consulService, Name: consulService, Port: cfg.Ports.Server, PassingWeight: 1, WarningWeight: 1},
-		Checks: []catalog.Check{{
-			ID: serfHealth, Name: "Serf Health Status", Status: catalog.Passing, Output: "Agent alive and reachable",
-		}},
-	}
-	if a.registered(&want) {
-		return nil
-	}
-	res, err := a.Propose(ctx, &fsm.Command{Register: &want})
-	if err != nil {
-		return fmt.Errorf("register this server in the catalog: %w", err)
-	}
-	if res.Invalid != "" {
-		return fmt.Errorf("register this server in the catalog: %s", res.Invalid)
-	}
-	return nil
+	_, err := a.keepSelf(ctx, a.applyAsLeader)
+	return err
 }
 
-// registered tells whether the catalog has what would be registered.
-func (a *Agent) registered(want *catalog.Registration) bool {
-	view := a.store.View().Catalog()
-	n := view.Node(want.Node.Name)
-	if n == nil || n.ID != want.Node.ID || n.Address != want.Node.Address ||
-		!maps.Equal(n.TaggedAddresses, want.Node.TaggedAddresses) || !maps.Equal(n.Meta, want.Node.Meta) {
-		return false
+// watchSelf keeps this server in the catalog while it leads: also when somebody
+// removes it, or an archive is restored that does not know it.
+func (a *Agent) watchSelf(ctx context.Context) error {
+	again := time.NewTimer(0)
+	defer again.Stop()
+	for {
+		watch := a.store.Topics().WatchKey(fsm.TopicCatalog)
+		if a.leading.Load() {
+			settled, err := a.keepSelf(ctx, a.Propose)
+			switch {
+			case err != nil:
+				if ctx.Err() == nil {
+					a.log.Warn("register this server in the catalog", "error", err)
+				}
+				again.Reset(selfRetry)
+			case !settled:
+				again.Reset(selfRetire)
+			}
+		} else {
+			again.Reset(selfRetry)
+		}
+		select {
+		case <-ctx.Done():
+			watch.Stop()
+			return nil
+		case <-watch.C:
+		case <-watch.Reset:
+		case <-again.C:
+		}
+		watch.Stop()
 	}
-	service, check := false, false
-	view.Services(n.Name, func(s *catalog.Service) bool {
-		service = service || s.ID == consulService && s.Port == want.Service.Port
+}
+
+// keepSelf proposes what is missing for the catalog to have this server as it is,
+// under this name only. It is settled when nothing is left to do later.
+func (a *Agent) keepSelf(ctx context.Context, propose proposer) (settled bool, err error) {
+	self := a.selfRegistration()
+	if !a.store.View().Catalog().Holds(self) {
+		if _, err := propose(ctx, &fsm.Command{Register: self}); err != nil {
+			return false, fmt.Errorf("register node %s: %w", self.Node.Name, err)
+		}
+	}
+	settled = true
+	for _, old := range a.formerNodes() {
+		gone, err := a.retire(ctx, old, propose)
+		if err != nil {
+			return false, fmt.Errorf("retire node %s, a former name of this server: %w", old.Name, err)
+		}
+		settled = settled && gone
+	}
+	return settled, nil
+}
+
+// selfRegistration is what this server registers for itself.
+func (a *Agent) selfRegistration() *catalog.Registration {
+	node := a.CatalogNode()
+	return &catalog.Registration{
+		Node: node.Row(),
+		Service: &catalog.Service{
+			ID: httpapi.SelfService, Name: httpapi.SelfService, Port: a.config().Ports.Server, PassingWeight: 1, WarningWeight: 1,
+		},
+		Checks: []catalog.Check{selfCheck(catalog.Passing, httpapi.SelfCheckOutput)},
+	}
+}
+
+func selfCheck(status, output string) catalog.Check {
+	return catalog.Check{ID: httpapi.SelfCheck, Name: httpapi.SelfCheckName, Status: status, Output: output}
+}
+
+// formerNodes are the nodes with this server's id and another name: a server in a
+// container often has a new name after each start.
+func (a *Agent) formerNodes() []*catalog.Node {
+	node := a.CatalogNode()
+	self := node.Row()
+	var former []*catalog.Node
+	a.store.View().Catalog().Nodes(func(n *catalog.Node) bool {
+		if n.ID == self.ID && n.RowID() != self.RowID() {
+			former = append(former, n)
+		}
 		return true
 	})
-	view.Checks(n.Name, func(c *catalog.Check) bool {
-		check = check || c.ID == serfHealth && c.Status == catalog.Passing
+	return former
+}
+
+// retire takes what clients have registered with this server along to its present
+// name, and removes the node of the former one: at once if no session is left there,
+// and else when the last has ended. Sessions with a TTL go on until then; those that
+// only the node kept alive end.
+func (a *Agent) retire(ctx context.Context, old *catalog.Node, propose proposer) (gone bool, err error) {
+	node := a.CatalogNode()
+	self := node.Row()
+	view := a.store.View()
+	commands := moveAll(view.Catalog(), old.Name, self)
+	living := 0
+	sessions, _ := view.Sessions()
+	sessions.ListNode(old.Name, func(s *session.Session) bool {
+		if s.Lifetime > 0 {
+			living++
+		}
 		return true
 	})
-	return service && check
+	dead := &catalog.Registration{Node: *old, SkipNode: true, Checks: []catalog.Check{selfCheck(catalog.Critical, deadOutput)}}
+	switch {
+	case living == 0:
+		commands = append(commands, &fsm.Command{Deregister: &fsm.Deregistration{Node: old.Name}})
+	case !view.Catalog().Holds(dead):
+		commands = append(commands, &fsm.Command{Register: dead})
+	}
+	for _, c := range commands {
+		if _, err := propose(ctx, c); err != nil {
+			return false, err
+		}
+	}
+	if len(commands) > 0 {
+		a.log.Info("this server has another name than before", "former", old.Name, "node", self.Name, "sessions_left", living)
+	}
+	return living == 0, nil
+}
+
+// moveAll returns the commands that move what clients have registered from one node
+// to another. What is there already stays as it is there.
+func moveAll(view catalog.View, from string, to catalog.Node) []*fsm.Command {
+	var commands []*fsm.Command
+	move := func(r *catalog.Registration, d fsm.Deregistration, exists bool) {
+		if !exists {
+			commands = append(commands, &fsm.Command{Register: r})
+		}
+		commands = append(commands, &fsm.Command{Deregister: &d})
+	}
+	view.Services(from, func(s *catalog.Service) bool {
+		if s.ID != httpapi.SelfService {
+			r := &catalog.Registration{Node: to, Service: s, Checks: checksToMove(view, from, s.ID)}
+			move(r, fsm.Deregistration{Node: from, ServiceID: s.ID}, view.Service(to.Name, s.ID) != nil)
+		}
+		return true
+	})
+	for _, c := range checksToMove(view, from, "") {
+		r := &catalog.Registration{Node: to, Checks: []catalog.Check{c}}
+		move(r, fsm.Deregistration{Node: from, CheckID: c.ID}, view.Check(to.Name, c.ID) != nil)
+	}
+	return commands
+}
+
+// checksToMove returns the checks of a service of a node, or of the node itself if
+// serviceID is empty, as they are to be registered elsewhere.
+func checksToMove(view catalog.View, node, serviceID string) []catalog.Check {
+	var checks []catalog.Check
+	view.ChecksOf(node, serviceID, func(c *catalog.Check) bool {
+		if c.ID != httpapi.SelfCheck {
+			c := *c
+			c.Indexes = catalog.Indexes{}
+			checks = append(checks, c)
+		}
+		return true
+	})
+	return checks
+}
+
+// applyAsLeader puts a command through the log of a leader that does not serve yet,
+// for which Propose would wait.
+func (a *Agent) applyAsLeader(_ context.Context, c *fsm.Command) (fsm.Result, error) {
+	if err := a.writable(); err != nil {
+		return fsm.Result{}, err
+	}
+	data, err := fsm.Encode(c, a.now().UnixNano())
+	if err != nil {
+		return fsm.Result{}, err
+	}
+	future := a.raft.Apply(data, 0)
+	if err := future.Error(); err != nil {
+		return fsm.Result{}, fmt.Errorf("put into the log: %w", err)
+	}
+	switch answer := future.Response().(type) {
+	case fsm.Result:
+		return answer, nil
+	case error:
+		return fsm.Result{}, answer
+	default:
+		return fsm.Result{}, fmt.Errorf("state machine answered with a %T", answer)
+	}
 }

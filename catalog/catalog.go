@@ -358,6 +358,34 @@ func (v View) Checks(node string, visit func(*Check) bool) {
 	staging.Walk(v.txn, tableChecks, prefixOf(node), visit)
 }
 
+// Holds tells whether all that r registers is there already, so that to register it
+// would change nothing.
+func (v View) Holds(r *Registration) bool {
+	n := v.Node(r.Node.Name)
+	if n == nil || !r.SkipNode && !n.same(&r.Node) {
+		return false
+	}
+	if r.Service != nil {
+		if s := v.Service(n.Name, r.Service.ID); s == nil || !s.same(r.Service) {
+			return false
+		}
+	}
+	for i := range r.Checks {
+		want := r.Checks[i]
+		c := v.Check(n.Name, want.ID)
+		if c == nil {
+			return false
+		}
+		if want.ServiceID != "" { // as Register fills them in
+			want.ServiceName, want.ServiceTags = c.ServiceName, c.ServiceTags
+		}
+		if !c.same(&want) {
+			return false
+		}
+	}
+	return true
+}
+
 func prefixOf(node string) string {
 	if node == "" {
 		return ""

@@ -90,7 +90,7 @@ const TypeTTL = "ttl"
 // removed, as its server does; 0: never. A check of TypeTTL has no timeout, and its
 // field holds this time.
 func (c *Check) ReapAfter() time.Duration {
-	if c.Type != TypeTTL || c.ServiceID == "" {
+	if c.Type != TypeTTL || c.TTL <= 0 || c.ServiceID == "" {
 		return 0
 	}
 	d, err := time.ParseDuration(c.Timeout)
@@ -99,6 +99,9 @@ func (c *Check) ReapAfter() time.Duration {
 	}
 	return max(d, 0)
 }
+
+// SetReapAfter sets what ReapAfter tells of a check of TypeTTL.
+func (c *Check) SetReapAfter(d time.Duration) { c.Timeout = d.String() }
 
 // RowID is part of staging.Row.
 func (c *Check) RowID() string { return childID(c.Node, c.ID) }

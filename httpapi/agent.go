@@ -37,6 +37,8 @@ type Agent interface {
 
 	// Metrics is what the server measures.
 	Metrics() Metrics
+
+	CheckTimers
 }
 
 // Metrics is what a server measures, in both of its forms.

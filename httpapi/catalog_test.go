@@ -10,92 +10,193 @@ import (
 	"time"
 )
 
-const oneNode = `[{"ID":"id-1","Node":"node-1","Address":"127.0.0.1","Datacenter":"dc1","TaggedAddresses":{"lan":"127.0.0.1"},` +
-	`"Meta":{"consul-network-segment":"","rack":"7"},"CreateIndex":1,"ModifyIndex":1}]`
+const (
+	oneNode = `{"ID":"id-1","Node":"node-1","Address":"127.0.0.1","Datacenter":"dc1","TaggedAddresses":{"lan":"127.0.0.1"},` +
+		`"Meta":{"consul-network-segment":"","rack":"7"},"CreateIndex":4,"ModifyIndex":4}`
+
+	// What dbRegistered makes, at index 5.
+	dbRegistered = `{"Node":"db-1","Address":"192.0.2.5","NodeMeta":{"rack":"8"},"Service":{"Service":"pg","Port":5432,"Tags":["primary","Blue"]},` +
+		`"Check":{"Name":"pg up","Status":"passing","ServiceID":"pg"}}`
+	dbNode     = `{"ID":"","Node":"db-1","Address":"192.0.2.5","Datacenter":"dc1","TaggedAddresses":null,"Meta":{"rack":"8"},"CreateIndex":5,"ModifyIndex":5}`
+	dbService  = `{"ID":"pg","Service":"pg","Tags":["primary","Blue"],"Address":"","Meta":null,"Port":5432,` + serviceEnd
+	serviceEnd = `"Weights":{"Passing":1,"Warning":1},"EnableTagOverride":false,"Proxy":{"Mode":"","MeshGateway":{},"Expose":{}},"Connect":{},"PeerName":"","CreateIndex":5,"ModifyIndex":5}`
+	dbInstance = `{"ID":"","Node":"db-1","Address":"192.0.2.5","Datacenter":"dc1","TaggedAddresses":null,"NodeMeta":{"rack":"8"},"ServiceKind":"",` +
+		`"ServiceID":"pg","ServiceName":"pg","ServiceTags":["primary","Blue"],"ServiceAddress":"","ServiceWeights":{"Passing":1,"Warning":1},"ServiceMeta":{},` +
+		`"ServicePort":5432,"ServiceSocketPath":"","ServiceEnableTagOverride":false,"ServiceProxy":{"Mode":"","MeshGateway":{},"Expose":{}},` +
+		`"ServiceConnect":{},"ServiceLocality":null,"CreateIndex":5,"ModifyIndex":5}`
+)
 
 func TestCatalogAnswers(t *testing.T) {
-	for _, tc := range []struct {
-		rule, target string
-		status       int
-		body         string // the beginning
-		consistency  string // header; empty: absent
-	}{
-		{"the datacenter of the server", "/v1/catalog/datacenters", 200, `["dc1"]`, ""},
-		{"an unknown datacenter", "/v1/catalog/datacenters?dc=x", 500, "No path to datacenter", ""},
-		{"this server", "/v1/catalog/nodes", 200, oneNode, "leader"},
-		{"stale", "/v1/catalog/nodes?stale", 200, oneNode, "stale"},
-		{"consistent", "/v1/catalog/nodes?consistent", 200, oneNode, "consistent"},
-		{"both", "/v1/catalog/nodes?stale&consistent", 400, "Cannot specify ?stale with ?consistent", ""},
-		{"with a pair of the metadata", "/v1/catalog/nodes?node-meta=rack:7", 200, oneNode, "leader"},
-		{"with two", "/v1/catalog/nodes?node-meta=rack:7&node-meta=consul-network-segment:", 200, oneNode, "leader"},
-		{"all pairs must match", "/v1/catalog/nodes?node-meta=rack:7&node-meta=no:such", 200, "[]", "leader"},
-		{"another value", "/v1/catalog/nodes?node-meta=rack:8", 200, "[]", "leader"},
-		{"a filter", "/v1/catalog/nodes?filter=Node%3D%3D%22zz%22", 200, "[]", "leader"},
-		{"a filter over what is not there", "/v1/catalog/nodes?filter=Bogus%3D%3D1", 500, `Failed to create boolean expression evaluator: Selector "Bogus" is not valid`, ""},
-		{"its own datacenter", "/v1/catalog/nodes?dc=dc1", 200, oneNode, "leader"},
-		{"another datacenter", "/v1/catalog/nodes?dc=x", 500, "No path to datacenter", ""},
-		{"a bad wait", "/v1/catalog/nodes?wait=10", 400, "Invalid wait time", ""},
-		{"a bad index", "/v1/catalog/nodes?index=x", 400, "Invalid index", ""},
-		{"a namespace", "/v1/catalog/nodes?ns=default", 400, `Invalid query parameter: "ns"`, ""},
-		{"an index below the catalog's does not wait", "/v1/catalog/nodes?index=0&wait=10m", 200, oneNode, "leader"},
+	s := newLocalServer(t)
+	mustRegister(t, s.Server, dbRegistered)
+	play(t, s, []line{
+		{"the datacenter of the server", "GET /v1/catalog/datacenters", 200, `["dc1"]`},
+		{"an unknown datacenter", "GET /v1/catalog/datacenters?dc=x", 500, "No path to datacenter"},
+
+		{"every node, by name", "GET /v1/catalog/nodes", 200, "[" + dbNode + "," + oneNode + "]"},
+		{"with a pair of the metadata", "GET /v1/catalog/nodes?node-meta=rack:7", 200, "[" + oneNode + "]"},
+		{"with two", "GET /v1/catalog/nodes?node-meta=rack:7&node-meta=consul-network-segment:", 200, "[" + oneNode + "]"},
+		{"all pairs must match", "GET /v1/catalog/nodes?node-meta=rack:7&node-meta=no:such", 200, "[]"},
+		{"a filter", "GET /v1/catalog/nodes?filter=Node%3D%3D%22db-1%22", 200, "[" + dbNode + "]"},
+		{"a filter over what is not there", "GET /v1/catalog/nodes?filter=Bogus%3D%3D1", 500, `Failed to create boolean expression evaluator: Selector "Bogus" is not valid`},
+
+		{"services with their tags", "GET /v1/catalog/services", 200, `{"consul":[],"pg":["Blue","primary"]}`},
+		{"services of nodes with a pair of the metadata", "GET /v1/catalog/services?node-meta=rack:7", 200, `{"consul":[]}`},
+		{"services of no node", "GET /v1/catalog/services?node-meta=rack:9", 200, `{}`},
+
+		{"a service", "GET /v1/catalog/service/pg", 200, "[" + dbInstance + "]"},
+		{"its name ignores case", "GET /v1/catalog/service/PG", 200, "[" + dbInstance + "]"},
+		{"with a tag", "GET /v1/catalog/service/pg?tag=primary", 200, "[" + dbInstance + "]"},
+		{"with two, in any case", "GET /v1/catalog/service/pg?tag=primary&tag=blue", 200, "[" + dbInstance + "]"},
+		{"all tags must match", "GET /v1/catalog/service/pg?tag=primary&tag=replica", 200, "[]"},
+		{"on nodes with a pair of the metadata", "GET /v1/catalog/service/pg?node-meta=rack:7", 200, "[]"},
+		{"a filter of instances", "GET /v1/catalog/service/pg?filter=ServicePort%3D%3D5432", 200, "[" + dbInstance + "]"},
+		{"no such service", "GET /v1/catalog/service/none", 200, "[]"},
+		{"no service", "GET /v1/catalog/service/", 400, "Missing service name"},
+
+		{"a node with its services", "GET /v1/catalog/node/db-1", 200, `{"Node":` + dbNode + `,"Services":{"pg":` + dbService + `}}`},
+		{"its name ignores case", "GET /v1/catalog/node/DB-1", 200, `{"Node":` + dbNode + `,"Services":{"pg":` + dbService + `}}`},
+		{"a filter of its services", "GET /v1/catalog/node/db-1?filter=Service%3D%3Dnone", 200, `{"Node":` + dbNode + `,"Services":{}}`},
+		{"no such node", "GET /v1/catalog/node/none", 200, "null"},
+		{"no node", "GET /v1/catalog/node/", 400, "Missing node name"},
+		{"the same as a list", "GET /v1/catalog/node-services/db-1", 200, `{"Node":` + dbNode + `,"Services":[` + dbService + `]}`},
+		{"no such node has nothing", "GET /v1/catalog/node-services/none", 200, `{"Node":null,"Services":null}`},
+		{"no node has no services", "GET /v1/catalog/node-services/", 400, "Missing node name"},
+	}...)
+}
+
+// TestCatalogReads: what all reads of the catalog and of health have in common.
+func TestCatalogReads(t *testing.T) {
+	s := newLocalServer(t)
+	for _, path := range []string{
+		"/v1/catalog/nodes", "/v1/catalog/services", "/v1/catalog/service/consul", "/v1/catalog/node/node-1", "/v1/catalog/node-services/node-1",
+		"/v1/health/node/node-1", "/v1/health/checks/consul", "/v1/health/state/any", "/v1/health/service/consul",
 	} {
-		t.Run(tc.rule, func(t *testing.T) {
-			w := ask(t, newAgentServer(t, &fakeAgent{}), http.MethodGet, tc.target, "")
-			if w.Code != tc.status || !strings.HasPrefix(w.Body.String(), tc.body) {
-				t.Errorf("%d %s, want %d %s", w.Code, w.Body.String(), tc.status, tc.body)
-			}
-			if got := w.Header().Get("X-Consul-Effective-Consistency"); got != tc.consistency {
-				t.Errorf("consistency is %q, want %q", got, tc.consistency)
-			}
-			nodes := strings.HasPrefix(tc.target, "/v1/catalog/nodes")
-			index, known := w.Header().Get("X-Consul-Index"), w.Header().Get("X-Consul-Knownleader")
-			switch {
-			case nodes && tc.status == 200:
-				if index != "1" || known != "true" || w.Header().Get("X-Consul-Query-Backend") != "blocking-query" {
-					t.Errorf("index %q, leader known %q", index, known)
+		t.Run(path, func(t *testing.T) {
+			for query, consistency := range map[string]string{
+				"": "leader", "?leader": "leader", "?stale": "stale", "?max_stale=5s": "stale", "?consistent": "consistent",
+				"?dc=dc1": "leader", "?near=_agent": "leader", "?cached": "leader", "?wait=10m": "leader", "?index=0&wait=10m": "leader", "?index=3": "leader",
+			} {
+				w := ask(t, s.Server, http.MethodGet, path+query, "")
+				if w.Code != 200 {
+					t.Errorf("%s: %d %s", query, w.Code, w.Body)
 				}
-			case nodes && tc.status == 500: // contract, README, section 8
-				if index != "1" || known != "false" || w.Header().Get("X-Consul-Lastcontact") != "0" {
-					t.Errorf("index %q, leader known %q", index, known)
-				}
-			default:
-				if index != "" {
-					t.Errorf("index %q, want none", index)
-				}
+				expectHeader(t, w, "X-Consul-Effective-Consistency", consistency)
+				expectHeader(t, w, "X-Consul-Index", "4")
+				expectHeader(t, w, "X-Consul-Knownleader", "true")
+				expectHeader(t, w, "X-Consul-Lastcontact", "0")
+				expectHeader(t, w, "X-Consul-Query-Backend", "blocking-query")
 			}
+			for query, text := range map[string]string{
+				"?stale&consistent": "Cannot specify ?stale with ?consistent, conflicting semantics.", "?wait=10": "Invalid wait time",
+				"?index=x": "Invalid index", "?ns=default": `Invalid query parameter: "ns" - Namespaces are a Consul Enterprise feature`,
+			} {
+				w := ask(t, s.Server, http.MethodGet, path+query, "")
+				expect(t, w, 400, text)
+				expectHeader(t, w, "X-Consul-Index", "")
+			}
+			w := ask(t, s.Server, http.MethodGet, path+"?dc=x", "")
+			expect(t, w, 500, "No path to datacenter")
+			expectHeader(t, w, "X-Consul-Index", "1")
+			expectHeader(t, w, "X-Consul-Knownleader", "false")
 		})
 	}
 }
 
-func TestCatalogWaitsForItselfOnly(t *testing.T) {
+func TestAnEmptyCatalogHasIndexOne(t *testing.T) {
+	w := ask(t, newAgentServer(t, &fakeAgent{}), http.MethodGet, "/v1/catalog/nodes", "")
+	expect(t, w, 200, "[]")
+	expectHeader(t, w, "X-Consul-Index", "1")
+}
+
+// TestCatalogWakes: which change of the catalog answers which waiting read.
+func TestCatalogWakes(t *testing.T) {
+	const (
+		aNode    = `{"Node":"n2","Address":"x"}`
+		aService = `{"Node":"node-1","Address":"x","SkipNodeUpdate":true,"Service":{"Service":"web"}}`
+		aCheck   = `{"Node":"node-1","Address":"x","SkipNodeUpdate":true,"Check":{"Name":"c"}}`
+	)
+	wakes := map[string]string{ // path: which of node, service, check wake it
+		"/v1/catalog/nodes":                           "n",
+		"/v1/catalog/services":                        "s",
+		"/v1/catalog/services?node-meta=rack:7":       "ns",
+		"/v1/catalog/service/web":                     "ns",
+		"/v1/catalog/node/n2":                         "ns",
+		"/v1/catalog/node-services/n2":                "ns",
+		"/v1/health/node/node-1":                      "c",
+		"/v1/health/checks/web":                       "c",
+		"/v1/health/state/critical":                   "c",
+		"/v1/health/state/critical?node-meta=rack:7":  "nc",
+		"/v1/health/service/web":                      "nsc",
+		"/v1/health/service/web?passing&tag=x&tag=y&": "nsc",
+	}
+	for path, by := range wakes {
+		for name, body := range map[string]string{"n": aNode, "s": aService, "c": aCheck} {
+			t.Run(path+" by "+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newLocalServer(t)
+					join := "?"
+					if strings.Contains(path, "?") {
+						join = "&"
+					}
+					x := startWaiting(t, s, path+join+"index=4&wait=16s")
+					synctest.Wait()
+					if s.Parked() != 1 {
+						t.Fatal("it does not wait")
+					}
+					mustPut(t, s.Server, "app/motd", "x")
+					ask(t, s.Server, http.MethodPut, "/v1/event/fire/x", "")
+					synctest.Wait()
+					if s.Parked() != 1 {
+						t.Fatal("a key or an event woke it")
+					}
+					mustRegister(t, s.Server, body)
+					synctest.Wait()
+					if woken, want := s.Parked() == 0, strings.Contains(by, name); woken != want {
+						t.Errorf("woken: %v, want %v", woken, want)
+					}
+					<-x.done
+					index := "4"
+					if strings.Contains(by, name) {
+						index = "7"
+					}
+					expectHeader(t, x.w, "X-Consul-Index", index)
+				})
+			})
+		}
+	}
+}
+
+func TestCatalogWaitsForItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newAgentServer(t, &fakeAgent{})
-		began := time.Now()
-		w := httptest.NewRecorder()
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			s.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/catalog/nodes?index=1&wait=16s", nil))
-		}()
-		synctest.Wait()
-		if s.Parked() != 1 {
-			t.Fatal("the query does not wait")
+		s := newLocalServer(t)
+		x := startWaiting(t, s, "/v1/catalog/nodes?index=4&wait=16s")
+		<-x.done
+		if x.took < 16*time.Second || x.took > 17*time.Second {
+			t.Errorf("answered after %s, want 16 s to 17 s", x.took)
 		}
-		ask(t, s, http.MethodPut, "/v1/kv/app/motd", "x")
-		synctest.Wait()
-		if s.Parked() != 1 {
-			t.Error("a write of a key woke a query of the catalog")
-		}
-		<-done
-		if took := time.Since(began); took < 16*time.Second || took > 17*time.Second {
-			t.Errorf("answered after %s, want 16 s to 17 s", took)
-		}
-		if w.Code != 200 || w.Body.String() != oneNode || w.Header().Get("X-Consul-Index") != "1" {
-			t.Errorf("%d %s, index %q", w.Code, w.Body.String(), w.Header().Get("X-Consul-Index"))
-		}
-		if got := time.Duration(routeMetrics(t, s, "/v1/catalog/nodes").Nanos.Load()); got != 0 {
+		expect(t, x.w, 200, "["+oneNode+"]")
+		if got := time.Duration(routeMetrics(t, s.Server, "/v1/catalog/nodes").Nanos.Load()); got != 0 {
 			t.Errorf("the wait counts as an answer of %s", got)
 		}
+	})
+}
+
+// TestANodeCanBeWaitedFor: the answer null has an index with which it can.
+//
+// Source: contract, catalog, "Where Holdfast should differ" 2.
+func TestANodeCanBeWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newLocalServer(t)
+		index := ask(t, s.Server, http.MethodGet, "/v1/catalog/node/db-1", "").Header().Get("X-Consul-Index")
+		x := startWaiting(t, s, "/v1/catalog/node/db-1?index="+index)
+		synctest.Wait()
+		if s.Parked() != 1 {
+			t.Fatal("it does not wait")
+		}
+		mustRegister(t, s.Server, dbRegistered)
+		<-x.done
+		expect(t, x.w, 200, `{"Node":`+dbNode+`,"Services":{"pg":`+dbService+`}}`)
 	})
 }
 
@@ -110,7 +211,7 @@ func TestCatalogWaitEnds(t *testing.T) {
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newAgentServer(t, &fakeAgent{})
+				s := newLocalServer(t)
 				ctx, leave := context.WithCancel(t.Context())
 				defer leave()
 				w := httptest.NewRecorder()
@@ -120,7 +221,7 @@ func TestCatalogWaitEnds(t *testing.T) {
 					s.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/v1/catalog/nodes?index=7", nil))
 				}()
 				synctest.Wait()
-				tc.end(s, leave)
+				tc.end(s.Server, leave)
 				<-done
 				if w.Code != tc.status || s.Parked() != 0 {
 					t.Errorf("%d, want %d; %d still wait", w.Code, tc.status, s.Parked())
@@ -131,9 +232,11 @@ func TestCatalogWaitEnds(t *testing.T) {
 }
 
 func TestCatalogWaitsAreBounded(t *testing.T) {
-	s := newAgentServer(t, &fakeAgent{})
+	s := newLocalServer(t)
 	s.parked.count = testSettings().ParkedTotal
-	if w := ask(t, s, http.MethodGet, "/v1/catalog/nodes?index=1", ""); w.Code != 429 {
-		t.Errorf("%d, want 429", w.Code)
+	for _, path := range []string{"/v1/catalog/nodes?index=4", "/v1/event/list?index=1"} {
+		if w := ask(t, s.Server, http.MethodGet, path, ""); w.Code != 429 {
+			t.Errorf("%s: %d, want 429", path, w.Code)
+		}
 	}
 }

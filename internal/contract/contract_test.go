@@ -16,7 +16,7 @@ import (
 )
 
 // areas are those of the contract that are built, whole or in part.
-var areas = []string{"kv", "blocking", "txn", "conventions", "status", "snapshot", "operator", "agent", "catalog", "session", "lock"}
+var areas = []string{"kv", "blocking", "txn", "conventions", "status", "snapshot", "operator", "agent", "catalog", "session", "lock", "health", "event"}
 
 // TestContract runs the cases against a durable server and one in memory: the
 // contract does not tell them apart, and neither may a client.

@@ -2,39 +2,18 @@ package contract
 
 // Reasons for which several cases cannot pass.
 const (
-	needsServices  = "needs the agent's services and checks, which are not built yet"
 	needsCatalog   = "needs catalog registrations, which are not built yet"
 	needsAutopilot = "needs autopilot, which is not built yet"
 	needsKeyring   = "needs the gossip keyring, which is not built yet"
 	needsGossip    = "needs membership by gossip, which is not built yet"
-	needsEvents    = "needs events, which are not built yet"
 )
 
 // exceptions are the cases that must fail, each with the reason. The list shrinks: a
 // case on it that passes fails the test.
 var exceptions = map[string]string{
-	"ag-maintenance": needsServices,
-
 	// Cases about all endpoints that take one of these as an example.
-	"conv-redirect-missing-slash": needsServices,
 
-	"blk-event-list-index": needsEvents,
-
-	"blk-agent-service-hash": needsServices,
-	"ag-service-register":    needsServices,
-	"ag-service-defaults":    needsServices,
-	"ag-service-bad":         needsServices,
-	"ag-service-check":       needsServices,
-	"ag-check-bad":           needsServices,
-	"ag-check-ttl-expires":   needsServices,
-	"ag-service-maintenance": needsServices,
-
-	"txn-catalog-ops":    needsCatalog,
-	"cat-register":       needsCatalog,
-	"cat-register-bad":   needsCatalog,
-	"cat-blocking-nodes": needsCatalog,
-	"cat-deregister":     needsCatalog,
-	"cat-missing":        needsCatalog,
+	"txn-catalog-ops": needsCatalog,
 
 	"op-autopilot-config-get": needsAutopilot,
 	"op-autopilot-config-put": needsAutopilot,
@@ -56,14 +35,6 @@ var exceptions = map[string]string{
 	"kv-value-too-large-chunked": "the size limit counts the bytes that arrive, chunked or not",
 	"txn-trailing-garbage":       "bytes after the list of operations are refused: they are never what the client meant",
 	"blk-never-prefix-spurious":  "a query is woken by nothing but a change of its own result",
-	"ses-agent-check-fail-ends":  needsServices,
-	"ses-check-critical-ends":    needsCatalog,
-	"ses-check-critical-refused": needsCatalog,
-	"ses-check-deregister-ends":  needsCatalog,
-	"ses-checks-merge":           needsCatalog,
-	"ses-foreign-node":           needsCatalog,
-	"ses-node-deregister-ends":   needsCatalog,
-	"ses-service-check":          needsCatalog,
 	"ses-create-chunked-ignored": "a chunked body of a session create is read like any other",
 	"ses-lockdelay-tiny-string":  "a lock-delay given with a unit is what it says",
 	"lock-put-resets-lockindex":  "a plain put keeps the lock count, which is a fencing number",
