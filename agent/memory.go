@@ -12,7 +12,7 @@ import (
 // of the CPU of a GET, and a large one does not double its memory.
 const (
 	heapRoomLeast    = 32 << 20 // bytes above the live heap, at least
-	heapRoomFraction = 4        // and a quarter of it
+	heapRoomFraction = 6        // and a sixth of it
 	heapLook         = time.Second
 )
 
@@ -25,21 +25,17 @@ func gcPercent(live uint64) int {
 	return int(min(room*100/live, 1000))
 }
 
-// gcReplaying is the GOGC while the log is read after a start: nearly everything that
-// is allocated then stays, so collecting finds little.
-const gcReplaying = 300
-
-// tuneGC follows the live heap, from when this server has caught up.
+// tuneGC follows the live heap, from when this server has caught up. Before that the
+// usual setting is best: more room makes reading the log slower, for each new page of
+// memory costs more than looking at the old ones again (2.4 s against 4.2 s for
+// 200,000 keys with GOGC 300).
 func (a *Agent) tuneGC(ctx context.Context) error {
 	defer func() { debug.SetGCPercent(100) }()
-	debug.SetGCPercent(gcReplaying)
 	select {
 	case <-ctx.Done():
 		return nil
 	case <-a.caughtUp:
 	}
-	debug.SetGCPercent(100)
-	debug.FreeOSMemory() // what reading the log has left over
 	tick := time.NewTicker(heapLook)
 	defer tick.Stop()
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
