@@ -6,6 +6,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/holdfast-kv/holdfast/catalog"
 	"github.com/holdfast-kv/holdfast/httpapi"
 	"github.com/holdfast-kv/holdfast/internal/hostinfo"
 	"github.com/holdfast-kv/holdfast/internal/version"
@@ -29,6 +30,31 @@ func (a *Agent) Self() httpapi.Self {
 	}
 }
 
+// localStats counts what clients have registered on this server's own node. There are
+// no monitors: no check is of a kind that the server makes itself.
+func (a *Agent) localStats() map[string]string {
+	services, checks, ttls := 0, 0, 0
+	view, node := a.store.View().Catalog(), a.config().NodeName
+	view.Services(node, func(s *catalog.Service) bool {
+		if s.ID != httpapi.SelfService {
+			services++
+		}
+		return true
+	})
+	view.Checks(node, func(c *catalog.Check) bool {
+		if c.ID != httpapi.SelfCheck {
+			checks++
+		}
+		if c.TTL > 0 {
+			ttls++
+		}
+		return true
+	})
+	return map[string]string{
+		"check_monitors": "0", "check_ttls": strconv.Itoa(ttls), "checks": strconv.Itoa(checks), "services": strconv.Itoa(services),
+	}
+}
+
 // stats are the figures that operators print, by section. All are text.
 func (a *Agent) stats() map[string]map[string]string {
 	cfg := a.config()
@@ -36,7 +62,7 @@ func (a *Agent) stats() map[string]map[string]string {
 	keys := a.store.View().Meta()
 	number := func(n int) string { return strconv.Itoa(n) }
 	return map[string]map[string]string{
-		"agent": {"check_monitors": "0", "check_ttls": "0", "checks": "0", "services": "0"},
+		"agent": a.localStats(),
 		"build": {
 			"prerelease": "", "revision": httpapi.Revision(), "version": version.Version, "version_metadata": "",
 		},

@@ -199,8 +199,16 @@ func (a *Agent) Restore(ctx context.Context, meta httpapi.SnapshotMeta, size int
 	if err != nil {
 		return fmt.Errorf("restore snapshot: %w", err)
 	}
-	_, err = a.Propose(ctx, &fsm.Command{Restored: true})
-	return err
+	// The state is another one by now, whether or not the client is still there.
+	ctx = context.WithoutCancel(ctx)
+	if _, err := a.Propose(ctx, &fsm.Command{Restored: true}); err != nil {
+		return fmt.Errorf("mark the restore in the log: %w", err)
+	}
+	// The archive may be from before this server was a node, and sessions need one.
+	if _, err := a.keepSelf(ctx, a.Propose); err != nil {
+		a.log.Warn("register this server in the restored catalog", "error", err) // watchSelf goes on trying
+	}
+	return nil
 }
 
 // Writable returns why the server takes no writes now; nil when it does.

@@ -12,6 +12,8 @@
 //
 //   - A service or check belongs to a node that exists; it goes with it.
 //   - A row that is registered again unchanged keeps its indexes.
+//   - A check shows the name and the tags of its service as they are.
+//   - No name holds a zero byte: it ends names in the ids of rows.
 //
 // # Why not
 //

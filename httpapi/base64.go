@@ -7,8 +7,8 @@ import (
 	"github.com/segmentio/asm/base64"
 )
 
-// Values are encoded by vector instructions where the processor has them, ten
-// times as fast as encoding/base64. That is what makes it right to keep values as
+// Values are encoded by vector instructions where the processor has them, three
+// to ten times as fast as encoding/base64 (BenchmarkBase64). That is what makes it right to keep values as
 // bytes, and not, a third larger, in the form of the wire.
 
 // appendBase64 appends bytes as the wire has them: null when there are none.

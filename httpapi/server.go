@@ -45,14 +45,13 @@ type Settings struct {
 	HoldTime                       time.Duration // how long ?min-index waits
 	BodyTimeout                    time.Duration // longest pause while a body is read
 
-	Headers        http.Header    // sent with every answer, under canonical names
-	Blocked        []string       // path prefixes that are refused
-	WritersFrom    []netip.Prefix // addresses that may write; empty: all
-	KeepRoot       bool           // refuse to delete every key at once
-	AnyPath        bool           // let non-printable characters in paths through
-	EnableDebug    bool           // serve /debug/pprof
-	DefaultPolicy  []string       // value of X-Consul-Default-ACL-Policy
-	ResponseStatic bool           // Headers is not empty
+	Headers       http.Header    // sent with every answer, under canonical names
+	Blocked       []string       // path prefixes that are refused
+	WritersFrom   []netip.Prefix // addresses that may write; empty: all
+	KeepRoot      bool           // refuse to delete every key at once
+	AnyPath       bool           // let non-printable characters in paths through
+	EnableDebug   bool           // serve /debug/pprof
+	DefaultPolicy []string       // value of X-Consul-Default-ACL-Policy
 }
 
 // Server answers the HTTP API.
@@ -95,7 +94,6 @@ func (s *Server) Configure(settings Settings) {
 	if settings.DefaultPolicy == nil {
 		settings.DefaultPolicy = []string{"allow"}
 	}
-	settings.ResponseStatic = len(settings.Headers) > 0
 	s.settings.Store(&settings)
 }
 
@@ -119,7 +117,7 @@ const kvPrefix = "/v1/kv/"
 // escapes in it, is net/http's.)
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	settings := s.settings.Load()
-	if settings.ResponseStatic {
+	if len(settings.Headers) > 0 {
 		h := w.Header()
 		for name, values := range settings.Headers {
 			h[name] = values

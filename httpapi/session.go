@@ -210,7 +210,7 @@ func (c *call) sessionTimes(s *session.Session, asked *sessionAsked) error {
 //
 // Source: contract, sessions, section 3, the table of combinations.
 func bindChecks(s *session.Session, asked *sessionAsked) {
-	const serf = "serfHealth"
+	const serf = SelfCheck
 	s.NodeChecks = asked.NodeChecks.ids
 	switch {
 	case !asked.Checks.given && !asked.NodeChecks.given:
