@@ -214,3 +214,12 @@ func (c *limitedConn) Close() error {
 	c.once.Do(func() { c.conns.leave(c.client) })
 	return c.Conn.Close()
 }
+
+// CloseWrite ends the sending side, so that the client sees the end of the last
+// answer before the connection is closed. net/http looks for this method.
+func (c *limitedConn) CloseWrite() error {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		return tcp.CloseWrite()
+	}
+	return nil
+}

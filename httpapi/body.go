@@ -15,16 +15,19 @@ import (
 // Source: contract, README, section 11, and "Where Holdfast should differ" 6.
 func (c *call) body(most int64, setting string) ([]byte, error) {
 	n := c.r.ContentLength
-	if n > most {
-		c.w.Header()["Connection"] = []string{"close"} // the body stays unread
-		return nil, tooLarge(fmt.Sprintf("Request body(%d bytes) too large, max size: %d bytes. See limits.%s.", n, most, setting))
-	}
 	if n == 0 {
 		return nil, nil
 	}
 	r := &steadyReader{
 		r: c.r.Body, deadline: http.NewResponseController(c.w),
 		pause: c.s.settings.Load().BodyTimeout,
+	}
+	if n > most {
+		if c.r.Header.Get("Expect") == "" { // who asked first does not send
+			c.discard(r)
+		}
+		c.w.Header()["Connection"] = []string{"close"}
+		return nil, tooLarge(fmt.Sprintf("Request body(%d bytes) too large, max size: %d bytes. See limits.%s.", n, most, setting))
 	}
 	if n > 0 {
 		body := make([]byte, n)
@@ -39,11 +42,24 @@ func (c *call) body(most int64, setting string) ([]byte, error) {
 		return nil, bodyError(err)
 	}
 	if int64(len(body)) > most {
+		c.discard(r)
 		c.w.Header()["Connection"] = []string{"close"}
 		return nil, tooLarge(fmt.Sprintf("Request body too large, max size: %d bytes. See limits.%s.", most, setting))
 	}
 	r.disarm()
 	return body, nil
+}
+
+// mostDiscarded is how much of a body that is refused is read all the same: many
+// clients read the answer only when they have sent everything, and one whose
+// connection is closed meanwhile sees a reset instead of the answer. Whoever sends
+// more than this is cut off.
+const mostDiscarded = 16 << 20
+
+// discard reads what is left of a refused body. How that ends does not matter:
+// the connection is closed after the answer.
+func (c *call) discard(r *steadyReader) {
+	_, _ = io.CopyN(io.Discard, r, mostDiscarded)
 }
 
 func bodyError(err error) error {

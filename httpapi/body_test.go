@@ -3,6 +3,7 @@ package httpapi
 import (
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -54,7 +55,7 @@ func TestBodyLimits(t *testing.T) {
 				t.Errorf("answer is %d %q, want %d %q", w.Code, w.Body, tc.status, tc.text)
 			}
 			if tc.status == 413 {
-				expectHeader(t, w, "Connection", "close") // the rest of the body is not read
+				expectHeader(t, w, "Connection", "close")
 			}
 			if v, _ := s.node.Store().View().Get("a"); (v != nil) != (tc.status == 200 && tc.target == "/v1/kv/a") {
 				t.Errorf("the store has %v", v)
@@ -101,4 +102,28 @@ func TestIgnoredBodies(t *testing.T) {
 	}
 	w := askBody(t, s, http.MethodGet, "/v1/kv/a?raw", strings.NewReader(strings.Repeat("x", 1001)), -1)
 	expect(t, w, http.StatusRequestEntityTooLarge, "Request body too large, max size: 1000 bytes. See limits.kv_max_value_size.")
+}
+
+// TestRefusedBodyIsRead: a client that reads only when it has sent everything
+// gets the answer, not a reset of its connection.
+func TestRefusedBodyIsRead(t *testing.T) {
+	s := newServerWith(t, newLocalNode(t), func(*Settings) {})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := serveOn(t, s, l)
+	defer stop()
+	for _, size := range []int{1 << 20, mostDiscarded} {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := send(c, http.MethodPut, "/v1/kv/big", strings.Repeat("x", size)); err != nil {
+			t.Errorf("send %d bytes: %v", size, err)
+		} else if a, err := receive(c, http.MethodPut); err != nil || !strings.HasPrefix(a.status, "413") {
+			t.Errorf("answer to %d bytes is %q, %v, want a 413", size, a.status, err)
+		}
+		_ = c.Close()
+	}
 }
