@@ -97,8 +97,11 @@ func (kv KV) writeByTxn(ctx context.Context, ch change, opts []WriteOption) (Wri
 		return WriteResult{}, checkKey(ch.key)
 	}
 	r := ch.request().writes(opts)
-	if r.err != nil {
+	switch {
+	case r.err != nil:
 		return WriteResult{}, r.err
+	case r.txn:
+		return WriteResult{}, onlyPath(ch.key, "this kind of write")
 	}
 	op := TxnOp{Verb: ch.verb, Key: ch.key, Value: ch.value, Index: ch.index, Session: ch.session}
 	if flags := r.query.Get("flags"); flags != "" {

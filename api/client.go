@@ -30,12 +30,13 @@ const (
 	maxRedirects = 3
 )
 
-// A Client talks to one server. Make it with [New]; it is safe for concurrent
-// use and is meant to live as long as the program does.
+// A Client talks to one cluster, through one server of it or the first of several
+// that answers. Make it with [New]; it is safe for concurrent use and is meant to
+// live as long as the program does.
 type Client struct {
-	base  *url.URL // scheme, host and path prefix; the path has no slash at its end
-	shown string   // the address as errors name it; never with a password
-	http  *http.Client
+	servers []*server     // in the order they were given; at least one
+	current atomic.Uint32 // place in servers of the one that answered last
+	rounds  int           // how often a call goes through servers at most
 
 	token      string // "" sends none
 	user       string
@@ -61,16 +62,16 @@ func New(opts ...Option) (*Client, error) {
 	if err := s.readEnvironment(); err != nil {
 		return nil, err
 	}
-	base, socket, err := parseAddress(s.address, s.ssl != nil && *s.ssl)
-	if err != nil {
-		return nil, err
-	}
 	if s.sslVerify != nil && !*s.sslVerify {
 		s.tls.InsecureSkipVerify = true
 	}
+	servers, err := s.servers()
+	if err != nil {
+		return nil, err
+	}
 	c := &Client{
-		base:       base,
-		shown:      base.Redacted(),
+		servers:    servers,
+		rounds:     s.rounds(len(servers)),
 		token:      s.token,
 		user:       s.user,
 		password:   s.password,
@@ -80,29 +81,20 @@ func New(opts ...Option) (*Client, error) {
 		userAgent:  s.userAgent,
 		maxAnswer:  s.maxAnswer,
 	}
-	if socket != "" {
-		c.shown = "unix://" + socket
-	}
-	if s.http != nil {
-		own := *s.http
-		c.http = &own
-	} else {
-		transport, err := newTransport(s.tls, socket)
-		if err != nil {
-			return nil, err
-		}
-		c.http = &http.Client{Transport: transport}
-	}
-	c.http.CheckRedirect = stayOnHost
 	return c, nil
 }
 
-// Address is where the client talks to, as errors name it.
-func (c *Client) Address() string { return c.shown }
+// Address is where the client talks to, as errors name it: of several servers the
+// one that answered last.
+func (c *Client) Address() string { return c.servers[c.current.Load()].shown }
 
 // CloseIdleConnections closes connections that carry no call. A program that
 // drops a client calls it; the client can still be used afterwards.
-func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
+func (c *Client) CloseIdleConnections() {
+	for _, s := range c.servers {
+		s.http.CloseIdleConnections()
+	}
+}
 
 // parseAddress understands the forms of WithAddress. For a unix socket it
 // returns the socket's path and a base whose host is only a placeholder.
@@ -179,44 +171,24 @@ func stayOnHost(next *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// call sends r and returns the answer if its status is 200 or one of accept.
-// The caller closes the body. Any other status becomes a StatusError, a missing
-// answer a ConnectionError, and the end of ctx is ctx's own error.
-func (c *Client) call(ctx context.Context, r *request, accept ...int) (*http.Response, error) {
-	if r.err != nil {
-		return nil, r.err
-	}
-	res, err := c.send(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	if res.StatusCode == http.StatusOK {
-		return res, nil
-	}
-	for _, code := range accept {
-		if res.StatusCode == code {
-			return res, nil
-		}
-	}
-	defer closeBody(res)
-	return nil, statusError(res)
-}
-
-// send does one round trip.
-func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
+// send does one round trip to one server.
+func (c *Client) send(ctx context.Context, to *server, r *request) (*http.Response, error) {
 	var sent atomic.Bool
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
-	req, err := c.httpRequest(traced, r)
+	req, err := c.httpRequest(traced, to, r)
 	if err != nil {
 		return nil, err
 	}
-	res, err := c.http.Do(req)
+	res, err := to.http.Do(req)
 	if err == nil {
 		return res, nil
 	}
-	failed := &ConnectionError{Address: c.shown, Sent: sent.Load(), Write: r.method != http.MethodGet, Err: err}
+	failed := &ConnectionError{Address: to.shown, Sent: sent.Load(), Write: r.method != http.MethodGet, Err: err}
 	if ctx.Err() != nil {
 		failed.Err = ctx.Err()
+		if context.Cause(ctx) == errNoPatience {
+			failed.Err = errNoPatience
+		}
 		return nil, failed
 	}
 	var wrapped *url.Error // it repeats the method and the whole URL, which our own errors name better
@@ -227,14 +199,14 @@ func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
 }
 
 // httpRequest puts the client's own settings around r.
-func (c *Client) httpRequest(ctx context.Context, r *request) (*http.Request, error) {
-	u := *c.base
-	u.Path = c.base.Path + r.path
-	u.RawPath = c.base.EscapedPath() + r.rawPath
+func (c *Client) httpRequest(ctx context.Context, to *server, r *request) (*http.Request, error) {
+	u := *to.base
+	u.Path = to.base.Path + r.path
+	u.RawPath = to.base.EscapedPath() + r.rawPath
 	u.RawQuery = c.query(r).Encode()
 	req, err := http.NewRequestWithContext(ctx, r.method, u.String(), r.body)
 	if err != nil {
-		return nil, fmt.Errorf("address %s: %w", c.shown, err)
+		return nil, fmt.Errorf("address %s: %w", to.shown, err)
 	}
 	if r.size >= 0 && r.body != nil {
 		req.ContentLength = r.size

@@ -52,6 +52,28 @@ var (
 	// ErrKey says that a key cannot be used for this call; see [KeyError].
 	ErrKey = errors.New("key cannot be used here")
 
+	// ErrNoSession says that a session does not exist: it was ended, or its time ran
+	// out, or there never was one with that id.
+	ErrNoSession = errors.New("session does not exist")
+
+	// ErrLost says that a session, or what was held with it, can no longer be counted
+	// on: the session was not renewed in time, it was ended, or the lock is another's.
+	ErrLost = errors.New("no longer held")
+
+	// ErrHeld says that a lock was not acquired because others hold it, or because it
+	// is in its lock-delay; see [HeldError].
+	ErrHeld = errors.New("held by another")
+
+	// ErrConflict says that a key is in use for something else than this kind of lock.
+	ErrConflict = errors.New("key is in use for something else")
+
+	// ErrInUse says that a lock cannot be removed because somebody holds it.
+	ErrInUse = errors.New("lock is in use")
+
+	// ErrFenced says that a write was refused because its [Fence] is out of date: the
+	// lock has had another holder since.
+	ErrFenced = errors.New("fenced off")
+
 	// ErrSnapshot says that a snapshot archive is not whole: a member is missing,
 	// a hash does not match, or the stream was cut off.
 	ErrSnapshot = errors.New("snapshot archive is damaged")

@@ -151,6 +151,41 @@ func ExampleClient_WatchPrefix() {
 	// ended: true
 }
 
+// The job runs on one machine at a time. When the lock is lost, its context ends.
+func ExampleClient_Lock() {
+	client, err := api.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	hold, err := client.Lock("jobs/nightly/.lock", api.SessionName("nightly on "+client.Address())).Acquire(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	work := func(ctx context.Context) error {
+		_, err := client.KV().Put(ctx, "jobs/nightly/done", []byte("yes"), api.Fence(hold.Key(), hold.Fence()))
+		return err
+	}
+	err = work(hold.Context())
+	if err := errors.Join(err, hold.Release(ctx)); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// The key disappears when the program ends, however it ends.
+func ExampleClient_EphemeralKey() {
+	client, err := api.New()
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	member, err := client.EphemeralKey(ctx, "members/web-1", []byte("10.0.0.7:80"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = member.Close(ctx) }()
+}
+
 // A follower that is asked for a stale read waits until it has seen the write.
 func ExampleMinIndex() {
 	client, stop := startExample()

@@ -35,6 +35,16 @@ type WriteResult struct {
 	// Index is the position of the write in the log, for [MinIndex]; 0 when
 	// the server does not tell (Consul does not).
 	Index uint64
+
+	// Key is the key that [KV.PutSequential] made; "" for other writes.
+	Key string
+
+	// Fence is, for a lock that was acquired, the number of its holder, for [Fence];
+	// 0 when the server does not tell (Consul does not). It grows with every holder.
+	Fence uint64
+
+	// Refused says why a lock was refused, if [Explain] asked and the server knows.
+	Refused *Refusal
 }
 
 // KV reads and writes keys. It is a view of a [Client]; copies are free.

@@ -3,10 +3,13 @@ package api
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // Put writes value to key, whatever is there.
@@ -48,8 +51,69 @@ func (kv KV) CAS(ctx context.Context, key string, value []byte, index uint64, op
 	return res, nil
 }
 
+// PutSequential writes value to a new key, whose name is dir followed by the next
+// number of that directory, without a gap and with at least width digits (0 = 10).
+// dir ends with a slash. The name is [WriteResult.Key]; numbers sort as they were
+// given as long as they have the same length. Only Holdfast servers know it.
+func (kv KV) PutSequential(ctx context.Context, dir string, width int, value []byte, opts ...WriteOption) (WriteResult, error) {
+	res, err := kv.putSequential(ctx, dir, width, value, opts)
+	if err != nil {
+		return res, fmt.Errorf("put next key of %q: %w", dir, err)
+	}
+	return res, nil
+}
+
+func (kv KV) putSequential(ctx context.Context, dir string, width int, value []byte, opts []WriteOption) (WriteResult, error) {
+	if !strings.HasSuffix(dir, "/") {
+		return WriteResult{}, &KeyError{Key: dir, Why: "a directory ends with a slash"}
+	}
+	if err := onlyPath(dir, "a sequential write"); err != nil {
+		return WriteResult{}, err
+	}
+	r := change{verb: VerbSet, key: dir, value: value}.request().writes(opts).set("sequential", "")
+	if width > 0 {
+		r.set("width", strconv.Itoa(width))
+	}
+	res, err := kv.applied(ctx, r)
+	if err == nil && res.Key == "" {
+		err = errors.New("server does not know sequential keys, and wrote the directory itself")
+	}
+	return res, err
+}
+
+// Touch begins the time of a key with a [TTL] anew, without writing it: nothing
+// changes and nobody is woken. Applied is false when the key does not exist. Only
+// Holdfast servers know it; others empty the key.
+func (kv KV) Touch(ctx context.Context, key string, opts ...WriteOption) (WriteResult, error) {
+	return kv.retie(ctx, "touch", key, opts)
+}
+
+// Persist takes a key from the session it is [Ephemeral] with and from its [TTL], so
+// that it stays until it is deleted. Applied is false when the key does not exist.
+// Only Holdfast servers know it; others empty the key.
+func (kv KV) Persist(ctx context.Context, key string, opts ...WriteOption) (WriteResult, error) {
+	return kv.retie(ctx, "persist", key, opts)
+}
+
+// retie changes what a key ends with, not the key.
+func (kv KV) retie(ctx context.Context, what, key string, opts []WriteOption) (WriteResult, error) {
+	err := checkKey(key)
+	if err == nil {
+		err = onlyPath(key, what)
+	}
+	var res WriteResult
+	if err == nil {
+		res, err = kv.applied(ctx, keyRequest(http.MethodPut, key).writes(opts).set(what, ""))
+	}
+	if err != nil {
+		return res, fmt.Errorf("%s key %q: %w", what, key, err)
+	}
+	return res, nil
+}
+
 // Acquire locks key for a session and writes value. Applied is false when another
-// session holds it, or when it may not be locked again yet.
+// session holds it, or when it may not be locked again yet; [Explain] says which.
+// When it is true, [WriteResult.Fence] is what later writes can prove with [Fence].
 func (kv KV) Acquire(ctx context.Context, key string, value []byte, session string, opts ...WriteOption) (WriteResult, error) {
 	res, err := kv.write(ctx, change{verb: VerbLock, key: key, value: value, session: session}, opts)
 	if err != nil {
@@ -143,14 +207,44 @@ func (ch change) request() *request {
 	return r
 }
 
-// applied sends a write whose answer is true or false.
+// applied sends a write whose answer is true or false, the name of the key that was
+// made, or why the lock was refused.
 func (kv KV) applied(ctx context.Context, r *request) (WriteResult, error) {
-	res, err := kv.c.call(ctx, r)
+	res, err := kv.c.call(ctx, r, http.StatusConflict)
 	if err != nil {
 		return WriteResult{}, err
 	}
 	result := WriteResult{Index: indexOf(res.Header)}
-	return result, kv.c.decode(res, &result.Applied)
+	if res.StatusCode == http.StatusConflict {
+		defer closeBody(res)
+		return result, fencedError(res)
+	}
+	result.Fence, _ = strconv.ParseUint(res.Header.Get(headerFence), 10, 64) // 0 when it is not there
+	var said json.RawMessage
+	if err := kv.c.decode(res, &said); err != nil {
+		return result, err
+	}
+	if err := result.read(said); err != nil {
+		return result, fmt.Errorf("read answer: %w", err)
+	}
+	return result, nil
+}
+
+// read takes in the JSON value of an answer.
+func (res *WriteResult) read(said json.RawMessage) error {
+	switch said[0] {
+	case '"':
+		res.Applied = true
+		return json.Unmarshal(said, &res.Key)
+	case '{':
+		var refusal lockRefusal
+		if err := json.Unmarshal(said, &refusal); err != nil {
+			return err
+		}
+		res.Refused = refusal.refusal()
+		return nil
+	}
+	return json.Unmarshal(said, &res.Applied)
 }
 
 // indexOf reads the index of a write; 0 when there is none.

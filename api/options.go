@@ -36,6 +36,7 @@ type settings struct {
 	partition  string // likewise
 	userAgent  string
 	maxAnswer  int64
+	retries    int // rounds beyond the first; -1 = as many as fit the number of servers
 	tls        TLS
 	http       *http.Client
 
@@ -62,7 +63,22 @@ type TLS struct {
 // WithAddress sets the server: "host:port", "http://host:port/prefix",
 // "https://host:port" or "unix:///path/to/socket". A path prefix is put before
 // every path of the API, as servers behind a reverse proxy need it.
+//
+// Several servers of one cluster are separated by commas. A call goes to the one
+// that answered last, at first to the first of them, and to the next when that one
+// cannot be reached or says that it cannot serve; see [WithRetries].
 func WithAddress(address string) Option { return func(s *settings) { s.address = address } }
+
+// WithRetries sets how often a call that found no server able to answer goes through
+// all of them again: after 250 ms, doubled each time up to 30 s, cut by a random part
+// of up to half. Without it a client of one server does not try again, and one of
+// several does so twice.
+//
+// Only what cannot do harm is repeated: a read, a renewal, and a write that has
+// certainly not happened, since no connection could be made, the servers had no
+// leader, or they refused it for their load. A write whose outcome is unknown is
+// reported as such.
+func WithRetries(n int) Option { return func(s *settings) { s.retries = max(n, 0) } }
 
 // WithToken sets the ACL token. It wins over a token file.
 func WithToken(token string) Option { return func(s *settings) { s.token = token } }
@@ -114,6 +130,7 @@ func defaultSettings() settings {
 	return settings{
 		userAgent: "holdfast-go",
 		maxAnswer: DefaultMaxAnswerBytes,
+		retries:   -1,
 		getenv:    os.LookupEnv,
 	}
 }

@@ -20,6 +20,7 @@ const (
 	headerReason      = "X-Holdfast-Reason"       // ours: why a write is done, kept in the history
 	headerReload      = "X-Holdfast-Reload"       // ours: what a reload changed
 	headerOldest      = "X-Holdfast-Oldest-Index" // ours: with 410, where the history begins
+	headerFence       = "X-Holdfast-Fence"        // ours: the number of a lock's holder
 	headerRequestID   = "X-Request-Id"
 )
 
@@ -36,6 +37,11 @@ type request struct {
 	txn      bool   // an option was used that a transaction cannot carry
 	revision uint64 // that AtRevision asks for; 0 = now
 	err      error  // an option that cannot be sent; reported by call
+
+	// What a client may do to get r answered.
+	repeatable bool          // a write that does no harm when it is done twice
+	once       bool          // the caller tries again itself: one round is enough
+	patience   time.Duration // that one server has to answer; 0 = the context alone decides
 }
 
 // newRequest makes a request for a fixed path such as "/v1/status/leader".
@@ -43,12 +49,15 @@ func newRequest(method, path string) *request {
 	return &request{method: method, path: path, rawPath: path, query: url.Values{}, header: http.Header{}, size: -1}
 }
 
-// keyRequest makes a request for a key or prefix.
-func keyRequest(method, key string) *request {
-	r := newRequest(method, "/v1/kv/"+key)
-	r.rawPath = "/v1/kv/" + escapeKey(key)
+// argRequest makes a request for a path that ends with an argument, such as a name.
+func argRequest(method, prefix, arg string) *request {
+	r := newRequest(method, prefix+arg)
+	r.rawPath = prefix + escapeKey(arg)
 	return r
 }
+
+// keyRequest makes a request for a key or prefix.
+func keyRequest(method, key string) *request { return argRequest(method, "/v1/kv/", key) }
 
 // set adds a parameter.
 func (r *request) set(name, value string) *request {

@@ -25,6 +25,7 @@ const (
 	VerbCheckIndex     Verb = "check-index"      // fails unless the ModifyIndex is Index
 	VerbCheckSession   Verb = "check-session"    // fails unless Session holds the key; "" = nobody does
 	VerbCheckNotExists Verb = "check-not-exists" // fails if the key exists
+	VerbCheckFence     Verb = "check-fence"      // fails if the lock Key has had another holder since the one with the number Index; only Holdfast servers know it
 	VerbDelete         Verb = "delete"           // remove
 	VerbDeleteTree     Verb = "delete-tree"      // remove every key with the prefix Key; "" empties the store
 	VerbDeleteCAS      Verb = "delete-cas"       // remove if the ModifyIndex is Index; a missing key is fine; else fails

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"math/rand/v2"
 	"net/http"
 	"time"
 )
@@ -228,11 +227,7 @@ func (w *Watch) observe(entries []*Entry, meta Meta) (Event, bool) {
 // backOff reports err and waits before the next try.
 func (w *Watch) backOff(ctx context.Context, err error) error {
 	w.retry = min(max(2*w.retry, firstRetry), maxRetry)
-	d := w.retry/2 + rand.N(w.retry/2+1)
-	var status *StatusError
-	if errors.As(err, &status) {
-		d = max(d, min(status.RetryAfter, maxRetry))
-	}
+	d := pauseAfter(err, w.retry)
 	if w.onRetry != nil {
 		w.onRetry(fmt.Errorf("%s: %w", w.what, err), d)
 	}

@@ -27,6 +27,7 @@ func TestNormalize(t *testing.T) {
 		{"an unknown flag is still one flag", "kv get -recurs a", "kv get --recurs a"},
 		{"an unknown letter stays", "kv get -x a", "kv get -x a"},
 		{"a handler's flags are its own", "watch -type key -key k nginx -s reload", "watch --type key --key k nginx -s reload"},
+		{"consul's flags of lock", "lock -n 2 -try 1s -monitor-retry=3 -name x -pass-stdin -child-exit-code -verbose p make -n", "lock --n 2 --try 1s --monitor-retry=3 --name x --pass-stdin --child-exit-code --verbose p make -n"},
 		{"an unknown command ends the walk", "kvv get -recurse", "kvv get -recurse"},
 		{"a flag without its value", "kv get -http-addr", "kv get --http-addr"},
 		{"nothing is nothing", "", ""},

@@ -35,7 +35,7 @@ var exitCodes = []struct {
 	{exitDone, "done"},
 	{exitFailed, "failed, for a reason that no other code names"},
 	{exitUsage, "the command line is wrong: unknown command or flag, missing or bad argument"},
-	{exitNotFound, "not found: the key, or its state at the revision or time asked for"},
+	{exitNotFound, "not found: the key or session, or its state at the revision or time asked for"},
 	{exitDenied, "not authorised: the token may not do this"},
 	{exitLostRace, "lost the race: check-and-set failed, the lock is held, the transaction was rolled back"},
 	{exitUnreachable, "no leader, or the server cannot be reached"},
@@ -53,19 +53,24 @@ func exitCode(err error) int {
 		usage   *usageError
 		status  *api.StatusError
 		timeout net.Error
+		child   *childError
 	)
 	switch {
 	case err == nil:
 		return exitDone
+	case errors.As(err, &child):
+		return child.code
 	case errors.As(err, &usage):
 		return exitUsage
+	case errors.Is(err, api.ErrLost):
+		return exitFailed // whatever it was lost by
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.Is(err, api.ErrNotFound), errors.Is(err, api.ErrPruned):
+	case errors.Is(err, api.ErrNotFound), errors.Is(err, api.ErrNoSession), errors.Is(err, api.ErrPruned):
 		return exitNotFound
 	case errors.Is(err, api.ErrDenied):
 		return exitDenied
-	case errors.Is(err, errLostRace):
+	case errors.Is(err, errLostRace), errors.Is(err, api.ErrHeld), errors.Is(err, api.ErrFenced):
 		return exitLostRace
 	case errors.Is(err, context.DeadlineExceeded):
 		return exitTimeout

@@ -42,6 +42,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitDone
 	}
 	code := exitCode(err)
+	var child *childError
+	if errors.As(err, &child) {
+		return code // it has said itself what was wrong
+	}
 	if code == exitInterrupted {
 		showInterrupt(stderr, err)
 		return code
@@ -56,13 +60,17 @@ func newRoot() *cobra.Command {
 		newAgentCommand(),
 		newCompletionCommand(),
 		newConfigCommand(),
+		newElectCommand(),
+		newEventCommand(),
 		newExitCodesTopic(),
 		newInfoCommand(),
 		newKVCommand(),
+		newLockCommand(),
 		newMembersCommand(),
 		newMonitorCommand(),
 		newOperatorCommand(),
 		newReloadCommand(),
+		newSessionCommand(),
 		newSnapshotCommand(),
 		newTxnCommand(),
 		newValidateCommand(),
