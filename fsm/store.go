@@ -23,6 +23,8 @@ type state struct {
 
 	// Indexes of the last change of each table beside the keys; 0 when there was none.
 	Sessions, Nodes, Services, Checks, Events uint64
+
+	Chain chain // the rolling hash up to Index
 }
 
 // Store is the state that reads go through. All methods may be called at any
@@ -36,6 +38,7 @@ type Store struct {
 	onSessions atomic.Pointer[func(born []*session.Session, dead []string)]
 
 	applied atomic.Uint64 // index of the last command that can be read
+	marks   marks         // of the rolling hash
 
 	mu      sync.Mutex
 	moved   chan struct{} // closed and replaced when applied grows and somebody waits; guarded by mu

@@ -1685,6 +1685,7 @@ type SnapshotHeader struct {
 	RestoredIndex uint64   `protobuf:"varint,4,opt,name=restored_index,json=restoredIndex,proto3" json:"restored_index,omitempty"`
 	Kv            *KVMeta  `protobuf:"bytes,5,opt,name=kv,proto3" json:"kv,omitempty"`
 	Indexes       *Indexes `protobuf:"bytes,6,opt,name=indexes,proto3" json:"indexes,omitempty"`
+	Chain         *Chain   `protobuf:"bytes,7,opt,name=chain,proto3" json:"chain,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1761,6 +1762,77 @@ func (x *SnapshotHeader) GetIndexes() *Indexes {
 	return nil
 }
 
+func (x *SnapshotHeader) GetChain() *Chain {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+// Chain is the rolling hash over the commands up to the index of the header. A
+// server that knows other rules begins a new one.
+type Chain struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What goes into the hash; 0 where there is none.
+	Rules uint32 `protobuf:"varint,1,opt,name=rules,proto3" json:"rules,omitempty"`
+	// The lowest index whose command could be in it.
+	Since         uint64 `protobuf:"varint,2,opt,name=since,proto3" json:"since,omitempty"`
+	Sum           uint64 `protobuf:"fixed64,3,opt,name=sum,proto3" json:"sum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Chain) Reset() {
+	*x = Chain{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Chain) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Chain) ProtoMessage() {}
+
+func (x *Chain) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Chain.ProtoReflect.Descriptor instead.
+func (*Chain) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Chain) GetRules() uint32 {
+	if x != nil {
+		return x.Rules
+	}
+	return 0
+}
+
+func (x *Chain) GetSince() uint64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *Chain) GetSum() uint64 {
+	if x != nil {
+		return x.Sum
+	}
+	return 0
+}
+
 // Indexes are those of the last change of each table beside the keys.
 type Indexes struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1775,7 +1847,7 @@ type Indexes struct {
 
 func (x *Indexes) Reset() {
 	*x = Indexes{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +1859,7 @@ func (x *Indexes) String() string {
 func (*Indexes) ProtoMessage() {}
 
 func (x *Indexes) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1800,7 +1872,7 @@ func (x *Indexes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Indexes.ProtoReflect.Descriptor instead.
 func (*Indexes) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{18}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Indexes) GetSessions() uint64 {
@@ -1848,7 +1920,7 @@ type Delay struct {
 
 func (x *Delay) Reset() {
 	*x = Delay{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1860,7 +1932,7 @@ func (x *Delay) String() string {
 func (*Delay) ProtoMessage() {}
 
 func (x *Delay) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1873,7 +1945,7 @@ func (x *Delay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delay.ProtoReflect.Descriptor instead.
 func (*Delay) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{19}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Delay) GetKey() []byte {
@@ -1900,7 +1972,7 @@ type Counter struct {
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1912,7 +1984,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1925,7 +1997,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{20}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Counter) GetDir() []byte {
@@ -1955,7 +2027,7 @@ type KVMeta struct {
 
 func (x *KVMeta) Reset() {
 	*x = KVMeta{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1967,7 +2039,7 @@ func (x *KVMeta) String() string {
 func (*KVMeta) ProtoMessage() {}
 
 func (x *KVMeta) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1980,7 +2052,7 @@ func (x *KVMeta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KVMeta.ProtoReflect.Descriptor instead.
 func (*KVMeta) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{21}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *KVMeta) GetIndex() uint64 {
@@ -2028,7 +2100,7 @@ type Item struct {
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2040,7 +2112,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2053,7 +2125,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{22}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Item) GetKey() []byte {
@@ -2123,7 +2195,7 @@ type Version struct {
 
 func (x *Version) Reset() {
 	*x = Version{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2135,7 +2207,7 @@ func (x *Version) String() string {
 func (*Version) ProtoMessage() {}
 
 func (x *Version) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2148,7 +2220,7 @@ func (x *Version) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Version.ProtoReflect.Descriptor instead.
 func (*Version) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{23}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Version) GetValue() []byte {
@@ -2226,7 +2298,7 @@ type Origin struct {
 
 func (x *Origin) Reset() {
 	*x = Origin{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2238,7 +2310,7 @@ func (x *Origin) String() string {
 func (*Origin) ProtoMessage() {}
 
 func (x *Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2251,7 +2323,7 @@ func (x *Origin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Origin.ProtoReflect.Descriptor instead.
 func (*Origin) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{24}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Origin) GetAccessor() string {
@@ -2286,7 +2358,7 @@ type SnapshotTrailer struct {
 
 func (x *SnapshotTrailer) Reset() {
 	*x = SnapshotTrailer{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2298,7 +2370,7 @@ func (x *SnapshotTrailer) String() string {
 func (*SnapshotTrailer) ProtoMessage() {}
 
 func (x *SnapshotTrailer) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2311,7 +2383,7 @@ func (x *SnapshotTrailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotTrailer.ProtoReflect.Descriptor instead.
 func (*SnapshotTrailer) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{25}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SnapshotTrailer) GetItems() uint64 {
@@ -2338,7 +2410,7 @@ type Prune_Trim struct {
 
 func (x *Prune_Trim) Reset() {
 	*x = Prune_Trim{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2350,7 +2422,7 @@ func (x *Prune_Trim) String() string {
 func (*Prune_Trim) ProtoMessage() {}
 
 func (x *Prune_Trim) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2390,7 +2462,7 @@ type Prune_Forget struct {
 
 func (x *Prune_Forget) Reset() {
 	*x = Prune_Forget{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2402,7 +2474,7 @@ func (x *Prune_Forget) String() string {
 func (*Prune_Forget) ProtoMessage() {}
 
 func (x *Prune_Forget) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2442,7 +2514,7 @@ type Expire_Key struct {
 
 func (x *Expire_Key) Reset() {
 	*x = Expire_Key{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[32]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2454,7 +2526,7 @@ func (x *Expire_Key) String() string {
 func (*Expire_Key) ProtoMessage() {}
 
 func (x *Expire_Key) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[32]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2649,14 +2721,19 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x04keys\x18\x01 \x03(\v2\x1b.holdfast.fsm.v1.Expire.KeyR\x04keys\x1a'\n" +
 	"\x03Key\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x0e\n" +
-	"\x02at\x18\x02 \x01(\x03R\x02at\"\xdf\x01\n" +
+	"\x02at\x18\x02 \x01(\x03R\x02at\"\x8d\x02\n" +
 	"\x0eSnapshotHeader\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x1b\n" +
 	"\tlast_time\x18\x03 \x01(\x03R\blastTime\x12%\n" +
 	"\x0erestored_index\x18\x04 \x01(\x04R\rrestoredIndex\x12'\n" +
 	"\x02kv\x18\x05 \x01(\v2\x17.holdfast.fsm.v1.KVMetaR\x02kv\x122\n" +
-	"\aindexes\x18\x06 \x01(\v2\x18.holdfast.fsm.v1.IndexesR\aindexes\"\x87\x01\n" +
+	"\aindexes\x18\x06 \x01(\v2\x18.holdfast.fsm.v1.IndexesR\aindexes\x12,\n" +
+	"\x05chain\x18\a \x01(\v2\x16.holdfast.fsm.v1.ChainR\x05chain\"E\n" +
+	"\x05Chain\x12\x14\n" +
+	"\x05rules\x18\x01 \x01(\rR\x05rules\x12\x14\n" +
+	"\x05since\x18\x02 \x01(\x04R\x05since\x12\x10\n" +
+	"\x03sum\x18\x03 \x01(\x06R\x03sum\"\x87\x01\n" +
 	"\aIndexes\x12\x1a\n" +
 	"\bsessions\x18\x01 \x01(\x04R\bsessions\x12\x14\n" +
 	"\x05nodes\x18\x02 \x01(\x04R\x05nodes\x12\x1a\n" +
@@ -2732,7 +2809,7 @@ func file_fsm_fsmpb_command_proto_rawDescGZIP() []byte {
 }
 
 var file_fsm_fsmpb_command_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_fsm_fsmpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_fsm_fsmpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_fsm_fsmpb_command_proto_goTypes = []any{
 	(Verb)(0),               // 0: holdfast.fsm.v1.Verb
 	(*Command)(nil),         // 1: holdfast.fsm.v1.Command
@@ -2753,21 +2830,22 @@ var file_fsm_fsmpb_command_proto_goTypes = []any{
 	(*Event)(nil),           // 16: holdfast.fsm.v1.Event
 	(*Expire)(nil),          // 17: holdfast.fsm.v1.Expire
 	(*SnapshotHeader)(nil),  // 18: holdfast.fsm.v1.SnapshotHeader
-	(*Indexes)(nil),         // 19: holdfast.fsm.v1.Indexes
-	(*Delay)(nil),           // 20: holdfast.fsm.v1.Delay
-	(*Counter)(nil),         // 21: holdfast.fsm.v1.Counter
-	(*KVMeta)(nil),          // 22: holdfast.fsm.v1.KVMeta
-	(*Item)(nil),            // 23: holdfast.fsm.v1.Item
-	(*Version)(nil),         // 24: holdfast.fsm.v1.Version
-	(*Origin)(nil),          // 25: holdfast.fsm.v1.Origin
-	(*SnapshotTrailer)(nil), // 26: holdfast.fsm.v1.SnapshotTrailer
-	(*Prune_Trim)(nil),      // 27: holdfast.fsm.v1.Prune.Trim
-	(*Prune_Forget)(nil),    // 28: holdfast.fsm.v1.Prune.Forget
-	nil,                     // 29: holdfast.fsm.v1.Node.TaggedAddressesEntry
-	nil,                     // 30: holdfast.fsm.v1.Node.MetaEntry
-	nil,                     // 31: holdfast.fsm.v1.Service.TaggedAddressesEntry
-	nil,                     // 32: holdfast.fsm.v1.Service.MetaEntry
-	(*Expire_Key)(nil),      // 33: holdfast.fsm.v1.Expire.Key
+	(*Chain)(nil),           // 19: holdfast.fsm.v1.Chain
+	(*Indexes)(nil),         // 20: holdfast.fsm.v1.Indexes
+	(*Delay)(nil),           // 21: holdfast.fsm.v1.Delay
+	(*Counter)(nil),         // 22: holdfast.fsm.v1.Counter
+	(*KVMeta)(nil),          // 23: holdfast.fsm.v1.KVMeta
+	(*Item)(nil),            // 24: holdfast.fsm.v1.Item
+	(*Version)(nil),         // 25: holdfast.fsm.v1.Version
+	(*Origin)(nil),          // 26: holdfast.fsm.v1.Origin
+	(*SnapshotTrailer)(nil), // 27: holdfast.fsm.v1.SnapshotTrailer
+	(*Prune_Trim)(nil),      // 28: holdfast.fsm.v1.Prune.Trim
+	(*Prune_Forget)(nil),    // 29: holdfast.fsm.v1.Prune.Forget
+	nil,                     // 30: holdfast.fsm.v1.Node.TaggedAddressesEntry
+	nil,                     // 31: holdfast.fsm.v1.Node.MetaEntry
+	nil,                     // 32: holdfast.fsm.v1.Service.TaggedAddressesEntry
+	nil,                     // 33: holdfast.fsm.v1.Service.MetaEntry
+	(*Expire_Key)(nil),      // 34: holdfast.fsm.v1.Expire.Key
 }
 var file_fsm_fsmpb_command_proto_depIdxs = []int32{
 	2,  // 0: holdfast.fsm.v1.Command.header:type_name -> holdfast.fsm.v1.Header
@@ -2784,25 +2862,26 @@ var file_fsm_fsmpb_command_proto_depIdxs = []int32{
 	0,  // 11: holdfast.fsm.v1.Op.verb:type_name -> holdfast.fsm.v1.Verb
 	3,  // 12: holdfast.fsm.v1.Write.op:type_name -> holdfast.fsm.v1.Op
 	3,  // 13: holdfast.fsm.v1.Txn.ops:type_name -> holdfast.fsm.v1.Op
-	27, // 14: holdfast.fsm.v1.Prune.trims:type_name -> holdfast.fsm.v1.Prune.Trim
-	28, // 15: holdfast.fsm.v1.Prune.forgets:type_name -> holdfast.fsm.v1.Prune.Forget
+	28, // 14: holdfast.fsm.v1.Prune.trims:type_name -> holdfast.fsm.v1.Prune.Trim
+	29, // 15: holdfast.fsm.v1.Prune.forgets:type_name -> holdfast.fsm.v1.Prune.Forget
 	9,  // 16: holdfast.fsm.v1.SessionCreate.session:type_name -> holdfast.fsm.v1.Session
 	13, // 17: holdfast.fsm.v1.Register.node:type_name -> holdfast.fsm.v1.Node
 	14, // 18: holdfast.fsm.v1.Register.service:type_name -> holdfast.fsm.v1.Service
 	15, // 19: holdfast.fsm.v1.Register.checks:type_name -> holdfast.fsm.v1.Check
-	29, // 20: holdfast.fsm.v1.Node.tagged_addresses:type_name -> holdfast.fsm.v1.Node.TaggedAddressesEntry
-	30, // 21: holdfast.fsm.v1.Node.meta:type_name -> holdfast.fsm.v1.Node.MetaEntry
-	31, // 22: holdfast.fsm.v1.Service.tagged_addresses:type_name -> holdfast.fsm.v1.Service.TaggedAddressesEntry
-	32, // 23: holdfast.fsm.v1.Service.meta:type_name -> holdfast.fsm.v1.Service.MetaEntry
-	33, // 24: holdfast.fsm.v1.Expire.keys:type_name -> holdfast.fsm.v1.Expire.Key
-	22, // 25: holdfast.fsm.v1.SnapshotHeader.kv:type_name -> holdfast.fsm.v1.KVMeta
-	19, // 26: holdfast.fsm.v1.SnapshotHeader.indexes:type_name -> holdfast.fsm.v1.Indexes
-	24, // 27: holdfast.fsm.v1.Item.versions:type_name -> holdfast.fsm.v1.Version
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	30, // 20: holdfast.fsm.v1.Node.tagged_addresses:type_name -> holdfast.fsm.v1.Node.TaggedAddressesEntry
+	31, // 21: holdfast.fsm.v1.Node.meta:type_name -> holdfast.fsm.v1.Node.MetaEntry
+	32, // 22: holdfast.fsm.v1.Service.tagged_addresses:type_name -> holdfast.fsm.v1.Service.TaggedAddressesEntry
+	33, // 23: holdfast.fsm.v1.Service.meta:type_name -> holdfast.fsm.v1.Service.MetaEntry
+	34, // 24: holdfast.fsm.v1.Expire.keys:type_name -> holdfast.fsm.v1.Expire.Key
+	23, // 25: holdfast.fsm.v1.SnapshotHeader.kv:type_name -> holdfast.fsm.v1.KVMeta
+	20, // 26: holdfast.fsm.v1.SnapshotHeader.indexes:type_name -> holdfast.fsm.v1.Indexes
+	19, // 27: holdfast.fsm.v1.SnapshotHeader.chain:type_name -> holdfast.fsm.v1.Chain
+	25, // 28: holdfast.fsm.v1.Item.versions:type_name -> holdfast.fsm.v1.Version
+	29, // [29:29] is the sub-list for method output_type
+	29, // [29:29] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_fsm_fsmpb_command_proto_init() }
@@ -2828,7 +2907,7 @@ func file_fsm_fsmpb_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_fsmpb_command_proto_rawDesc), len(file_fsm_fsmpb_command_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   33,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
