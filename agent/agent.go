@@ -58,8 +58,10 @@ type Agent struct {
 	verifier  *verifier
 	deadlines *deadlines
 	checks    *localChecks
-	leading   atomic.Bool // leads, and has applied what was committed before
-	soleVoter atomic.Bool // no other server has a vote
+	followers *followers
+	leading   atomic.Bool  // leads, and has applied what was committed before
+	ledSince  atomic.Int64 // when it began to lead the last time, Unix nanoseconds
+	soleVoter atomic.Bool  // no other server has a vote
 	caughtUp  chan struct{}
 	fatal     chan error  // of capacity 1: why the server must stop
 	broken    atomic.Bool // the files of the log store are damaged
@@ -69,6 +71,8 @@ type Agent struct {
 	listeners []*listener
 	conns     *connLimit
 	metrics   *metrics.Registry
+	logWrites *metrics.Histogram // how long the log store takes
+	expiry    certificateExpiry
 	reloads   reloads
 	untold    atomic.Bool // the service manager did not hear the last message
 
@@ -89,7 +93,9 @@ func New(opts Options) (a *Agent, err error) {
 		group: run.New(context.Background()), started: opts.Now(),
 	}
 	a.loaded.Store(opts.Loaded)
+	a.logWrites = metrics.NewHistogram(raftLogWrite, metrics.TimeBounds)
 	a.deadlines = newDeadlines(opts.Now)
+	a.followers = newFollowers(opts.Now)
 	a.checks = newLocalChecks(a.selfRegistration, a.store, a.Propose, opts.Now, opts.Log.Named("checks"))
 	a.store.OnSessions(a.sessionsChanged)
 	defer func() {

@@ -46,6 +46,7 @@ func (a *Agent) watchLeadership(ctx context.Context) error {
 // lead runs while this server leads.
 func (a *Agent) lead(ctx context.Context) {
 	defer a.leading.Store(false)
+	a.ledSince.Store(a.now().UnixNano())
 	// A new leader has entries from before that it has not applied yet. Only after
 	// them may it answer reads.
 	for a.raft.Barrier(0).Error() != nil {

@@ -47,7 +47,8 @@ func (a *Agent) openRaft() error {
 		return fmt.Errorf("look for raft state: %w", err)
 	}
 	// One server needs no network. The transport is what a cluster will replace.
-	_, transport := raft.NewInmemTransport(a.address)
+	_, local := raft.NewInmemTransport(a.address)
+	transport := a.followers.listen(local)
 	if a.dir == nil || state.Fresh() {
 		if err := a.bootstrap(conf, transport); err != nil {
 			return err

@@ -19,7 +19,7 @@ var latencyBounds = [...]time.Duration{
 
 // RouteMetrics counts the requests of one endpoint.
 type RouteMetrics struct {
-	Path    string // as the table of routes has it; "none" for requests without an endpoint
+	Path    string                       // as the table of routes has it; "none" for requests without an endpoint
 	Codes   [statusClasses]atomic.Uint64 // by the first digit of the status
 	Buckets [len(latencyBounds) + 1]atomic.Uint64
 	Nanos   atomic.Uint64 // sum of the answer times
