@@ -4,8 +4,8 @@
 // own what is in them, nor when one is due: whoever takes one says how it is read from
 // a server and how it is checked.
 //
-// The way through it: [Open], then [Folder.Take] for each snapshot and [Folder.Prune]
-// after it; [Folder.Sweep] once, by whoever is the only one to take any.
+// The way through it: [Open] and [Folder.Sweep], then [Folder.Take] for each snapshot and
+// [Folder.Prune] after it.
 //
 // # Invariants
 //

@@ -161,14 +161,21 @@ func (f *Folder) Prune() (removed []string, err error) {
 	return removed, err
 }
 
-// Sweep removes what a process has left that ended while it took a snapshot. Nobody
-// may be taking one.
+// abandoned is how long an unfinished snapshot was not written to when it counts as
+// left behind.
+const abandoned = time.Hour
+
+// Sweep removes what a process has left that ended while it took a snapshot, and that
+// nobody has written to for an hour.
 func (f *Folder) Sweep() error {
 	left, err := filepath.Glob(filepath.Join(f.path, "."+prefix+"*"+suffix+".*"+unfinished))
 	if err != nil {
 		return fmt.Errorf("look for unfinished snapshots: %w", err)
 	}
 	for _, path := range left {
+		if info, e := os.Lstat(path); e != nil || f.now().Sub(info.ModTime()) < abandoned {
+			continue // gone, or perhaps being written
+		}
 		if e := os.Remove(path); e != nil && !errors.Is(e, os.ErrNotExist) {
 			err = errors.Join(err, fmt.Errorf("remove an unfinished snapshot: %w", e))
 		}

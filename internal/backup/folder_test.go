@@ -182,20 +182,25 @@ func TestPruneKeepsTheNewestAndWhatIsNotOurs(t *testing.T) {
 }
 
 func TestSweepRemovesWhatWasLeftUnfinished(t *testing.T) {
-	f, _ := newFolder(t, 0)
+	f, c := newFolder(t, 0)
 	s, err := f.Take(writes("x"), reads("x"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"." + filepath.Base(s.Path) + ".123.tmp", ".other.tmp"} {
-		if err := os.WriteFile(filepath.Join(f.path, name), nil, 0o600); err != nil {
+	base := "." + filepath.Base(s.Path)
+	for name, age := range map[string]time.Duration{base + ".123.tmp": 61 * time.Minute, base + ".456.tmp": 59 * time.Minute, ".other.tmp": 48 * time.Hour} {
+		path := filepath.Join(f.path, name)
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, c.at, c.at.Add(-age)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := f.Sweep(); err != nil {
 		t.Fatal(err)
 	}
-	if got := files(t, f); !slices.Equal(got, []string{".other.tmp", filepath.Base(s.Path)}) {
+	if got := files(t, f); !slices.Equal(got, []string{base + ".456.tmp", ".other.tmp", filepath.Base(s.Path)}) {
 		t.Errorf("left: %v", got)
 	}
 }
