@@ -73,6 +73,7 @@ type Agent struct {
 	metrics   *metrics.Registry
 	logWrites *metrics.Histogram // how long the log store takes
 	expiry    certificateExpiry
+	scheduled scheduleFigures
 	reloads   reloads
 	untold    atomic.Bool // the service manager did not hear the last message
 

@@ -22,6 +22,9 @@ func (a *Agent) startDuties() {
 	a.group.Go("own node", a.watchSelf)
 	a.group.Go("checks", a.timeChecks)
 	a.group.Go("snapshots", a.watchLogLength)
+	if a.config().Schedule.Path != "" {
+		a.group.Go("scheduled snapshots", a.keepSnapshots)
+	}
 	if a.space != nil {
 		a.group.Go("disk space", a.watchSpace)
 	}

@@ -74,6 +74,10 @@ var (
 	snapshotIndex = metrics.Desc("snapshot", "index", "Index that this server's newest snapshot reaches; 0 without one and in memory.")
 	snapshotSince = metrics.Desc("snapshot", "since_bytes", "Size of the log entries that were applied since the newest snapshot: what a restart reads again.")
 
+	scheduleTaken = metrics.Desc("snapshot", "scheduled_total", "Snapshots that the server took by its schedule, by what came of them.", "result")
+	scheduleAt    = metrics.Desc("snapshot", "scheduled_last_success_timestamp_seconds", "When the last of them was taken, as Unix time; 0 before there is one.")
+	scheduleBytes = metrics.Desc("snapshot", "scheduled_last_bytes", "Size of the last of them.")
+
 	tlsExpiry = metrics.Desc("tls", "certificate_expiry_timestamp_seconds",
 		"When the certificate, or one of its chain, expires, as Unix time, by what it is used for; 0 without one.", "use")
 
@@ -96,6 +100,7 @@ var descriptions = []*prometheus.Desc{
 	raftState, raftTerm, raftCommit, raftApplied, raftLast, raftLeaderKnown, raftContact,
 	raftLogWrite, raftFollowerLag, raftFollowerAge,
 	snapshotAge, snapshotIndex, snapshotSince,
+	scheduleTaken, scheduleAt, scheduleBytes,
 	tlsExpiry,
 	diskFree, diskMinFree, diskReadOnly,
 	logStreams, logDropped,
@@ -226,6 +231,10 @@ func (e emitter) snapshots(a *Agent) {
 	e.gauge(snapshotAge, age.Seconds())
 	e.gauge(snapshotIndex, float64(index))
 	e.gauge(snapshotSince, float64(a.machine.SinceSnapshot()))
+	e.counter(scheduleTaken, a.scheduled.taken.Load(), "done")
+	e.counter(scheduleTaken, a.scheduled.failed.Load(), "failed")
+	e.gauge(scheduleAt, float64(a.scheduled.at.Load()))
+	e.gauge(scheduleBytes, float64(a.scheduled.bytes.Load()))
 }
 
 // certificateExpiry tells when what a certificate is used for ends; the zero time when

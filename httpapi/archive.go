@@ -147,6 +147,21 @@ func LoadArchive(r io.Reader) (SnapshotMeta, error) {
 	return SnapshotMeta{ID: m.ID, Index: m.Index, Term: m.Term, ConfigurationIndex: m.ConfigurationIndex}, nil
 }
 
+// CheckArchive is LoadArchive without the store: every record of the state is read and
+// judged, and none is kept. It takes little memory, and is for a server at work.
+func CheckArchive(r io.Reader) (SnapshotMeta, error) {
+	m, err := throughArchive(r, fsm.CheckSnapshot)
+	if err != nil {
+		return SnapshotMeta{}, err
+	}
+	return SnapshotMeta{ID: m.ID, Index: m.Index, Term: m.Term, ConfigurationIndex: m.ConfigurationIndex}, nil
+}
+
+// WriteArchive writes an archive of the snapshot, as a stream.
+func WriteArchive(w io.Writer, meta SnapshotMeta, s *fsm.Snapshot) error {
+	return writeArchive(w, meta, s)
+}
+
 // throughArchive reads an archive to its end, hands the state to take, and checks
 // everything against the sums. Padding behind the end is accepted.
 func throughArchive(r io.Reader, take func(state io.Reader) error) (archiveMeta, error) {

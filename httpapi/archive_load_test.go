@@ -17,6 +17,10 @@ func TestLoadArchive(t *testing.T) {
 		t.Errorf("index %d, %v; want 5", meta.Index, err)
 	}
 
+	if meta, err := CheckArchive(bytes.NewReader(archive)); err != nil || meta.Index != 5 {
+		t.Errorf("checked: index %d, %v; want 5", meta.Index, err)
+	}
+
 	// An archive that is whole, and holds what is no state.
 	snap := node.store.Snapshot()
 	m, err := node.SnapshotMeta(snap)
@@ -42,6 +46,12 @@ func TestLoadArchive(t *testing.T) {
 	} {
 		if _, err := LoadArchive(bytes.NewReader(tc.archive)); err == nil || !strings.Contains(err.Error(), tc.says) {
 			t.Errorf("%s: error %v, want one with %q", tc.rule, err, tc.says)
+		}
+		if tc.rule == "a state beyond the index it says" {
+			continue // only the state itself knows that
+		}
+		if _, err := CheckArchive(bytes.NewReader(tc.archive)); err == nil || !strings.Contains(err.Error(), tc.says) {
+			t.Errorf("%s, checked: error %v, want one with %q", tc.rule, err, tc.says)
 		}
 	}
 }
