@@ -48,7 +48,7 @@ func (a *Agent) keepSnapshots(ctx context.Context) error {
 			continue
 		}
 		due = a.now().Add(a.config().Schedule.Interval)
-		if err := a.takeScheduled(ctx); err != nil && ctx.Err() == nil {
+		if err := a.takeDue(ctx); err != nil && ctx.Err() == nil {
 			a.scheduled.failed.Add(1)
 			due = a.now().Add(min(a.config().Schedule.Interval, scheduleRetry))
 			a.log.Error("scheduled snapshot failed, the older ones are as they were", "error", err, "again", due.UTC())
@@ -77,13 +77,18 @@ func (a *Agent) schedule() (*backup.Folder, error) {
 	return backup.Open(set.Path, set.Retain, a.now)
 }
 
-// takeScheduled takes one snapshot of a state that this server has made sure is the
-// latest, and removes what is too old afterwards.
-func (a *Agent) takeScheduled(ctx context.Context) error {
+// takeDue takes the snapshot that is due.
+func (a *Agent) takeDue(ctx context.Context) error {
 	folder, err := a.schedule()
 	if err != nil {
 		return err
 	}
+	return a.takeScheduled(ctx, folder)
+}
+
+// takeScheduled takes one snapshot of a state that this server has made sure is the
+// latest, and removes what is too old afterwards.
+func (a *Agent) takeScheduled(ctx context.Context, folder *backup.Folder) error {
 	if err := folder.Sweep(); err != nil {
 		a.log.Warn("scheduled snapshots", "error", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfast-kv/holdfast/agent/config"
+	"github.com/holdfast-kv/holdfast/internal/backup"
 )
 
 // scheduled starts a server that keeps snapshots in a folder.
@@ -45,7 +46,7 @@ func TestScheduledSnapshots(t *testing.T) {
 	}
 	m.ask(t, "PUT", "/v1/kv/a", "1")
 	for range 3 {
-		if err := m.takeScheduled(t.Context()); err != nil {
+		if err := m.takeDue(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -97,15 +98,17 @@ func TestScheduledSnapshotThatFails(t *testing.T) {
 
 func TestScheduledSnapshotEndsWithTheServer(t *testing.T) {
 	path := t.TempDir()
-	cfg := testConfig()
-	m, _ := startInMemory(t, Options{Loaded: &config.Loaded{Config: cfg}}) // takes none by itself
-	cfg.Schedule.Path = path
+	m, _ := startInMemory(t, Options{}) // takes none by itself
+	folder, err := backup.Open(path, 0, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := (untilDone{ctx, nil, strings.NewReader("x")}).Read(make([]byte, 1)); !errors.Is(err, context.Canceled) {
 		t.Errorf("read: %v", err)
 	}
-	if err := m.takeScheduled(ctx); !errors.Is(err, context.Canceled) {
+	if err := m.takeScheduled(ctx, folder); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 	if left := snapshotFiles(t, path); len(left) != 0 {
