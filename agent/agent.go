@@ -65,6 +65,8 @@ type Agent struct {
 	checks    *localChecks
 	leading   atomic.Bool // leads, and has applied what was committed before
 	alone     atomic.Bool // leads a cluster of one
+	followers *followers
+	ledSince  atomic.Int64 // when it began to lead the last time, Unix nanoseconds
 	caughtUp  chan struct{}
 	catchOnce sync.Once
 
@@ -86,6 +88,9 @@ type Agent struct {
 	listeners []*listener
 	conns     *connLimit
 	metrics   *metrics.Registry
+	logWrites *metrics.Histogram // how long the log store takes
+	expiry    certificateExpiry
+	scheduled scheduleFigures
 	reloads   reloads
 	untold    atomic.Bool // the service manager did not hear the last message
 
@@ -107,7 +112,9 @@ func New(opts Options) (a *Agent, err error) {
 	}
 	a.loaded.Store(opts.Loaded)
 	a.leader = newLeaderWatch(a.group.Context(), opts.Now())
+	a.logWrites = metrics.NewHistogram(raftLogWrite, metrics.TimeBounds)
 	a.deadlines = newDeadlines(opts.Now)
+	a.followers = newFollowers(opts.Now)
 	a.checks = newLocalChecks(a.selfRegistration, a.store, a.Propose, opts.Now, opts.Log.Named("checks"))
 	a.store.OnSessions(a.sessionsChanged)
 	defer func() {

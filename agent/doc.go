@@ -20,6 +20,8 @@
 // package logstore, Store.writing is held while the log is written and flushed,
 // which is its point; cache.mu and walLog.mu are below it.
 //
+// followers.mu is held for a map look-up only.
+//
 // # Why not
 //
 // There is no client agent that relays to servers: every process is a server, and

@@ -23,7 +23,7 @@ type peers struct {
 	server  *rpc.Server
 	client  *rpc.Client
 	forward *rpc.Forwarder
-	raft    *transport
+	raft    *network
 	run     sync.WaitGroup
 }
 
@@ -48,7 +48,7 @@ func (a *Agent) openPeers() error {
 	p := &peers{port: port, client: rpc.NewClient(port)}
 	p.forward = rpc.NewForwarder(p.client)
 	p.server = rpc.NewServer(port, &backend{a})
-	p.raft = &transport{a: a, NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	p.raft = &network{a: a, NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: port.Streams(), ServerAddressProvider: a, Logger: a.logs.Named("raft.net"),
 		MaxPool: 4, Timeout: rpcTimeout, MaxRPCsInFlight: rpcsInFlight,
 	})}
@@ -121,8 +121,8 @@ func (p *peers) close() error {
 	return err
 }
 
-// transport is Raft's own, but that snapshots are sent at a bounded speed.
-type transport struct {
+// network is Raft's transport, but that snapshots are sent at a bounded speed.
+type network struct {
 	*raft.NetworkTransport
 	a *Agent
 }

@@ -65,12 +65,13 @@ func (a *Agent) openRaft() error {
 	var transport raft.Transport
 	if a.peers == nil {
 		conf.HeartbeatTimeout, conf.ElectionTimeout, conf.LeaderLeaseTimeout = soleTimeout, soleTimeout, soleTimeout
-		_, transport = raft.NewInmemTransport(a.address)
+		_, local := raft.NewInmemTransport(a.address)
+		transport = a.followers.listen(local)
 	} else {
 		m := time.Duration(cfg.Performance.RaftMultiplier)
 		conf.HeartbeatTimeout, conf.ElectionTimeout, conf.LeaderLeaseTimeout = m*heartbeatTimeout, m*electionTimeout, m*leaderLease
 		conf.CommitTimeout = commitTimeout
-		transport = a.peers.raft
+		transport = a.followers.listen(a.peers.raft)
 	}
 	fresh := a.dir == nil || state.Fresh()
 	if fresh && cfg.Bootstrap {

@@ -53,6 +53,7 @@ type Config struct {
 	Performance Performance
 	History     History
 	Disk        Disk
+	Schedule    Schedule
 	Leave       Leave
 	Join        Join
 	Gossip      Gossip
@@ -181,6 +182,13 @@ type History struct {
 type Disk struct {
 	MinFree       Bytes // less than this free: writes are refused; 0: never
 	CheckInterval time.Duration
+}
+
+// Schedule says which snapshots the server takes by itself while it leads.
+type Schedule struct {
+	Path     string // folder; empty: none are taken
+	Interval time.Duration
+	Retain   int // newest that are kept; 0: all
 }
 
 // Leave says how the server goes.
@@ -314,9 +322,10 @@ func Default() *Config {
 			MaxBytes:           256 * MiB,
 			MinDeleteRetention: 15 * time.Minute,
 		},
-		Disk:  Disk{MinFree: 128 * MiB, CheckInterval: 500 * time.Millisecond},
-		Leave: Leave{SkipOnInterrupt: true, Timeout: 10 * time.Second},
-		Join:  Join{Interval: 30 * time.Second},
+		Disk:     Disk{MinFree: 128 * MiB, CheckInterval: 500 * time.Millisecond},
+		Schedule: Schedule{Interval: time.Hour, Retain: 30},
+		Leave:    Leave{SkipOnInterrupt: true, Timeout: 10 * time.Second},
+		Join:     Join{Interval: 30 * time.Second},
 		Gossip: Gossip{
 			EncryptVerifyIncoming: true,
 			EncryptVerifyOutgoing: true,

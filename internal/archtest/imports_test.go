@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 		"agent/config", "agent/datadir", "agent/logstore", "agent/rpc", "agent/rpc/rpcpb", "agent/gossip",
 		"httpapi", "fsm", "fsm/fsmpb", "acl", "kvs", "session", "catalog", "ui",
 		"internal/run", "internal/limit", "internal/jitter", "internal/version", "internal/metrics", "internal/hostinfo",
+		"internal/backup",
 	},
 	"agent/config":          {"internal/limit"},
 	"agent/datadir":         {},
@@ -44,7 +45,7 @@ var mayImport = map[string][]string{
 	"ui":  {},
 
 	// The command line: a client like any other, but for the verb that is the server.
-	"cmd":          {"agent", "agent/config", "api", "internal/version"},
+	"cmd":          {"agent", "agent/config", "api", "internal/backup", "internal/version"},
 	"cmd/holdfast": {"cmd"},
 
 	// Small named tools, and what only tests and measurements use.
@@ -54,6 +55,7 @@ var mayImport = map[string][]string{
 	"internal/version":     {},
 	"internal/metrics":     {},
 	"internal/hostinfo":    {},
+	"internal/backup":      {},
 	"internal/archtest":    {},
 	"internal/testcluster": {},
 	"internal/crashtest":   {"internal/testcluster"},
