@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/holdfast-kv/holdfast/agent/config"
 	"github.com/holdfast-kv/holdfast/agent/datadir"
 	"github.com/holdfast-kv/holdfast/agent/logstore"
+	"github.com/holdfast-kv/holdfast/agent/tlsconf"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/httpapi"
 	"github.com/holdfast-kv/holdfast/internal/metrics"
@@ -66,7 +68,8 @@ type Agent struct {
 
 	api       *httpapi.Server
 	servers   []*http.Server
-	listeners []*listener
+	listeners []net.Listener
+	certs     *tlsconf.Keeper
 	conns     *connLimit
 	metrics   *metrics.Registry
 	reloads   reloads
@@ -98,6 +101,9 @@ func New(opts Options) (a *Agent, err error) {
 			a = nil
 		}
 	}()
+	if err := a.openTLS(); err != nil {
+		return a, err
+	}
 	if err := a.openStorage(); err != nil {
 		return a, err
 	}
@@ -152,6 +158,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.startDuties()
 	a.startHTTP()
 	a.group.Go("metrics", a.metrics.Run)
+	a.group.Go("certificates", a.certs.Run)
 	a.group.Go("service manager", a.serveManager)
 	var err error
 	select {

@@ -148,25 +148,25 @@ func (a *Authority) Issue(r Request) (Pair, error) {
 	if err != nil {
 		return Pair{}, fmt.Errorf("issue certificate for %s: %w", r.Name, err)
 	}
-	if err := a.check(der, r.Validity); err != nil {
+	if err := a.check(der); err != nil {
 		return Pair{}, fmt.Errorf("issue certificate for %s: %w", r.Name, err)
 	}
 	return Pair{Cert: encode("CERTIFICATE", der), Key: keyPEM}, nil
 }
 
-// check verifies a certificate that was just made.
-func (a *Authority) check(der []byte, v Validity) error {
-	if v.Until.After(a.cert.NotAfter) {
-		return fmt.Errorf("it would be valid until %s, longer than the authority itself, %s",
-			v.Until.UTC().Format(time.DateOnly), a.cert.NotAfter.UTC().Format(time.DateOnly))
-	}
+// check verifies a certificate that was just made, as of its last second.
+func (a *Authority) check(der []byte) error {
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
 		return err
 	}
+	if cert.NotAfter.After(a.cert.NotAfter) {
+		return fmt.Errorf("it would be valid until %s, longer than the authority itself, %s",
+			cert.NotAfter.Format(time.DateOnly), a.cert.NotAfter.Format(time.DateOnly))
+	}
 	roots := x509.NewCertPool()
 	roots.AddCert(a.cert)
-	_, err = cert.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: v.Until, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	_, err = cert.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: cert.NotAfter, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	return err
 }
 
