@@ -122,7 +122,8 @@ func TestTLSErrors(t *testing.T) {
 		{"a server before its time", p.serve(early, nil), trusts, "the server's certificate does not count before 20"},
 		{"a client's certificate as the server's", p.serve(wrongUse, nil), trusts, "the server shows a certificate that is not made for servers"},
 		{
-			"another name", p.serve(server, nil), api.TLS{CAFile: trusts.CAFile, ServerName: "other.test"},
+			"another name", p.serve(server, nil),
+			api.TLS{CAFile: trusts.CAFile, ServerName: "other.test"},
 			"the server's certificate is for server.test, 127.0.0.1, not for other.test",
 		},
 		{"no client certificate", p.serve(server, asks), trusts, "the server asks for a client certificate, and there is none that it would take"},

@@ -349,8 +349,11 @@ func (l *loader) flags() {
 // validate checks the whole and says of each fault where the value came from.
 func (l *loader) validate() {
 	for _, f := range l.cfg.check() {
-		if l.bad[f.option] || l.follows[f.option] || slices.ContainsFunc(f.others, func(o *Option) bool { return l.bad[o] }) {
+		if l.bad[f.option] || slices.ContainsFunc(f.others, func(o *Option) bool { return l.bad[o] }) {
 			continue
+		}
+		if l.follows[f.option] && !slices.ContainsFunc(f.others, func(o *Option) bool { return !l.follows[o] }) {
+			continue // it is the fault of those that it follows
 		}
 		if f.missing && l.unread {
 			continue
@@ -385,6 +388,13 @@ func (l *loader) inspect() {
 	if l.src.Inspect == nil || l.unread {
 		return
 	}
+	found := make(map[*Option]bool) // by the rules
+	for _, f := range l.cfg.check() {
+		found[f.option] = true
+		for _, o := range f.others {
+			found[o] = true
+		}
+	}
 	told := make(map[Fault]bool)
 	for _, f := range l.src.Inspect(l.cfg) {
 		o := optionOf(f.Key)
@@ -392,7 +402,7 @@ func (l *loader) inspect() {
 			o = optionOf(o.inherit)
 		}
 		one := Fault{Key: o.Key, Why: f.Why}
-		if l.bad[o] || told[one] {
+		if l.bad[o] || found[o] || told[one] {
 			continue
 		}
 		told[one] = true

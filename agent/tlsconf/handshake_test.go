@@ -14,7 +14,7 @@ import (
 
 // meet lets client connect to server over a real connection, both with a word after
 // the handshake, and returns what each makes of it.
-func meet(t *testing.T, server, client *tls.Config) (fromServer, fromClient error, state tls.ConnectionState) {
+func meet(t *testing.T, server, client *tls.Config) (state tls.ConnectionState, fromServer, fromClient error) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -48,7 +48,7 @@ func meet(t *testing.T, server, client *tls.Config) (fromServer, fromClient erro
 	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
 	if client == nil {
 		_, fromClient = conn.Write([]byte("plain text, of some length\n"))
-		return <-done, fromClient, state
+		return state, <-done, fromClient
 	}
 	c := tls.Client(conn, client)
 	if fromClient = c.HandshakeContext(ctx); fromClient == nil {
@@ -56,7 +56,7 @@ func meet(t *testing.T, server, client *tls.Config) (fromServer, fromClient erro
 		state = c.ConnectionState()
 	}
 	_ = conn.Close()
-	return <-done, fromClient, state
+	return state, <-done, fromClient
 }
 
 func TestServersKnowEachOther(t *testing.T) {
@@ -97,7 +97,7 @@ func TestServersKnowEachOther(t *testing.T) {
 	}
 	accepts := func(rule string, k *tlsconf.Keeper, client *tls.Config, why string) {
 		t.Run("accepting: "+rule, func(t *testing.T) {
-			server, _, _ := meet(t, k.Incoming("rpc"), client)
+			_, server, _ := meet(t, k.Incoming("rpc"), client)
 			judge(t, server, why)
 		})
 	}
@@ -116,7 +116,7 @@ func TestServersKnowEachOther(t *testing.T) {
 
 	connects := func(rule string, k *tlsconf.Keeper, server *tls.Config, why string) {
 		t.Run("connecting: "+rule, func(t *testing.T) {
-			_, client, _ := meet(t, server, k.Outgoing("rpc"))
+			_, _, client := meet(t, server, k.Outgoing("rpc"))
 			judge(t, client, why)
 		})
 	}
@@ -154,7 +154,7 @@ func TestServerNameAloneEncryptsAndVerifies(t *testing.T) {
 	if !k.RequiresTLS() {
 		t.Error("plain connections are taken")
 	}
-	server, client, state := meet(t, k.Incoming("b", "a"), k.Outgoing("a", "b"))
+	state, server, client := meet(t, k.Incoming("b", "a"), k.Outgoing("a", "b"))
 	if server != nil || client != nil {
 		t.Fatalf("server: %v, client: %v", server, client)
 	}
@@ -191,11 +191,11 @@ func TestVersionsAndSuites(t *testing.T) {
 	k := open(t, cfg, tlsconf.Options{})
 	only12 := k.Outgoing()
 	only12.MaxVersion, only12.CipherSuites = tls.VersionTLS12, nil
-	if _, err, state := meet(t, k.Incoming(), only12); err != nil || state.CipherSuite != suite {
+	if state, _, err := meet(t, k.Incoming(), only12); err != nil || state.CipherSuite != suite {
 		t.Errorf("suite %s, error %v", tls.CipherSuiteName(state.CipherSuite), err)
 	}
 	cfg.TLS.RPC.MinVersion = "TLSv1_3"
-	if _, err, _ := meet(t, open(t, cfg, tlsconf.Options{}).Incoming(), only12); err == nil {
+	if _, _, err := meet(t, open(t, cfg, tlsconf.Options{}).Incoming(), only12); err == nil {
 		t.Error("TLS 1.2 is accepted although tls_min_version is TLSv1_3")
 	}
 }
@@ -217,7 +217,7 @@ func TestNothingIsResumedPastItsAuthority(t *testing.T) {
 	k := open(t, f.servers("ca", "server"), tlsconf.Options{})
 	incoming := k.Incoming()
 	for range 2 {
-		if server, client, state := meet(t, incoming, client); server != nil || client != nil || state.DidResume {
+		if state, server, client := meet(t, incoming, client); server != nil || client != nil || state.DidResume {
 			t.Fatalf("server: %v, client: %v, resumed: %v", server, client, state.DidResume)
 		}
 	}
@@ -227,6 +227,6 @@ func TestNothingIsResumedPastItsAuthority(t *testing.T) {
 	if err := k.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	server, _, _ := meet(t, incoming, client)
+	_, server, _ := meet(t, incoming, client)
 	judge(t, server, "its certificate comes from an authority that is not in ca_file or ca_path")
 }

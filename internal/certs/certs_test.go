@@ -81,7 +81,8 @@ func TestNothingIsIssuedThatNobodyWouldTake(t *testing.T) {
 		{"within the authority's time", newAuthority(t), certs.Request{Name: "a", Validity: years}, ""},
 		{
 			"beyond it", newAuthority(t),
-			certs.Request{Name: "a", Validity: certs.Validity{From: from, Until: years.Until.Add(time.Hour)}}, "longer than the authority itself",
+			certs.Request{Name: "a", Validity: certs.Validity{From: from, Until: years.Until.Add(time.Hour)}},
+			"longer than the authority itself",
 		},
 		{"within its domains", newAuthority(t, "consul"), certs.Request{Name: "a", DNSNames: []string{"server.dc1.consul"}, Validity: year}, ""},
 		{"outside of them", newAuthority(t, "consul"), certs.Request{Name: "a", DNSNames: []string{"example.com"}, Validity: year}, "not permitted"},
