@@ -213,6 +213,25 @@ func TestRefusedClients(t *testing.T) {
 	}
 }
 
+// TestARefusedClientReadsWhy is about one that has sent its request when the server
+// refuses it: with TLS 1.3 it cannot know before.
+func TestARefusedClientReadsWhy(t *testing.T) {
+	s := startSecured(t, func(c *config.Config) { c.TLS.HTTPS.VerifyIncoming = true })
+	conn, err := tls.Dial("tcp", s.host, &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := conn.Write(make([]byte, 8<<10)); err != nil {
+		t.Fatal(err)
+	}
+	s.logged(t, "TLS connection refused")
+	if _, err := conn.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "certificate required") {
+		t.Errorf("the client reads %v, want the alert", err)
+	}
+}
+
 func TestPlainHTTPOnTheHTTPSPort(t *testing.T) {
 	s := startSecured(t, nil)
 	res, err := http.Get("http://" + s.host + "/v1/status/leader")

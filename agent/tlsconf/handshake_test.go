@@ -70,6 +70,9 @@ func TestServersKnowEachOther(t *testing.T) {
 	onlyServer := valid("server.dc1.consul")
 	onlyServer.Client = false
 	f.issue(ca, "half", onlyServer)
+	onlyClient := valid("server.dc1.consul")
+	onlyClient.Server = false
+	f.issue(ca, "otherhalf", onlyClient)
 
 	byName := func(cfg *config.Config) *config.Config {
 		cfg.TLS.VerifyServerHostname = true
@@ -124,6 +127,8 @@ func TestServersKnowEachOther(t *testing.T) {
 	connects("a client's certificate as a server's", strict, serving("client"),
 		"it shows a certificate for client.dc1.consul, localhost, and that of a server is for server.dc1.consul")
 	connects("a client's certificate where names do not count", loose, serving("client"), "")
+	connects("a certificate that is not for servers", strict, serving("otherhalf"),
+		"its certificate is not made for this side of a connection (extended key usage)")
 	connects("another authority", loose, serving("stranger"), "its certificate comes from an authority that is not in ca_file or ca_path")
 	connects("an expired certificate", loose, serving("old"), "its certificate counts from 20")
 	connects("who refuses us", loose, open(t, byName(f.servers("other", "stranger")), tlsconf.Options{}).Incoming("rpc"),
