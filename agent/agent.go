@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"github.com/holdfast-kv/holdfast/agent/datadir"
 	"github.com/holdfast-kv/holdfast/agent/gossip"
 	"github.com/holdfast-kv/holdfast/agent/logstore"
+	"github.com/holdfast-kv/holdfast/agent/tlsconf"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/httpapi"
 	"github.com/holdfast-kv/holdfast/internal/metrics"
@@ -85,7 +87,8 @@ type Agent struct {
 
 	api       *httpapi.Server
 	servers   []*http.Server
-	listeners []*listener
+	listeners []net.Listener
+	certs     *tlsconf.Keeper
 	conns     *connLimit
 	metrics   *metrics.Registry
 	logWrites *metrics.Histogram // how long the log store takes
@@ -123,6 +126,9 @@ func New(opts Options) (a *Agent, err error) {
 			a = nil
 		}
 	}()
+	if err := a.openTLS(); err != nil {
+		return a, err
+	}
 	if err := a.openStorage(); err != nil {
 		return a, err
 	}
@@ -188,6 +194,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		return errors.Join(err, a.close())
 	}
 	a.group.Go("metrics", a.metrics.Run)
+	a.group.Go("certificates", a.certs.Run)
 	a.group.Go("service manager", a.serveManager)
 	var err error
 	select {

@@ -72,6 +72,7 @@ func newRoot() *cobra.Command {
 		newReloadCommand(),
 		newSessionCommand(),
 		newSnapshotCommand(),
+		newTLSCommand(),
 		newTxnCommand(),
 		newValidateCommand(),
 		newVersionCommand(),

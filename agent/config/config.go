@@ -34,6 +34,7 @@ type Config struct {
 	NodeMeta map[string]string
 
 	Datacenter        string // lower case
+	Domain            string // lower case, without a dot at the end
 	PrimaryDatacenter string // Load fills in Datacenter
 
 	DataDir string // empty only if Dev
@@ -287,6 +288,7 @@ func Default() *Config {
 	return &Config{
 		Server:      true,
 		Datacenter:  "dc1",
+		Domain:      "consul",
 		BindAddr:    "0.0.0.0",
 		ClientAddrs: []string{"127.0.0.1"},
 		Ports:       Ports{HTTP: 8500, HTTPS: -1, Server: 8300, SerfLAN: 8301},

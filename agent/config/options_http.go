@@ -142,7 +142,7 @@ func limitGroup() group {
 					"that it is the client who closes.",
 			},
 			{
-				Key: "limits.https_handshake_timeout", Unused: tlsUnused,
+				Key:   "limits.https_handshake_timeout",
 				field: func(c *Config) any { return &c.Limits.HTTPSHandshakeTimeout },
 				rule:  atLeast(100 * ms),
 				Doc:   "How long the TLS handshake of a client may take.",
