@@ -1,6 +1,9 @@
 package httpapi
 
-import "io"
+import (
+	"io"
+	"sync"
+)
 
 const (
 	aheadBytes = 256 << 10 // of a piece
@@ -11,12 +14,13 @@ const (
 // to w: so making an archive and compressing it share the time. It holds a bounded
 // number of pieces. It is used by one goroutine, which must call Close.
 type aheadWriter struct {
-	w     io.Writer
-	piece []byte
-	full  chan []byte
-	empty chan []byte
-	done  chan struct{} // closed when the other goroutine has ended
-	err   error         // why writing to w ended; set before done is closed
+	w       io.Writer
+	running sync.WaitGroup // the other goroutine
+	piece   []byte
+	full    chan []byte
+	empty   chan []byte
+	done    chan struct{} // closed when the other goroutine ends
+	err     error         // why writing to w ended; set before done is closed
 }
 
 func newAheadWriter(w io.Writer) *aheadWriter {
@@ -27,7 +31,7 @@ func newAheadWriter(w io.Writer) *aheadWriter {
 		a.empty <- nil
 	}
 	a.piece = <-a.empty
-	go a.run() // Close waits for it
+	a.running.Go(a.run)
 	return a
 }
 
@@ -74,14 +78,14 @@ func (a *aheadWriter) pass() error {
 	}
 }
 
-// Close waits until everything is written, or writing has failed.
+// Close waits until everything is written, or writing has failed, and the other
+// goroutine has ended.
 func (a *aheadWriter) Close() error {
 	select {
 	case a.full <- a.piece:
+		close(a.full)
 	case <-a.done:
-		return a.err
 	}
-	close(a.full)
-	<-a.done
+	a.running.Wait()
 	return a.err
 }
