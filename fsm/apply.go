@@ -114,6 +114,7 @@ type batch struct {
 	catalog  *catalog.Tx
 	events   *event.Tx
 	changed  bool
+	ops      []kvs.Op // room for the operations of a transaction
 
 	topics map[string]bool // beside keys, what has changed
 	born   []*session.Session
@@ -132,9 +133,12 @@ func (s *Store) begin() *batch {
 
 // apply performs one command. An error means that the server must stop.
 func (b *batch) apply(index uint64, data []byte) (Result, error) {
-	p, err := parse(data)
+	p, err := parse(data, b.ops)
 	if err != nil {
 		return Result{}, err
+	}
+	if p != nil && p.txn != nil {
+		b.ops = p.txn[:0]
 	}
 	before, dead := b.state, len(b.dead)
 	b.state.Index = index
@@ -299,6 +303,7 @@ func doAll(tx *kvs.Tx, ops []kvs.Op, sessions kvs.Sessions) (shown []kvs.Shown, 
 	if refused != nil {
 		return nil, refused
 	}
+	shown = make([]kvs.Shown, 0, len(ops))
 	for i, op := range ops {
 		out := tx.Do(op, sessions)
 		if !out.Applied {

@@ -165,7 +165,7 @@ func FuzzDecode(f *testing.F) {
 			{Index: m.index, Type: raft.LogCommand, Data: data},
 			entry(t, m.index+1, 9, write(set("after", "x"))),
 		})
-		_, err := parse(data)
+		_, err := parse(data, nil)
 		if len(m.stops) == 0 {
 			if err != nil {
 				t.Fatalf("applied what cannot be decoded: %v", err)

@@ -23,7 +23,7 @@ func TestStamp(t *testing.T) {
 		if err := Stamp(data, 42e9); err != nil {
 			t.Fatal(err)
 		}
-		got, err := parse(data)
+		got, err := parse(data, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -31,7 +31,7 @@ func TestStamp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, err := parse(plain)
+		want, err := parse(plain, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
