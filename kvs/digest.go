@@ -8,7 +8,8 @@ import (
 
 // Digest is a number that tells what the current command did to the rows of keys:
 // which it staged, and what they say of themselves now. Two servers on which a
-// command did the same have the same, whatever else was in the batch. It is asked
+// command did the same have the same, whatever else was in the batch. A row that was
+// staged more than once counts each time. It is asked
 // for once the command is accepted and before the next one begins; a command that
 // staged nothing has 0.
 //
@@ -17,7 +18,7 @@ import (
 func (tx *Tx) Digest() uint64 {
 	var sum uint64
 	for _, u := range tx.undo { // a sum, so that the order does not matter
-		sum += digestRow(u.key, tx.staged[u.key])
+		sum += digestRow(u.key, u.now)
 	}
 	return sum
 }

@@ -52,6 +52,7 @@ type Tx struct {
 type undoItem struct {
 	key  string
 	item *Item // what was there before; nil for nothing
+	now  *Item // what was staged instead; nil for nothing
 }
 
 // Begin opens a batch over the given base.
@@ -186,7 +187,7 @@ func (tx *Tx) stage(key string, it *Item) {
 	} else {
 		old = tx.rows.remove(key)
 	}
-	tx.undo = append(tx.undo, undoItem{key, old})
+	tx.undo = append(tx.undo, undoItem{key, old, it})
 }
 
 // put makes next the current version of its key and keeps the one it replaces,
