@@ -99,6 +99,9 @@ func (im *Import) Add(it *Item) error {
 		if row := dueOf(it); row != nil {
 			must(im.txn.Insert(tableDue, row))
 		}
+		if row := placeOf(it); row != nil {
+			must(im.txn.Insert(tablePlaces, row))
+		}
 	}
 	return nil
 }
@@ -107,6 +110,9 @@ func (im *Import) Add(it *Item) error {
 func (im *Import) AddDelay(d *Delay) {
 	if im.txn != nil {
 		must(im.txn.Insert(tableDelays, d))
+		if row := d.due(); row != nil {
+			must(im.txn.Insert(tableDue, row))
+		}
 	}
 }
 

@@ -33,6 +33,7 @@ func Schema() map[string]*memdb.TableSchema {
 		tableDue:      staging.Schema[*due](tableDue),
 		tableDelays:   staging.Schema[*Delay](tableDelays),
 		tableCounters: staging.Schema[*Counter](tableCounters),
+		tablePlaces:   staging.Schema[*Place](tablePlaces),
 	}
 }
 

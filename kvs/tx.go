@@ -35,11 +35,14 @@ type Tx struct {
 	due      staging.Table[*due]
 	delays   staging.Table[*Delay]
 	counters staging.Table[*Counter]
+	places   staging.Table[*Place]
 
 	// Of the current command only:
 	undo     []undoItem
 	metaUndo Meta
 	touched  map[string]bool // keys with a new version
+
+	disturbed map[string]bool // queues in which somebody's turn may have come; nil for none
 
 	// Of all accepted commands:
 	changes     []*Version // for the log, in the order of (index, key)
@@ -62,6 +65,7 @@ func Begin(base View) *Tx {
 		due:      staging.New[*due](base.txn, tableDue),
 		delays:   staging.New[*Delay](base.txn, tableDelays),
 		counters: staging.New[*Counter](base.txn, tableCounters),
+		places:   staging.New[*Place](base.txn, tablePlaces),
 	}
 }
 
@@ -72,15 +76,18 @@ func (tx *Tx) Command(index uint64, time int64, by Origin) {
 	tx.metaUndo = tx.meta
 	tx.undo = tx.undo[:0]
 	clear(tx.touched)
+	clear(tx.disturbed)
 }
 
 // Accept keeps what the current command has staged. It returns the keys that
 // have a new version, in byte order.
 func (tx *Tx) Accept() []string {
+	tx.settle()
 	tx.held.Accept()
 	tx.due.Accept()
 	tx.delays.Accept()
 	tx.counters.Accept()
+	tx.places.Accept()
 	if len(tx.touched) == 0 {
 		return nil
 	}
@@ -112,6 +119,7 @@ func (tx *Tx) Reject() {
 	tx.due.Reject()
 	tx.delays.Reject()
 	tx.counters.Reject()
+	tx.places.Reject()
 }
 
 // Flush puts everything accepted into a memdb write transaction that was begun
@@ -133,6 +141,7 @@ func (tx *Tx) Flush(txn *memdb.Txn) {
 	tx.due.Flush(txn)
 	tx.delays.Flush(txn)
 	tx.counters.Flush(txn)
+	tx.places.Flush(txn)
 	appendLog(txn, tx.changes)
 	if len(tx.trimmed) > 0 {
 		sort.Slice(tx.trimmed, func(i, j int) bool { return before(tx.trimmed[i], tx.trimmed[j]) })

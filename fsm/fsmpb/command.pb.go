@@ -116,6 +116,61 @@ func (Verb) EnumDescriptor() ([]byte, []int) {
 	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{0}
 }
 
+type Contend_Action int32
+
+const (
+	Contend_ACTION_UNSPECIFIED Contend_Action = 0
+	// Take a place, or ask again for the one it has.
+	Contend_ACTION_ENTER Contend_Action = 1
+	// Give it back.
+	Contend_ACTION_LEAVE Contend_Action = 2
+	// The client has left: keep the place for a short while only.
+	Contend_ACTION_FORSAKE Contend_Action = 3
+)
+
+// Enum value maps for Contend_Action.
+var (
+	Contend_Action_name = map[int32]string{
+		0: "ACTION_UNSPECIFIED",
+		1: "ACTION_ENTER",
+		2: "ACTION_LEAVE",
+		3: "ACTION_FORSAKE",
+	}
+	Contend_Action_value = map[string]int32{
+		"ACTION_UNSPECIFIED": 0,
+		"ACTION_ENTER":       1,
+		"ACTION_LEAVE":       2,
+		"ACTION_FORSAKE":     3,
+	}
+)
+
+func (x Contend_Action) Enum() *Contend_Action {
+	p := new(Contend_Action)
+	*p = x
+	return p
+}
+
+func (x Contend_Action) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Contend_Action) Descriptor() protoreflect.EnumDescriptor {
+	return file_fsm_fsmpb_command_proto_enumTypes[1].Descriptor()
+}
+
+func (Contend_Action) Type() protoreflect.EnumType {
+	return &file_fsm_fsmpb_command_proto_enumTypes[1]
+}
+
+func (x Contend_Action) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Contend_Action.Descriptor instead.
+func (Contend_Action) EnumDescriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{17, 0}
+}
+
 type Command struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Header *Header                `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
@@ -131,6 +186,7 @@ type Command struct {
 	//	*Command_Deregister
 	//	*Command_Event
 	//	*Command_Expire
+	//	*Command_Contend
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -270,6 +326,15 @@ func (x *Command) GetExpire() *Expire {
 	return nil
 }
 
+func (x *Command) GetContend() *Contend {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_Contend); ok {
+			return x.Contend
+		}
+	}
+	return nil
+}
+
 type isCommand_Kind interface {
 	isCommand_Kind()
 }
@@ -314,6 +379,10 @@ type Command_Expire struct {
 	Expire *Expire `protobuf:"bytes,11,opt,name=expire,proto3,oneof"`
 }
 
+type Command_Contend struct {
+	Contend *Contend `protobuf:"bytes,20,opt,name=contend,proto3,oneof"`
+}
+
 func (*Command_Write) isCommand_Kind() {}
 
 func (*Command_Txn) isCommand_Kind() {}
@@ -333,6 +402,8 @@ func (*Command_Deregister) isCommand_Kind() {}
 func (*Command_Event) isCommand_Kind() {}
 
 func (*Command_Expire) isCommand_Kind() {}
+
+func (*Command_Contend) isCommand_Kind() {}
 
 // Header is what apply must not find out for itself.
 type Header struct {
@@ -505,7 +576,8 @@ func (x *Op) GetSession() []byte {
 type Write struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Op    *Op                    `protobuf:"bytes,1,opt,name=op,proto3" json:"op,omitempty"`
-	// The session with which the key ends; empty for none.
+	// The session with which the key ends; empty for none. A deletion applies only to
+	// what ends with it.
 	Owner []byte `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
 	// Nanoseconds until the key ends by itself; 0 leaves that as it is.
 	Ttl int64 `protobuf:"varint,3,opt,name=ttl,proto3" json:"ttl,omitempty"`
@@ -1675,6 +1747,113 @@ func (x *Expire) GetKeys() []*Expire_Key {
 	return nil
 }
 
+// Contend is what a session does about its place in the queue of a lock or an
+// election.
+type Contend struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Action  Contend_Action         `protobuf:"varint,1,opt,name=action,proto3,enum=holdfast.fsm.v1.Contend_Action" json:"action,omitempty"`
+	Queue   []byte                 `protobuf:"bytes,2,opt,name=queue,proto3" json:"queue,omitempty"`
+	Session []byte                 `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"`
+	// The rest is of a place that is entered. How many may hold; 0 to share.
+	Slots uint64 `protobuf:"varint,4,opt,name=slots,proto3" json:"slots,omitempty"`
+	Value []byte `protobuf:"bytes,5,opt,name=value,proto3" json:"value,omitempty"`
+	// Nanoseconds for which the place is kept without being asked for; 0: none is
+	// wanted that does not hold.
+	Patience int64 `protobuf:"varint,6,opt,name=patience,proto3" json:"patience,omitempty"`
+	// The session was made for the place and ends when it is given back.
+	Own bool `protobuf:"varint,7,opt,name=own,proto3" json:"own,omitempty"`
+	// Forsaken only if the place still expires at this time, Unix nanoseconds.
+	ExpireAt      int64 `protobuf:"varint,8,opt,name=expire_at,json=expireAt,proto3" json:"expire_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Contend) Reset() {
+	*x = Contend{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Contend) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Contend) ProtoMessage() {}
+
+func (x *Contend) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Contend.ProtoReflect.Descriptor instead.
+func (*Contend) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Contend) GetAction() Contend_Action {
+	if x != nil {
+		return x.Action
+	}
+	return Contend_ACTION_UNSPECIFIED
+}
+
+func (x *Contend) GetQueue() []byte {
+	if x != nil {
+		return x.Queue
+	}
+	return nil
+}
+
+func (x *Contend) GetSession() []byte {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *Contend) GetSlots() uint64 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *Contend) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *Contend) GetPatience() int64 {
+	if x != nil {
+		return x.Patience
+	}
+	return 0
+}
+
+func (x *Contend) GetOwn() bool {
+	if x != nil {
+		return x.Own
+	}
+	return false
+}
+
+func (x *Contend) GetExpireAt() int64 {
+	if x != nil {
+		return x.ExpireAt
+	}
+	return 0
+}
+
 // SnapshotHeader is the first record of a snapshot.
 type SnapshotHeader struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -1691,7 +1870,7 @@ type SnapshotHeader struct {
 
 func (x *SnapshotHeader) Reset() {
 	*x = SnapshotHeader{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[17]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1703,7 +1882,7 @@ func (x *SnapshotHeader) String() string {
 func (*SnapshotHeader) ProtoMessage() {}
 
 func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[17]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1716,7 +1895,7 @@ func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotHeader.ProtoReflect.Descriptor instead.
 func (*SnapshotHeader) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{17}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SnapshotHeader) GetFormat() uint32 {
@@ -1775,7 +1954,7 @@ type Indexes struct {
 
 func (x *Indexes) Reset() {
 	*x = Indexes{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +1966,7 @@ func (x *Indexes) String() string {
 func (*Indexes) ProtoMessage() {}
 
 func (x *Indexes) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1800,7 +1979,7 @@ func (x *Indexes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Indexes.ProtoReflect.Descriptor instead.
 func (*Indexes) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{18}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Indexes) GetSessions() uint64 {
@@ -1839,16 +2018,18 @@ func (x *Indexes) GetEvents() uint64 {
 }
 
 type Delay struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Until         int64                  `protobuf:"varint,2,opt,name=until,proto3" json:"until,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Until int64                  `protobuf:"varint,2,opt,name=until,proto3" json:"until,omitempty"`
+	// Of a place in a queue: how many may hold.
+	Slots         uint64 `protobuf:"varint,3,opt,name=slots,proto3" json:"slots,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Delay) Reset() {
 	*x = Delay{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1860,7 +2041,7 @@ func (x *Delay) String() string {
 func (*Delay) ProtoMessage() {}
 
 func (x *Delay) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1873,7 +2054,7 @@ func (x *Delay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delay.ProtoReflect.Descriptor instead.
 func (*Delay) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{19}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Delay) GetKey() []byte {
@@ -1890,6 +2071,13 @@ func (x *Delay) GetUntil() int64 {
 	return 0
 }
 
+func (x *Delay) GetSlots() uint64 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
 type Counter struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Dir           []byte                 `protobuf:"bytes,1,opt,name=dir,proto3" json:"dir,omitempty"`
@@ -1900,7 +2088,7 @@ type Counter struct {
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1912,7 +2100,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1925,7 +2113,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{20}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Counter) GetDir() []byte {
@@ -1955,7 +2143,7 @@ type KVMeta struct {
 
 func (x *KVMeta) Reset() {
 	*x = KVMeta{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1967,7 +2155,7 @@ func (x *KVMeta) String() string {
 func (*KVMeta) ProtoMessage() {}
 
 func (x *KVMeta) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1980,7 +2168,7 @@ func (x *KVMeta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KVMeta.ProtoReflect.Descriptor instead.
 func (*KVMeta) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{21}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *KVMeta) GetIndex() uint64 {
@@ -2028,7 +2216,7 @@ type Item struct {
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2040,7 +2228,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2053,7 +2241,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{22}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Item) GetKey() []byte {
@@ -2123,7 +2311,7 @@ type Version struct {
 
 func (x *Version) Reset() {
 	*x = Version{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2135,7 +2323,7 @@ func (x *Version) String() string {
 func (*Version) ProtoMessage() {}
 
 func (x *Version) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2148,7 +2336,7 @@ func (x *Version) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Version.ProtoReflect.Descriptor instead.
 func (*Version) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{23}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Version) GetValue() []byte {
@@ -2226,7 +2414,7 @@ type Origin struct {
 
 func (x *Origin) Reset() {
 	*x = Origin{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2238,7 +2426,7 @@ func (x *Origin) String() string {
 func (*Origin) ProtoMessage() {}
 
 func (x *Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2251,7 +2439,7 @@ func (x *Origin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Origin.ProtoReflect.Descriptor instead.
 func (*Origin) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{24}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Origin) GetAccessor() string {
@@ -2286,7 +2474,7 @@ type SnapshotTrailer struct {
 
 func (x *SnapshotTrailer) Reset() {
 	*x = SnapshotTrailer{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2298,7 +2486,7 @@ func (x *SnapshotTrailer) String() string {
 func (*SnapshotTrailer) ProtoMessage() {}
 
 func (x *SnapshotTrailer) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2311,7 +2499,7 @@ func (x *SnapshotTrailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotTrailer.ProtoReflect.Descriptor instead.
 func (*SnapshotTrailer) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{25}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SnapshotTrailer) GetItems() uint64 {
@@ -2338,7 +2526,7 @@ type Prune_Trim struct {
 
 func (x *Prune_Trim) Reset() {
 	*x = Prune_Trim{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2350,7 +2538,7 @@ func (x *Prune_Trim) String() string {
 func (*Prune_Trim) ProtoMessage() {}
 
 func (x *Prune_Trim) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2390,7 +2578,7 @@ type Prune_Forget struct {
 
 func (x *Prune_Forget) Reset() {
 	*x = Prune_Forget{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2402,7 +2590,7 @@ func (x *Prune_Forget) String() string {
 func (*Prune_Forget) ProtoMessage() {}
 
 func (x *Prune_Forget) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2442,7 +2630,7 @@ type Expire_Key struct {
 
 func (x *Expire_Key) Reset() {
 	*x = Expire_Key{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[32]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2454,7 +2642,7 @@ func (x *Expire_Key) String() string {
 func (*Expire_Key) ProtoMessage() {}
 
 func (x *Expire_Key) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[32]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2488,7 +2676,7 @@ var File_fsm_fsmpb_command_proto protoreflect.FileDescriptor
 
 const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\n" +
-	"\x17fsm/fsmpb/command.proto\x12\x0fholdfast.fsm.v1\"\xe9\x04\n" +
+	"\x17fsm/fsmpb/command.proto\x12\x0fholdfast.fsm.v1\"\x9f\x05\n" +
 	"\aCommand\x12/\n" +
 	"\x06header\x18\x01 \x01(\v2\x17.holdfast.fsm.v1.HeaderR\x06header\x12.\n" +
 	"\x05write\x18\x02 \x01(\v2\x16.holdfast.fsm.v1.WriteH\x00R\x05write\x12(\n" +
@@ -2504,7 +2692,8 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"deregister\x12.\n" +
 	"\x05event\x18\n" +
 	" \x01(\v2\x16.holdfast.fsm.v1.EventH\x00R\x05event\x121\n" +
-	"\x06expire\x18\v \x01(\v2\x17.holdfast.fsm.v1.ExpireH\x00R\x06expireB\x06\n" +
+	"\x06expire\x18\v \x01(\v2\x17.holdfast.fsm.v1.ExpireH\x00R\x06expire\x124\n" +
+	"\acontend\x18\x14 \x01(\v2\x18.holdfast.fsm.v1.ContendH\x00R\acontendB\x06\n" +
 	"\x04kind\"\x88\x01\n" +
 	"\x06Header\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x03R\x04time\x12\x1a\n" +
@@ -2649,7 +2838,21 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x04keys\x18\x01 \x03(\v2\x1b.holdfast.fsm.v1.Expire.KeyR\x04keys\x1a'\n" +
 	"\x03Key\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x0e\n" +
-	"\x02at\x18\x02 \x01(\x03R\x02at\"\xdf\x01\n" +
+	"\x02at\x18\x02 \x01(\x03R\x02at\"\xc3\x02\n" +
+	"\aContend\x127\n" +
+	"\x06action\x18\x01 \x01(\x0e2\x1f.holdfast.fsm.v1.Contend.ActionR\x06action\x12\x14\n" +
+	"\x05queue\x18\x02 \x01(\fR\x05queue\x12\x18\n" +
+	"\asession\x18\x03 \x01(\fR\asession\x12\x14\n" +
+	"\x05slots\x18\x04 \x01(\x04R\x05slots\x12\x14\n" +
+	"\x05value\x18\x05 \x01(\fR\x05value\x12\x1a\n" +
+	"\bpatience\x18\x06 \x01(\x03R\bpatience\x12\x10\n" +
+	"\x03own\x18\a \x01(\bR\x03own\x12\x1b\n" +
+	"\texpire_at\x18\b \x01(\x03R\bexpireAt\"X\n" +
+	"\x06Action\x12\x16\n" +
+	"\x12ACTION_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fACTION_ENTER\x10\x01\x12\x10\n" +
+	"\fACTION_LEAVE\x10\x02\x12\x12\n" +
+	"\x0eACTION_FORSAKE\x10\x03\"\xdf\x01\n" +
 	"\x0eSnapshotHeader\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x1b\n" +
@@ -2662,10 +2865,11 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x05nodes\x18\x02 \x01(\x04R\x05nodes\x12\x1a\n" +
 	"\bservices\x18\x03 \x01(\x04R\bservices\x12\x16\n" +
 	"\x06checks\x18\x04 \x01(\x04R\x06checks\x12\x16\n" +
-	"\x06events\x18\x05 \x01(\x04R\x06events\"/\n" +
+	"\x06events\x18\x05 \x01(\x04R\x06events\"E\n" +
 	"\x05Delay\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
-	"\x05until\x18\x02 \x01(\x03R\x05until\"/\n" +
+	"\x05until\x18\x02 \x01(\x03R\x05until\x12\x14\n" +
+	"\x05slots\x18\x03 \x01(\x04R\x05slots\"/\n" +
 	"\aCounter\x12\x10\n" +
 	"\x03dir\x18\x01 \x01(\fR\x03dir\x12\x12\n" +
 	"\x04last\x18\x02 \x01(\x04R\x04last\"|\n" +
@@ -2731,78 +2935,82 @@ func file_fsm_fsmpb_command_proto_rawDescGZIP() []byte {
 	return file_fsm_fsmpb_command_proto_rawDescData
 }
 
-var file_fsm_fsmpb_command_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_fsm_fsmpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_fsm_fsmpb_command_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_fsm_fsmpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_fsm_fsmpb_command_proto_goTypes = []any{
 	(Verb)(0),               // 0: holdfast.fsm.v1.Verb
-	(*Command)(nil),         // 1: holdfast.fsm.v1.Command
-	(*Header)(nil),          // 2: holdfast.fsm.v1.Header
-	(*Op)(nil),              // 3: holdfast.fsm.v1.Op
-	(*Write)(nil),           // 4: holdfast.fsm.v1.Write
-	(*Txn)(nil),             // 5: holdfast.fsm.v1.Txn
-	(*Prune)(nil),           // 6: holdfast.fsm.v1.Prune
-	(*Restored)(nil),        // 7: holdfast.fsm.v1.Restored
-	(*SessionCreate)(nil),   // 8: holdfast.fsm.v1.SessionCreate
-	(*Session)(nil),         // 9: holdfast.fsm.v1.Session
-	(*SessionEnd)(nil),      // 10: holdfast.fsm.v1.SessionEnd
-	(*Register)(nil),        // 11: holdfast.fsm.v1.Register
-	(*Deregister)(nil),      // 12: holdfast.fsm.v1.Deregister
-	(*Node)(nil),            // 13: holdfast.fsm.v1.Node
-	(*Service)(nil),         // 14: holdfast.fsm.v1.Service
-	(*Check)(nil),           // 15: holdfast.fsm.v1.Check
-	(*Event)(nil),           // 16: holdfast.fsm.v1.Event
-	(*Expire)(nil),          // 17: holdfast.fsm.v1.Expire
-	(*SnapshotHeader)(nil),  // 18: holdfast.fsm.v1.SnapshotHeader
-	(*Indexes)(nil),         // 19: holdfast.fsm.v1.Indexes
-	(*Delay)(nil),           // 20: holdfast.fsm.v1.Delay
-	(*Counter)(nil),         // 21: holdfast.fsm.v1.Counter
-	(*KVMeta)(nil),          // 22: holdfast.fsm.v1.KVMeta
-	(*Item)(nil),            // 23: holdfast.fsm.v1.Item
-	(*Version)(nil),         // 24: holdfast.fsm.v1.Version
-	(*Origin)(nil),          // 25: holdfast.fsm.v1.Origin
-	(*SnapshotTrailer)(nil), // 26: holdfast.fsm.v1.SnapshotTrailer
-	(*Prune_Trim)(nil),      // 27: holdfast.fsm.v1.Prune.Trim
-	(*Prune_Forget)(nil),    // 28: holdfast.fsm.v1.Prune.Forget
-	nil,                     // 29: holdfast.fsm.v1.Node.TaggedAddressesEntry
-	nil,                     // 30: holdfast.fsm.v1.Node.MetaEntry
-	nil,                     // 31: holdfast.fsm.v1.Service.TaggedAddressesEntry
-	nil,                     // 32: holdfast.fsm.v1.Service.MetaEntry
-	(*Expire_Key)(nil),      // 33: holdfast.fsm.v1.Expire.Key
+	(Contend_Action)(0),     // 1: holdfast.fsm.v1.Contend.Action
+	(*Command)(nil),         // 2: holdfast.fsm.v1.Command
+	(*Header)(nil),          // 3: holdfast.fsm.v1.Header
+	(*Op)(nil),              // 4: holdfast.fsm.v1.Op
+	(*Write)(nil),           // 5: holdfast.fsm.v1.Write
+	(*Txn)(nil),             // 6: holdfast.fsm.v1.Txn
+	(*Prune)(nil),           // 7: holdfast.fsm.v1.Prune
+	(*Restored)(nil),        // 8: holdfast.fsm.v1.Restored
+	(*SessionCreate)(nil),   // 9: holdfast.fsm.v1.SessionCreate
+	(*Session)(nil),         // 10: holdfast.fsm.v1.Session
+	(*SessionEnd)(nil),      // 11: holdfast.fsm.v1.SessionEnd
+	(*Register)(nil),        // 12: holdfast.fsm.v1.Register
+	(*Deregister)(nil),      // 13: holdfast.fsm.v1.Deregister
+	(*Node)(nil),            // 14: holdfast.fsm.v1.Node
+	(*Service)(nil),         // 15: holdfast.fsm.v1.Service
+	(*Check)(nil),           // 16: holdfast.fsm.v1.Check
+	(*Event)(nil),           // 17: holdfast.fsm.v1.Event
+	(*Expire)(nil),          // 18: holdfast.fsm.v1.Expire
+	(*Contend)(nil),         // 19: holdfast.fsm.v1.Contend
+	(*SnapshotHeader)(nil),  // 20: holdfast.fsm.v1.SnapshotHeader
+	(*Indexes)(nil),         // 21: holdfast.fsm.v1.Indexes
+	(*Delay)(nil),           // 22: holdfast.fsm.v1.Delay
+	(*Counter)(nil),         // 23: holdfast.fsm.v1.Counter
+	(*KVMeta)(nil),          // 24: holdfast.fsm.v1.KVMeta
+	(*Item)(nil),            // 25: holdfast.fsm.v1.Item
+	(*Version)(nil),         // 26: holdfast.fsm.v1.Version
+	(*Origin)(nil),          // 27: holdfast.fsm.v1.Origin
+	(*SnapshotTrailer)(nil), // 28: holdfast.fsm.v1.SnapshotTrailer
+	(*Prune_Trim)(nil),      // 29: holdfast.fsm.v1.Prune.Trim
+	(*Prune_Forget)(nil),    // 30: holdfast.fsm.v1.Prune.Forget
+	nil,                     // 31: holdfast.fsm.v1.Node.TaggedAddressesEntry
+	nil,                     // 32: holdfast.fsm.v1.Node.MetaEntry
+	nil,                     // 33: holdfast.fsm.v1.Service.TaggedAddressesEntry
+	nil,                     // 34: holdfast.fsm.v1.Service.MetaEntry
+	(*Expire_Key)(nil),      // 35: holdfast.fsm.v1.Expire.Key
 }
 var file_fsm_fsmpb_command_proto_depIdxs = []int32{
-	2,  // 0: holdfast.fsm.v1.Command.header:type_name -> holdfast.fsm.v1.Header
-	4,  // 1: holdfast.fsm.v1.Command.write:type_name -> holdfast.fsm.v1.Write
-	5,  // 2: holdfast.fsm.v1.Command.txn:type_name -> holdfast.fsm.v1.Txn
-	6,  // 3: holdfast.fsm.v1.Command.prune:type_name -> holdfast.fsm.v1.Prune
-	7,  // 4: holdfast.fsm.v1.Command.restored:type_name -> holdfast.fsm.v1.Restored
-	8,  // 5: holdfast.fsm.v1.Command.session_create:type_name -> holdfast.fsm.v1.SessionCreate
-	10, // 6: holdfast.fsm.v1.Command.session_end:type_name -> holdfast.fsm.v1.SessionEnd
-	11, // 7: holdfast.fsm.v1.Command.register:type_name -> holdfast.fsm.v1.Register
-	12, // 8: holdfast.fsm.v1.Command.deregister:type_name -> holdfast.fsm.v1.Deregister
-	16, // 9: holdfast.fsm.v1.Command.event:type_name -> holdfast.fsm.v1.Event
-	17, // 10: holdfast.fsm.v1.Command.expire:type_name -> holdfast.fsm.v1.Expire
-	0,  // 11: holdfast.fsm.v1.Op.verb:type_name -> holdfast.fsm.v1.Verb
-	3,  // 12: holdfast.fsm.v1.Write.op:type_name -> holdfast.fsm.v1.Op
-	3,  // 13: holdfast.fsm.v1.Txn.ops:type_name -> holdfast.fsm.v1.Op
-	27, // 14: holdfast.fsm.v1.Prune.trims:type_name -> holdfast.fsm.v1.Prune.Trim
-	28, // 15: holdfast.fsm.v1.Prune.forgets:type_name -> holdfast.fsm.v1.Prune.Forget
-	9,  // 16: holdfast.fsm.v1.SessionCreate.session:type_name -> holdfast.fsm.v1.Session
-	13, // 17: holdfast.fsm.v1.Register.node:type_name -> holdfast.fsm.v1.Node
-	14, // 18: holdfast.fsm.v1.Register.service:type_name -> holdfast.fsm.v1.Service
-	15, // 19: holdfast.fsm.v1.Register.checks:type_name -> holdfast.fsm.v1.Check
-	29, // 20: holdfast.fsm.v1.Node.tagged_addresses:type_name -> holdfast.fsm.v1.Node.TaggedAddressesEntry
-	30, // 21: holdfast.fsm.v1.Node.meta:type_name -> holdfast.fsm.v1.Node.MetaEntry
-	31, // 22: holdfast.fsm.v1.Service.tagged_addresses:type_name -> holdfast.fsm.v1.Service.TaggedAddressesEntry
-	32, // 23: holdfast.fsm.v1.Service.meta:type_name -> holdfast.fsm.v1.Service.MetaEntry
-	33, // 24: holdfast.fsm.v1.Expire.keys:type_name -> holdfast.fsm.v1.Expire.Key
-	22, // 25: holdfast.fsm.v1.SnapshotHeader.kv:type_name -> holdfast.fsm.v1.KVMeta
-	19, // 26: holdfast.fsm.v1.SnapshotHeader.indexes:type_name -> holdfast.fsm.v1.Indexes
-	24, // 27: holdfast.fsm.v1.Item.versions:type_name -> holdfast.fsm.v1.Version
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	3,  // 0: holdfast.fsm.v1.Command.header:type_name -> holdfast.fsm.v1.Header
+	5,  // 1: holdfast.fsm.v1.Command.write:type_name -> holdfast.fsm.v1.Write
+	6,  // 2: holdfast.fsm.v1.Command.txn:type_name -> holdfast.fsm.v1.Txn
+	7,  // 3: holdfast.fsm.v1.Command.prune:type_name -> holdfast.fsm.v1.Prune
+	8,  // 4: holdfast.fsm.v1.Command.restored:type_name -> holdfast.fsm.v1.Restored
+	9,  // 5: holdfast.fsm.v1.Command.session_create:type_name -> holdfast.fsm.v1.SessionCreate
+	11, // 6: holdfast.fsm.v1.Command.session_end:type_name -> holdfast.fsm.v1.SessionEnd
+	12, // 7: holdfast.fsm.v1.Command.register:type_name -> holdfast.fsm.v1.Register
+	13, // 8: holdfast.fsm.v1.Command.deregister:type_name -> holdfast.fsm.v1.Deregister
+	17, // 9: holdfast.fsm.v1.Command.event:type_name -> holdfast.fsm.v1.Event
+	18, // 10: holdfast.fsm.v1.Command.expire:type_name -> holdfast.fsm.v1.Expire
+	19, // 11: holdfast.fsm.v1.Command.contend:type_name -> holdfast.fsm.v1.Contend
+	0,  // 12: holdfast.fsm.v1.Op.verb:type_name -> holdfast.fsm.v1.Verb
+	4,  // 13: holdfast.fsm.v1.Write.op:type_name -> holdfast.fsm.v1.Op
+	4,  // 14: holdfast.fsm.v1.Txn.ops:type_name -> holdfast.fsm.v1.Op
+	29, // 15: holdfast.fsm.v1.Prune.trims:type_name -> holdfast.fsm.v1.Prune.Trim
+	30, // 16: holdfast.fsm.v1.Prune.forgets:type_name -> holdfast.fsm.v1.Prune.Forget
+	10, // 17: holdfast.fsm.v1.SessionCreate.session:type_name -> holdfast.fsm.v1.Session
+	14, // 18: holdfast.fsm.v1.Register.node:type_name -> holdfast.fsm.v1.Node
+	15, // 19: holdfast.fsm.v1.Register.service:type_name -> holdfast.fsm.v1.Service
+	16, // 20: holdfast.fsm.v1.Register.checks:type_name -> holdfast.fsm.v1.Check
+	31, // 21: holdfast.fsm.v1.Node.tagged_addresses:type_name -> holdfast.fsm.v1.Node.TaggedAddressesEntry
+	32, // 22: holdfast.fsm.v1.Node.meta:type_name -> holdfast.fsm.v1.Node.MetaEntry
+	33, // 23: holdfast.fsm.v1.Service.tagged_addresses:type_name -> holdfast.fsm.v1.Service.TaggedAddressesEntry
+	34, // 24: holdfast.fsm.v1.Service.meta:type_name -> holdfast.fsm.v1.Service.MetaEntry
+	35, // 25: holdfast.fsm.v1.Expire.keys:type_name -> holdfast.fsm.v1.Expire.Key
+	1,  // 26: holdfast.fsm.v1.Contend.action:type_name -> holdfast.fsm.v1.Contend.Action
+	24, // 27: holdfast.fsm.v1.SnapshotHeader.kv:type_name -> holdfast.fsm.v1.KVMeta
+	21, // 28: holdfast.fsm.v1.SnapshotHeader.indexes:type_name -> holdfast.fsm.v1.Indexes
+	26, // 29: holdfast.fsm.v1.Item.versions:type_name -> holdfast.fsm.v1.Version
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_fsm_fsmpb_command_proto_init() }
@@ -2821,14 +3029,15 @@ func file_fsm_fsmpb_command_proto_init() {
 		(*Command_Deregister)(nil),
 		(*Command_Event)(nil),
 		(*Command_Expire)(nil),
+		(*Command_Contend)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_fsmpb_command_proto_rawDesc), len(file_fsm_fsmpb_command_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   33,
+			NumEnums:      2,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
