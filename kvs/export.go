@@ -101,6 +101,7 @@ func (im *Import) Add(it *Item) error {
 		}
 		if row := placeOf(it); row != nil {
 			must(im.txn.Insert(tablePlaces, row))
+			must(im.txn.Insert(tableLengths, NewView(im.txn).length(row.Queue).plus(1)))
 		}
 	}
 	return nil

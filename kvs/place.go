@@ -37,9 +37,12 @@ const placeDigits = 20
 // session was made for it and ends when it is given back.
 const OwnSession = 1 << 32
 
-// tablePlaces holds the places of all queues in their order. It can be made again
-// from the rows of the keys.
-const tablePlaces = "kv-places"
+// The tables of the places of all queues, in their order, and of how many each queue
+// has. They can be made again from the rows of the keys.
+const (
+	tablePlaces  = "kv-places"
+	tableLengths = "kv-queues"
+)
 
 // Place is somebody's place in a queue. As a key it belongs to its session, with
 // which it ends, and is locked by it as long as it holds.
@@ -64,6 +67,57 @@ func placeRow(queue string, number uint64) string {
 
 // placesOf begins the id of every place of a queue. No name has a zero byte.
 func placesOf(queue string) string { return queue + "\x00" }
+
+// length is how many places a queue has; there is no row for none.
+type length struct {
+	queue  string
+	places int
+}
+
+// RowID is part of staging.Row.
+func (l *length) RowID() string { return l.queue }
+
+func (l *length) plus(n int) *length { return &length{l.queue, l.places + n} }
+
+// place notes a place that there is, and unplace one that there is no more; nil for
+// none.
+func (tx *Tx) place(p *Place) {
+	if p != nil {
+		tx.places.Put(p)
+		tx.lengths.Put(tx.length(p.Queue).plus(1))
+		tx.disturb(p.Queue)
+	}
+}
+
+func (tx *Tx) unplace(p *Place) {
+	if p == nil {
+		return
+	}
+	tx.places.Delete(p.RowID())
+	if l := tx.length(p.Queue).plus(-1); l.places > 0 {
+		tx.lengths.Put(l)
+	} else {
+		tx.lengths.Delete(p.Queue)
+	}
+	tx.disturb(p.Queue)
+}
+
+func (tx *Tx) length(queue string) *length {
+	if l := tx.lengths.Get(queue); l != nil {
+		return l
+	}
+	return &length{queue: queue}
+}
+
+func (v View) length(queue string) *length {
+	if l := staging.Get[*length](v.txn, tableLengths, queue); l != nil {
+		return l
+	}
+	return &length{queue: queue}
+}
+
+// QueueLength is how many places a queue has.
+func (v View) QueueLength(queue string) int { return v.length(queue).places }
 
 // PlaceKey is the key of a place.
 func PlaceKey(queue string, number uint64) string {

@@ -99,17 +99,7 @@ func (tx *Tx) admit(c *Contender) (Refusal, string) {
 	if have, want := max(first.Slots, 1), max(c.Slots, 1); have != want {
 		return Disagrees, fmt.Sprintf("all who contend must name the same number of slots: it is %d now, not %d", have, want)
 	}
-	// Each place has an index of its own, so that as long as few were handed out
-	// since the first there is nothing to count.
-	if tx.index-first.Number < limit.QueuePlaces {
-		return Admitted, ""
-	}
-	n := 0
-	tx.places.Walk(placesOf(c.Queue), func(*Place) bool {
-		n++
-		return n < limit.QueuePlaces
-	})
-	if n >= limit.QueuePlaces {
+	if n := tx.length(c.Queue).places; n >= limit.QueuePlaces {
 		return QueueFull, fmt.Sprintf("%d places are taken, which is all there are", n)
 	}
 	return Admitted, ""

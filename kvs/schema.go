@@ -34,6 +34,7 @@ func Schema() map[string]*memdb.TableSchema {
 		tableDelays:   staging.Schema[*Delay](tableDelays),
 		tableCounters: staging.Schema[*Counter](tableCounters),
 		tablePlaces:   staging.Schema[*Place](tablePlaces),
+		tableLengths:  staging.Schema[*length](tableLengths),
 	}
 }
 

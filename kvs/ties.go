@@ -109,10 +109,7 @@ func (tx *Tx) relink(old, next *Item) {
 		if row := dueOf(old); row != nil {
 			tx.due.Delete(row.RowID())
 		}
-		if p := placeOf(old); p != nil {
-			tx.places.Delete(p.RowID())
-			tx.disturb(p.Queue)
-		}
+		tx.unplace(placeOf(old))
 	}
 	if tied(next) {
 		for _, row := range heldBy(next) {
@@ -121,10 +118,7 @@ func (tx *Tx) relink(old, next *Item) {
 		if row := dueOf(next); row != nil {
 			tx.due.Put(row)
 		}
-		if p := placeOf(next); p != nil {
-			tx.places.Put(p)
-			tx.disturb(p.Queue)
-		}
+		tx.place(placeOf(next))
 	}
 }
 

@@ -36,6 +36,7 @@ type Tx struct {
 	delays   staging.Table[*Delay]
 	counters staging.Table[*Counter]
 	places   staging.Table[*Place]
+	lengths  staging.Table[*length]
 
 	// Of the current command only:
 	undo     []undoItem
@@ -66,6 +67,7 @@ func Begin(base View) *Tx {
 		delays:   staging.New[*Delay](base.txn, tableDelays),
 		counters: staging.New[*Counter](base.txn, tableCounters),
 		places:   staging.New[*Place](base.txn, tablePlaces),
+		lengths:  staging.New[*length](base.txn, tableLengths),
 	}
 }
 
@@ -88,6 +90,7 @@ func (tx *Tx) Accept() []string {
 	tx.delays.Accept()
 	tx.counters.Accept()
 	tx.places.Accept()
+	tx.lengths.Accept()
 	if len(tx.touched) == 0 {
 		return nil
 	}
@@ -120,6 +123,7 @@ func (tx *Tx) Reject() {
 	tx.delays.Reject()
 	tx.counters.Reject()
 	tx.places.Reject()
+	tx.lengths.Reject()
 }
 
 // Flush puts everything accepted into a memdb write transaction that was begun
@@ -142,6 +146,7 @@ func (tx *Tx) Flush(txn *memdb.Txn) {
 	tx.delays.Flush(txn)
 	tx.counters.Flush(txn)
 	tx.places.Flush(txn)
+	tx.lengths.Flush(txn)
 	appendLog(txn, tx.changes)
 	if len(tx.trimmed) > 0 {
 		sort.Slice(tx.trimmed, func(i, j int) bool { return before(tx.trimmed[i], tx.trimmed[j]) })
