@@ -344,6 +344,9 @@ func TestOwnSessionEnds(t *testing.T) {
 
 // TestFullQueue: a queue has a bound, which counts who is there and not who was.
 func TestFullQueue(t *testing.T) {
+	if testing.Short() {
+		t.Skip("fills a queue")
+	}
 	const most = limit.QueuePlaces
 	c := newContest(t)
 	c.born("holder", 0, session.Release)

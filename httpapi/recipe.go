@@ -25,7 +25,7 @@ func checkName(what, name string) error {
 		return badRequest("Missing name of the " + what)
 	}
 	if !kvs.ValidName(name) {
-		return badRequest(fmt.Sprintf("Invalid name %q of a %s: want up to %d bytes of printable characters, "+
+		return badRequest(fmt.Sprintf("Invalid name %q of the %s: want up to %d bytes of printable characters, "+
 			"in which no segment between slashes is empty or begins with a dot", name, what, limit.RecipeNameBytes))
 	}
 	return nil
