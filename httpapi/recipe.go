@@ -210,8 +210,9 @@ func (q *turn) watch(s *fsm.Store) kvs.Watch {
 }
 
 // awaitTurn returns true when the place holds, and false when the wait is over. A
-// session that was made for the request is renewed as long as its client is there: it
-// does not know the session yet.
+// session that was made for the place is renewed as long as a client waits with it:
+// the first request of the client does not know the session yet, and the later ones
+// need not do it beside.
 func (c *call) awaitTurn(x *contention) (bool, error) {
 	q := turn{x.Queue, x.Number}
 	for {
@@ -219,8 +220,11 @@ func (c *call) awaitTurn(x *contention) (bool, error) {
 		if left <= 0 {
 			return false, nil
 		}
-		if x.session.make != nil {
-			left = min(left, x.session.make.Lifetime/3)
+		if x.Standing.Own {
+			if err := c.renew(x.Session); err != nil {
+				return false, err
+			}
+			left = min(left, c.renewEvery(x))
 		}
 		if err := c.await(&q, readOptions{index: x.index, wait: left}); err != nil {
 			return false, err
@@ -237,12 +241,22 @@ func (c *call) awaitTurn(x *contention) (bool, error) {
 		if c.s.drained.Load() {
 			return false, nil
 		}
-		if x.session.make != nil {
-			if err := c.renew(x.Session); err != nil {
-				return false, err
-			}
+	}
+}
+
+// renewEvery is a third of the time that the session of a place has.
+func (c *call) renewEvery(x *contention) time.Duration {
+	s := x.session.make
+	if s == nil {
+		sessions, _ := c.s.node.Store().View().Sessions()
+		if s = sessions.Get(x.Session); s == nil {
+			return time.Second // it is not here yet, or not any more: look again soon
 		}
 	}
+	if s.Lifetime == 0 { // somebody has given the place to another session
+		return c.s.longest(0)
+	}
+	return s.Lifetime / 3
 }
 
 // lostPlace says why a place is not there any more.
@@ -309,7 +323,7 @@ type placeShown struct {
 const mostShown = 100
 
 func (c *call) answerContention(x *contention) error {
-	if x.session.make != nil && x.Held { // the time that the client has begins with the answer
+	if x.Standing.Own && x.Held { // the time that the client has begins with the answer
 		if err := c.renew(x.Session); err != nil {
 			c.abandon(x.session)
 			return err

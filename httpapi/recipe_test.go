@@ -490,7 +490,7 @@ func TestLockWaits(t *testing.T) {
 			play(t, s.Server, line{"a holds", "POST /v1/lock/l?session=a", 200, "-"})
 			b := s.start(t, "POST", "/v1/lock/l?ttl=30s&lock-delay=1s", "")
 			time.Sleep(61 * time.Second)
-			if n := s.node.renewals.Load(); n < 5 || n > 6 {
+			if n := s.node.renewals.Load(); n < 6 || n > 8 {
 				t.Errorf("renewed %d times in 61 s, want every 10 s", n)
 			}
 			play(t, s.Server, line{"release", "DELETE /v1/lock/l?session=a", 200, "true"})
@@ -505,6 +505,19 @@ func TestLockWaits(t *testing.T) {
 			if sessions, _ := s.node.store.View().Sessions(); sessions.Get(got.Session) != nil {
 				t.Error("the session outlives the lock it was made for")
 			}
+		}},
+		{"it is renewed for a later request as well", func(t *testing.T, s *recipeServer) {
+			play(t, s.Server, line{"a holds", "POST /v1/lock/l?session=a", 200, "-"})
+			b := s.start(t, "POST", "/v1/lock/l?ttl=30s&wait=1s", "")
+			<-b.done
+			id, before := shown[contentionShown](t, b.w).Session, s.node.renewals.Load()
+			again := s.start(t, "POST", "/v1/lock/l?session="+id, "")
+			time.Sleep(61 * time.Second)
+			if n := s.node.renewals.Load() - before; n < 6 || n > 8 {
+				t.Errorf("renewed %d times in 61 s, want every 10 s", n)
+			}
+			again.cancel()
+			<-again.done
 		}},
 		{"a session that was made ends with a client that leaves, or does not wait", func(t *testing.T, s *recipeServer) {
 			play(t, s.Server, line{"a holds", "POST /v1/lock/l?session=a", 200, "-"})

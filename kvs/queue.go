@@ -38,6 +38,7 @@ const (
 type Standing struct {
 	Number   uint64 // of its place; the fencing number of one that holds
 	Held     bool
+	Own      bool  // its session was made for it
 	ExpireAt int64 // when the place ends unless it is asked for again, Unix nanoseconds; 0: it holds
 }
 
@@ -60,7 +61,7 @@ func (tx *Tx) Enter(c Contender) (Standing, Refusal, string) {
 	}
 	tx.settle()
 	key := p.Key()
-	s := Standing{Number: p.Number, Held: placeOf(tx.item(key)).Held}
+	s := Standing{Number: p.Number, Held: placeOf(tx.item(key)).Held, Own: p.Own}
 	switch {
 	case s.Held:
 		tx.tie(key, func(e *Extra) { e.TTL, e.ExpireAt = 0, 0 })
