@@ -226,6 +226,8 @@ func (b *batch) do(p *parsed, res *Result) error {
 		}
 	case *fsmpb.Command_AutopilotSet:
 		b.setAutopilot(kind.AutopilotSet, res)
+	case *fsmpb.Command_Contend:
+		return b.contend(contendFromProto(kind.Contend), res)
 	default:
 		return errors.New("command has no case in apply")
 	}
@@ -251,6 +253,9 @@ func (b *batch) write(op kvs.Op, ties Ties, res *Result) {
 		return
 	case ties.Persist:
 		res.Applied = b.kv.Persist(op.Key)
+		return
+	case op.Verb == kvs.Delete && live: // what belongs to another by now stays
+		res.Applied = b.kv.Disown(op.Key, owner)
 		return
 	case ties.Sequential:
 		op.Key = kvs.SequentialKey(op.Key, b.kv.Next(op.Key), ties.Width)

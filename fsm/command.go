@@ -50,12 +50,13 @@ type Command struct {
 	Event      *event.Event
 	Expire     []kvs.Expiring
 	Autopilot  *SetAutopilot
+	Contend    *Contend
 }
 
 // Ties are what a write may say beside the operation: what the key ends with, and
 // what it depends on.
 type Ties struct {
-	Owner   string        // session with which the key ends; empty: as it is
+	Owner   string        // session with which the key ends, or must end to be deleted; empty: as it is
 	TTL     time.Duration // time after which the key ends by itself; 0: as it is
 	Persist bool          // the key no longer ends with anything
 	Touch   bool          // begin the key's time anew, without writing it
@@ -65,6 +66,24 @@ type Ties struct {
 
 	Sequential bool // Key is a directory: write the next numbered key in it
 	Width      int  // digits of the number, at least
+}
+
+// Action is what a session does about its place in a queue. The numbers stand in the
+// log.
+type Action uint8
+
+// The actions.
+const (
+	Enter   Action = 1 // take a place, or ask again for the one it has
+	Leave   Action = 2 // give it back
+	Forsake Action = 3 // its client has left: keep it for a short while only
+)
+
+// Contend is what a session does about its place in the queue of a lock or election.
+type Contend struct {
+	Action        Action
+	kvs.Contender       // of Leave and Forsake only the queue and the session count
+	ExpireAt      int64 // Forsake: only if the place still expires then, Unix nanoseconds
 }
 
 // EndSession ends sessions, those that exist.
@@ -103,6 +122,11 @@ type Result struct {
 	Key   string // of a sequential write: the key it was given
 	Fence uint64 // of an acquire: its fencing number
 	Ended int    // sessions or keys that were ended
+
+	// Of a Contend that enters: where the session stands, or why it does not, with
+	// the sentence in Invalid. A session that does not exist is Invalid alone.
+	Standing kvs.Standing
+	Refusal  kvs.Refusal
 }
 
 // Encode returns the bytes of a log entry. now is the time of the proposal in
@@ -163,6 +187,8 @@ func encode(c *Command, now int64, prefix []byte) ([]byte, error) {
 		msg.Kind = &fsmpb.Command_Expire{Expire: expireToProto(c.Expire)}
 	case c.Autopilot != nil:
 		msg.Kind = &fsmpb.Command_AutopilotSet{AutopilotSet: c.Autopilot.toProto()}
+	case c.Contend != nil:
+		msg.Kind = &fsmpb.Command_Contend{Contend: contendToProto(c.Contend)}
 	default:
 		return nil, errors.New("encode command: it says nothing")
 	}

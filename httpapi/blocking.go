@@ -120,6 +120,12 @@ func (c *call) park(changes, reset <-chan struct{}, timer <-chan time.Time, mode
 //
 // Source: contract, blocking queries, section 1.
 func (s *Server) waitTime(d time.Duration) time.Duration {
+	d = s.longest(d)
+	return d + jitter.UpTo(d/16)
+}
+
+// longest is d within the limits.
+func (s *Server) longest(d time.Duration) time.Duration {
 	settings := s.settings.Load()
 	if d > settings.MaxQueryTime {
 		d = settings.MaxQueryTime
@@ -127,7 +133,7 @@ func (s *Server) waitTime(d time.Duration) time.Duration {
 	if d <= 0 {
 		d = settings.DefaultQueryTime
 	}
-	return d + jitter.UpTo(d/16)
+	return d
 }
 
 // fresh returns when the local state may answer a read.

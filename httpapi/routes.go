@@ -59,6 +59,16 @@ func table() []*endpoint {
 		{path: "/v1/session/node/", methods: get((*call).sessionNode)},
 		{path: "/v1/session/list", methods: get((*call).sessionList)},
 
+		{path: "/v1/lock/", methods: []method{
+			{http.MethodGet, (*call).lockGet}, {http.MethodPost, (*call).lockPost}, {http.MethodDelete, (*call).lockDelete},
+		}},
+		{path: "/v1/election/", methods: []method{
+			{http.MethodGet, (*call).electionGet}, {http.MethodPost, (*call).electionPost},
+		}},
+		{path: "/v1/group/", methods: []method{
+			{http.MethodGet, (*call).groupGet}, {http.MethodPut, (*call).groupPut}, {http.MethodDelete, (*call).groupDelete},
+		}},
+
 		{path: "/v1/status/leader", methods: get((*call).statusLeader)},
 		{path: "/v1/status/peers", methods: get((*call).statusPeers)},
 

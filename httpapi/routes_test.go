@@ -21,6 +21,9 @@ func TestMethods(t *testing.T) {
 		"/v1/operator/raft/transfer-leader": "OPTIONS,POST",
 		"/v1/operator/raft/peer":            "OPTIONS,DELETE",
 		"/v1/snapshot":                      "OPTIONS,GET,PUT",
+		"/v1/lock/l":                        "OPTIONS,GET,POST,DELETE",
+		"/v1/election/e/observe":            "OPTIONS,GET,POST",
+		"/v1/group/g":                       "OPTIONS,GET,PUT,DELETE",
 	} {
 		t.Run(target, func(t *testing.T) {
 			w := ask(t, s, http.MethodOptions, target, "")

@@ -100,6 +100,10 @@ func (im *Import) Add(it *Item) error {
 		if row := dueOf(it); row != nil {
 			must(im.txn.Insert(tableDue, row))
 		}
+		if row := placeOf(it); row != nil {
+			must(im.txn.Insert(tablePlaces, row))
+			must(im.txn.Insert(tableLengths, NewView(im.txn).length(row.Queue).plus(1)))
+		}
 	}
 	return nil
 }
@@ -108,6 +112,9 @@ func (im *Import) Add(it *Item) error {
 func (im *Import) AddDelay(d *Delay) {
 	if im.txn != nil {
 		must(im.txn.Insert(tableDelays, d))
+		if row := d.due(); row != nil {
+			must(im.txn.Insert(tableDue, row))
+		}
 	}
 }
 

@@ -33,6 +33,8 @@ func Schema() map[string]*memdb.TableSchema {
 		tableDue:      staging.Schema[*due](tableDue),
 		tableDelays:   staging.Schema[*Delay](tableDelays),
 		tableCounters: staging.Schema[*Counter](tableCounters),
+		tablePlaces:   staging.Schema[*Place](tablePlaces),
+		tableLengths:  staging.Schema[*length](tableLengths),
 	}
 }
 

@@ -35,12 +35,16 @@ type Tx struct {
 	due      staging.Table[*due]
 	delays   staging.Table[*Delay]
 	counters staging.Table[*Counter]
+	places   staging.Table[*Place]
+	lengths  staging.Table[*length]
 
 	// Of the current command only:
 	undo     []undoItem
 	metaUndo Meta
 	made     []*Version // versions, in the order they were made
 	remade   bool       // some key has more than one of them; the last one counts
+
+	disturbed map[string]bool // queues in which somebody's turn may have come; nil for none
 
 	// Of all accepted commands:
 	changes     []*Version // for the log, in the order of (index, key)
@@ -63,6 +67,8 @@ func Begin(base View) *Tx {
 		due:      staging.New[*due](base.txn, tableDue),
 		delays:   staging.New[*Delay](base.txn, tableDelays),
 		counters: staging.New[*Counter](base.txn, tableCounters),
+		places:   staging.New[*Place](base.txn, tablePlaces),
+		lengths:  staging.New[*length](base.txn, tableLengths),
 	}
 }
 
@@ -73,15 +79,19 @@ func (tx *Tx) Command(index uint64, time int64, by Origin) {
 	tx.metaUndo = tx.meta
 	tx.undo = tx.undo[:0]
 	tx.made, tx.remade = tx.made[:0], false
+	clear(tx.disturbed)
 }
 
 // Accept keeps what the current command has staged. It returns the new versions of
 // keys, in the byte order of keys.
 func (tx *Tx) Accept() []*Version {
+	tx.settle()
 	tx.held.Accept()
 	tx.due.Accept()
 	tx.delays.Accept()
 	tx.counters.Accept()
+	tx.places.Accept()
+	tx.lengths.Accept()
 	if len(tx.made) == 0 {
 		return nil
 	}
@@ -112,6 +122,8 @@ func (tx *Tx) Reject() {
 	tx.due.Reject()
 	tx.delays.Reject()
 	tx.counters.Reject()
+	tx.places.Reject()
+	tx.lengths.Reject()
 }
 
 // Flush puts everything accepted into a memdb write transaction that was begun
@@ -125,6 +137,8 @@ func (tx *Tx) Flush(txn *memdb.Txn) {
 	tx.due.Flush(txn)
 	tx.delays.Flush(txn)
 	tx.counters.Flush(txn)
+	tx.places.Flush(txn)
+	tx.lengths.Flush(txn)
 	appendLog(txn, tx.changes)
 	if len(tx.trimmed) > 0 {
 		sort.Slice(tx.trimmed, func(i, j int) bool { return before(tx.trimmed[i], tx.trimmed[j]) })

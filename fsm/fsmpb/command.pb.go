@@ -116,6 +116,61 @@ func (Verb) EnumDescriptor() ([]byte, []int) {
 	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{0}
 }
 
+type Contend_Action int32
+
+const (
+	Contend_ACTION_UNSPECIFIED Contend_Action = 0
+	// Take a place, or ask again for the one it has.
+	Contend_ACTION_ENTER Contend_Action = 1
+	// Give it back.
+	Contend_ACTION_LEAVE Contend_Action = 2
+	// The client has left: keep the place for a short while only.
+	Contend_ACTION_FORSAKE Contend_Action = 3
+)
+
+// Enum value maps for Contend_Action.
+var (
+	Contend_Action_name = map[int32]string{
+		0: "ACTION_UNSPECIFIED",
+		1: "ACTION_ENTER",
+		2: "ACTION_LEAVE",
+		3: "ACTION_FORSAKE",
+	}
+	Contend_Action_value = map[string]int32{
+		"ACTION_UNSPECIFIED": 0,
+		"ACTION_ENTER":       1,
+		"ACTION_LEAVE":       2,
+		"ACTION_FORSAKE":     3,
+	}
+)
+
+func (x Contend_Action) Enum() *Contend_Action {
+	p := new(Contend_Action)
+	*p = x
+	return p
+}
+
+func (x Contend_Action) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Contend_Action) Descriptor() protoreflect.EnumDescriptor {
+	return file_fsm_fsmpb_command_proto_enumTypes[1].Descriptor()
+}
+
+func (Contend_Action) Type() protoreflect.EnumType {
+	return &file_fsm_fsmpb_command_proto_enumTypes[1]
+}
+
+func (x Contend_Action) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Contend_Action.Descriptor instead.
+func (Contend_Action) EnumDescriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{19, 0}
+}
+
 type Command struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Header *Header                `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
@@ -131,6 +186,7 @@ type Command struct {
 	//	*Command_Deregister
 	//	*Command_Event
 	//	*Command_Expire
+	//	*Command_Contend
 	//	*Command_AutopilotSet
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
@@ -271,6 +327,15 @@ func (x *Command) GetExpire() *Expire {
 	return nil
 }
 
+func (x *Command) GetContend() *Contend {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_Contend); ok {
+			return x.Contend
+		}
+	}
+	return nil
+}
+
 func (x *Command) GetAutopilotSet() *AutopilotSet {
 	if x != nil {
 		if x, ok := x.Kind.(*Command_AutopilotSet); ok {
@@ -324,8 +389,12 @@ type Command_Expire struct {
 	Expire *Expire `protobuf:"bytes,11,opt,name=expire,proto3,oneof"`
 }
 
+type Command_Contend struct {
+	Contend *Contend `protobuf:"bytes,20,opt,name=contend,proto3,oneof"`
+}
+
 type Command_AutopilotSet struct {
-	AutopilotSet *AutopilotSet `protobuf:"bytes,20,opt,name=autopilot_set,json=autopilotSet,proto3,oneof"`
+	AutopilotSet *AutopilotSet `protobuf:"bytes,21,opt,name=autopilot_set,json=autopilotSet,proto3,oneof"`
 }
 
 func (*Command_Write) isCommand_Kind() {}
@@ -347,6 +416,8 @@ func (*Command_Deregister) isCommand_Kind() {}
 func (*Command_Event) isCommand_Kind() {}
 
 func (*Command_Expire) isCommand_Kind() {}
+
+func (*Command_Contend) isCommand_Kind() {}
 
 func (*Command_AutopilotSet) isCommand_Kind() {}
 
@@ -521,7 +592,8 @@ func (x *Op) GetSession() []byte {
 type Write struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Op    *Op                    `protobuf:"bytes,1,opt,name=op,proto3" json:"op,omitempty"`
-	// The session with which the key ends; empty for none.
+	// The session with which the key ends; empty for none. A deletion applies only to
+	// what ends with it.
 	Owner []byte `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
 	// Nanoseconds until the key ends by itself; 0 leaves that as it is.
 	Ttl int64 `protobuf:"varint,3,opt,name=ttl,proto3" json:"ttl,omitempty"`
@@ -1870,6 +1942,113 @@ func (x *Autopilot) GetModifyIndex() uint64 {
 	return 0
 }
 
+// Contend is what a session does about its place in the queue of a lock or an
+// election.
+type Contend struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Action  Contend_Action         `protobuf:"varint,1,opt,name=action,proto3,enum=holdfast.fsm.v1.Contend_Action" json:"action,omitempty"`
+	Queue   []byte                 `protobuf:"bytes,2,opt,name=queue,proto3" json:"queue,omitempty"`
+	Session []byte                 `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"`
+	// The rest is of a place that is entered. How many may hold; 0 to share.
+	Slots uint64 `protobuf:"varint,4,opt,name=slots,proto3" json:"slots,omitempty"`
+	Value []byte `protobuf:"bytes,5,opt,name=value,proto3" json:"value,omitempty"`
+	// Nanoseconds for which the place is kept without being asked for; 0: none is
+	// wanted that does not hold.
+	Patience int64 `protobuf:"varint,6,opt,name=patience,proto3" json:"patience,omitempty"`
+	// The session was made for the place and ends when it is given back.
+	Own bool `protobuf:"varint,7,opt,name=own,proto3" json:"own,omitempty"`
+	// Forsaken only if the place still expires at this time, Unix nanoseconds.
+	ExpireAt      int64 `protobuf:"varint,8,opt,name=expire_at,json=expireAt,proto3" json:"expire_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Contend) Reset() {
+	*x = Contend{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Contend) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Contend) ProtoMessage() {}
+
+func (x *Contend) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Contend.ProtoReflect.Descriptor instead.
+func (*Contend) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Contend) GetAction() Contend_Action {
+	if x != nil {
+		return x.Action
+	}
+	return Contend_ACTION_UNSPECIFIED
+}
+
+func (x *Contend) GetQueue() []byte {
+	if x != nil {
+		return x.Queue
+	}
+	return nil
+}
+
+func (x *Contend) GetSession() []byte {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *Contend) GetSlots() uint64 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *Contend) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *Contend) GetPatience() int64 {
+	if x != nil {
+		return x.Patience
+	}
+	return 0
+}
+
+func (x *Contend) GetOwn() bool {
+	if x != nil {
+		return x.Own
+	}
+	return false
+}
+
+func (x *Contend) GetExpireAt() int64 {
+	if x != nil {
+		return x.ExpireAt
+	}
+	return 0
+}
+
 // SnapshotHeader is the first record of a snapshot.
 type SnapshotHeader struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -1888,7 +2067,7 @@ type SnapshotHeader struct {
 
 func (x *SnapshotHeader) Reset() {
 	*x = SnapshotHeader{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1900,7 +2079,7 @@ func (x *SnapshotHeader) String() string {
 func (*SnapshotHeader) ProtoMessage() {}
 
 func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1913,7 +2092,7 @@ func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotHeader.ProtoReflect.Descriptor instead.
 func (*SnapshotHeader) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{19}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SnapshotHeader) GetFormat() uint32 {
@@ -1987,7 +2166,7 @@ type Chain struct {
 
 func (x *Chain) Reset() {
 	*x = Chain{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1999,7 +2178,7 @@ func (x *Chain) String() string {
 func (*Chain) ProtoMessage() {}
 
 func (x *Chain) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2012,7 +2191,7 @@ func (x *Chain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chain.ProtoReflect.Descriptor instead.
 func (*Chain) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{20}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Chain) GetRules() uint32 {
@@ -2050,7 +2229,7 @@ type Indexes struct {
 
 func (x *Indexes) Reset() {
 	*x = Indexes{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2062,7 +2241,7 @@ func (x *Indexes) String() string {
 func (*Indexes) ProtoMessage() {}
 
 func (x *Indexes) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2075,7 +2254,7 @@ func (x *Indexes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Indexes.ProtoReflect.Descriptor instead.
 func (*Indexes) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{21}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Indexes) GetSessions() uint64 {
@@ -2114,16 +2293,18 @@ func (x *Indexes) GetEvents() uint64 {
 }
 
 type Delay struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Until         int64                  `protobuf:"varint,2,opt,name=until,proto3" json:"until,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Until int64                  `protobuf:"varint,2,opt,name=until,proto3" json:"until,omitempty"`
+	// Of a place in a queue: how many may hold.
+	Slots         uint64 `protobuf:"varint,3,opt,name=slots,proto3" json:"slots,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Delay) Reset() {
 	*x = Delay{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2135,7 +2316,7 @@ func (x *Delay) String() string {
 func (*Delay) ProtoMessage() {}
 
 func (x *Delay) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2148,7 +2329,7 @@ func (x *Delay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delay.ProtoReflect.Descriptor instead.
 func (*Delay) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{22}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Delay) GetKey() []byte {
@@ -2165,6 +2346,13 @@ func (x *Delay) GetUntil() int64 {
 	return 0
 }
 
+func (x *Delay) GetSlots() uint64 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
 type Counter struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Dir           []byte                 `protobuf:"bytes,1,opt,name=dir,proto3" json:"dir,omitempty"`
@@ -2175,7 +2363,7 @@ type Counter struct {
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2187,7 +2375,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2200,7 +2388,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{23}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Counter) GetDir() []byte {
@@ -2230,7 +2418,7 @@ type KVMeta struct {
 
 func (x *KVMeta) Reset() {
 	*x = KVMeta{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2242,7 +2430,7 @@ func (x *KVMeta) String() string {
 func (*KVMeta) ProtoMessage() {}
 
 func (x *KVMeta) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2255,7 +2443,7 @@ func (x *KVMeta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KVMeta.ProtoReflect.Descriptor instead.
 func (*KVMeta) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{24}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *KVMeta) GetIndex() uint64 {
@@ -2303,7 +2491,7 @@ type Item struct {
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2315,7 +2503,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2328,7 +2516,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{25}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Item) GetKey() []byte {
@@ -2398,7 +2586,7 @@ type Version struct {
 
 func (x *Version) Reset() {
 	*x = Version{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2410,7 +2598,7 @@ func (x *Version) String() string {
 func (*Version) ProtoMessage() {}
 
 func (x *Version) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2423,7 +2611,7 @@ func (x *Version) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Version.ProtoReflect.Descriptor instead.
 func (*Version) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{26}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Version) GetValue() []byte {
@@ -2501,7 +2689,7 @@ type Origin struct {
 
 func (x *Origin) Reset() {
 	*x = Origin{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2513,7 +2701,7 @@ func (x *Origin) String() string {
 func (*Origin) ProtoMessage() {}
 
 func (x *Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2526,7 +2714,7 @@ func (x *Origin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Origin.ProtoReflect.Descriptor instead.
 func (*Origin) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{27}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Origin) GetAccessor() string {
@@ -2561,7 +2749,7 @@ type SnapshotTrailer struct {
 
 func (x *SnapshotTrailer) Reset() {
 	*x = SnapshotTrailer{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[28]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2573,7 +2761,7 @@ func (x *SnapshotTrailer) String() string {
 func (*SnapshotTrailer) ProtoMessage() {}
 
 func (x *SnapshotTrailer) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[28]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2586,7 +2774,7 @@ func (x *SnapshotTrailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotTrailer.ProtoReflect.Descriptor instead.
 func (*SnapshotTrailer) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{28}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SnapshotTrailer) GetItems() uint64 {
@@ -2622,7 +2810,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[29]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2634,7 +2822,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[29]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2647,7 +2835,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{29}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Result) GetIndex() uint64 {
@@ -2723,7 +2911,7 @@ type Prune_Trim struct {
 
 func (x *Prune_Trim) Reset() {
 	*x = Prune_Trim{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[30]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2735,7 +2923,7 @@ func (x *Prune_Trim) String() string {
 func (*Prune_Trim) ProtoMessage() {}
 
 func (x *Prune_Trim) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[30]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2775,7 +2963,7 @@ type Prune_Forget struct {
 
 func (x *Prune_Forget) Reset() {
 	*x = Prune_Forget{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[31]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2787,7 +2975,7 @@ func (x *Prune_Forget) String() string {
 func (*Prune_Forget) ProtoMessage() {}
 
 func (x *Prune_Forget) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[31]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2827,7 +3015,7 @@ type Expire_Key struct {
 
 func (x *Expire_Key) Reset() {
 	*x = Expire_Key{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[36]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2839,7 +3027,7 @@ func (x *Expire_Key) String() string {
 func (*Expire_Key) ProtoMessage() {}
 
 func (x *Expire_Key) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[36]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2880,7 +3068,7 @@ type Result_Shown struct {
 
 func (x *Result_Shown) Reset() {
 	*x = Result_Shown{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[37]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2892,7 +3080,7 @@ func (x *Result_Shown) String() string {
 func (*Result_Shown) ProtoMessage() {}
 
 func (x *Result_Shown) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[37]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2905,7 +3093,7 @@ func (x *Result_Shown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result_Shown.ProtoReflect.Descriptor instead.
 func (*Result_Shown) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{29, 0}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{30, 0}
 }
 
 func (x *Result_Shown) GetKey() []byte {
@@ -2939,7 +3127,7 @@ type Result_Error struct {
 
 func (x *Result_Error) Reset() {
 	*x = Result_Error{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[38]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2951,7 +3139,7 @@ func (x *Result_Error) String() string {
 func (*Result_Error) ProtoMessage() {}
 
 func (x *Result_Error) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[38]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2964,7 +3152,7 @@ func (x *Result_Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result_Error.ProtoReflect.Descriptor instead.
 func (*Result_Error) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{29, 1}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{30, 1}
 }
 
 func (x *Result_Error) GetOpIndex() uint32 {
@@ -2992,7 +3180,7 @@ type Result_Fenced struct {
 
 func (x *Result_Fenced) Reset() {
 	*x = Result_Fenced{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[39]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3004,7 +3192,7 @@ func (x *Result_Fenced) String() string {
 func (*Result_Fenced) ProtoMessage() {}
 
 func (x *Result_Fenced) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[39]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3017,7 +3205,7 @@ func (x *Result_Fenced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result_Fenced.ProtoReflect.Descriptor instead.
 func (*Result_Fenced) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{29, 2}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{30, 2}
 }
 
 func (x *Result_Fenced) GetKey() []byte {
@@ -3045,7 +3233,7 @@ var File_fsm_fsmpb_command_proto protoreflect.FileDescriptor
 
 const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\n" +
-	"\x17fsm/fsmpb/command.proto\x12\x0fholdfast.fsm.v1\"\xaf\x05\n" +
+	"\x17fsm/fsmpb/command.proto\x12\x0fholdfast.fsm.v1\"\xe5\x05\n" +
 	"\aCommand\x12/\n" +
 	"\x06header\x18\x01 \x01(\v2\x17.holdfast.fsm.v1.HeaderR\x06header\x12.\n" +
 	"\x05write\x18\x02 \x01(\v2\x16.holdfast.fsm.v1.WriteH\x00R\x05write\x12(\n" +
@@ -3061,8 +3249,9 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"deregister\x12.\n" +
 	"\x05event\x18\n" +
 	" \x01(\v2\x16.holdfast.fsm.v1.EventH\x00R\x05event\x121\n" +
-	"\x06expire\x18\v \x01(\v2\x17.holdfast.fsm.v1.ExpireH\x00R\x06expire\x12D\n" +
-	"\rautopilot_set\x18\x14 \x01(\v2\x1d.holdfast.fsm.v1.AutopilotSetH\x00R\fautopilotSetB\x06\n" +
+	"\x06expire\x18\v \x01(\v2\x17.holdfast.fsm.v1.ExpireH\x00R\x06expire\x124\n" +
+	"\acontend\x18\x14 \x01(\v2\x18.holdfast.fsm.v1.ContendH\x00R\acontend\x12D\n" +
+	"\rautopilot_set\x18\x15 \x01(\v2\x1d.holdfast.fsm.v1.AutopilotSetH\x00R\fautopilotSetB\x06\n" +
 	"\x04kind\"\x88\x01\n" +
 	"\x06Header\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x03R\x04time\x12\x1a\n" +
@@ -3224,7 +3413,21 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x13upgrade_version_tag\x18\b \x01(\fR\x11upgradeVersionTag\x12!\n" +
 	"\fcreate_index\x18\t \x01(\x04R\vcreateIndex\x12!\n" +
 	"\fmodify_index\x18\n" +
-	" \x01(\x04R\vmodifyIndex\"\xc7\x02\n" +
+	" \x01(\x04R\vmodifyIndex\"\xc3\x02\n" +
+	"\aContend\x127\n" +
+	"\x06action\x18\x01 \x01(\x0e2\x1f.holdfast.fsm.v1.Contend.ActionR\x06action\x12\x14\n" +
+	"\x05queue\x18\x02 \x01(\fR\x05queue\x12\x18\n" +
+	"\asession\x18\x03 \x01(\fR\asession\x12\x14\n" +
+	"\x05slots\x18\x04 \x01(\x04R\x05slots\x12\x14\n" +
+	"\x05value\x18\x05 \x01(\fR\x05value\x12\x1a\n" +
+	"\bpatience\x18\x06 \x01(\x03R\bpatience\x12\x10\n" +
+	"\x03own\x18\a \x01(\bR\x03own\x12\x1b\n" +
+	"\texpire_at\x18\b \x01(\x03R\bexpireAt\"X\n" +
+	"\x06Action\x12\x16\n" +
+	"\x12ACTION_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fACTION_ENTER\x10\x01\x12\x10\n" +
+	"\fACTION_LEAVE\x10\x02\x12\x12\n" +
+	"\x0eACTION_FORSAKE\x10\x03\"\xc7\x02\n" +
 	"\x0eSnapshotHeader\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x1b\n" +
@@ -3243,10 +3446,11 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x05nodes\x18\x02 \x01(\x04R\x05nodes\x12\x1a\n" +
 	"\bservices\x18\x03 \x01(\x04R\bservices\x12\x16\n" +
 	"\x06checks\x18\x04 \x01(\x04R\x06checks\x12\x16\n" +
-	"\x06events\x18\x05 \x01(\x04R\x06events\"/\n" +
+	"\x06events\x18\x05 \x01(\x04R\x06events\"E\n" +
 	"\x05Delay\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
-	"\x05until\x18\x02 \x01(\x03R\x05until\"/\n" +
+	"\x05until\x18\x02 \x01(\x03R\x05until\x12\x14\n" +
+	"\x05slots\x18\x03 \x01(\x04R\x05slots\"/\n" +
 	"\aCounter\x12\x10\n" +
 	"\x03dir\x18\x01 \x01(\fR\x03dir\x12\x12\n" +
 	"\x04last\x18\x02 \x01(\x04R\x04last\"|\n" +
@@ -3333,93 +3537,97 @@ func file_fsm_fsmpb_command_proto_rawDescGZIP() []byte {
 	return file_fsm_fsmpb_command_proto_rawDescData
 }
 
-var file_fsm_fsmpb_command_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_fsm_fsmpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_fsm_fsmpb_command_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_fsm_fsmpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_fsm_fsmpb_command_proto_goTypes = []any{
 	(Verb)(0),               // 0: holdfast.fsm.v1.Verb
-	(*Command)(nil),         // 1: holdfast.fsm.v1.Command
-	(*Header)(nil),          // 2: holdfast.fsm.v1.Header
-	(*Op)(nil),              // 3: holdfast.fsm.v1.Op
-	(*Write)(nil),           // 4: holdfast.fsm.v1.Write
-	(*Txn)(nil),             // 5: holdfast.fsm.v1.Txn
-	(*Prune)(nil),           // 6: holdfast.fsm.v1.Prune
-	(*Restored)(nil),        // 7: holdfast.fsm.v1.Restored
-	(*SessionCreate)(nil),   // 8: holdfast.fsm.v1.SessionCreate
-	(*Session)(nil),         // 9: holdfast.fsm.v1.Session
-	(*SessionEnd)(nil),      // 10: holdfast.fsm.v1.SessionEnd
-	(*Register)(nil),        // 11: holdfast.fsm.v1.Register
-	(*Deregister)(nil),      // 12: holdfast.fsm.v1.Deregister
-	(*Node)(nil),            // 13: holdfast.fsm.v1.Node
-	(*Service)(nil),         // 14: holdfast.fsm.v1.Service
-	(*Check)(nil),           // 15: holdfast.fsm.v1.Check
-	(*Event)(nil),           // 16: holdfast.fsm.v1.Event
-	(*Expire)(nil),          // 17: holdfast.fsm.v1.Expire
-	(*AutopilotSet)(nil),    // 18: holdfast.fsm.v1.AutopilotSet
-	(*Autopilot)(nil),       // 19: holdfast.fsm.v1.Autopilot
-	(*SnapshotHeader)(nil),  // 20: holdfast.fsm.v1.SnapshotHeader
-	(*Chain)(nil),           // 21: holdfast.fsm.v1.Chain
-	(*Indexes)(nil),         // 22: holdfast.fsm.v1.Indexes
-	(*Delay)(nil),           // 23: holdfast.fsm.v1.Delay
-	(*Counter)(nil),         // 24: holdfast.fsm.v1.Counter
-	(*KVMeta)(nil),          // 25: holdfast.fsm.v1.KVMeta
-	(*Item)(nil),            // 26: holdfast.fsm.v1.Item
-	(*Version)(nil),         // 27: holdfast.fsm.v1.Version
-	(*Origin)(nil),          // 28: holdfast.fsm.v1.Origin
-	(*SnapshotTrailer)(nil), // 29: holdfast.fsm.v1.SnapshotTrailer
-	(*Result)(nil),          // 30: holdfast.fsm.v1.Result
-	(*Prune_Trim)(nil),      // 31: holdfast.fsm.v1.Prune.Trim
-	(*Prune_Forget)(nil),    // 32: holdfast.fsm.v1.Prune.Forget
-	nil,                     // 33: holdfast.fsm.v1.Node.TaggedAddressesEntry
-	nil,                     // 34: holdfast.fsm.v1.Node.MetaEntry
-	nil,                     // 35: holdfast.fsm.v1.Service.TaggedAddressesEntry
-	nil,                     // 36: holdfast.fsm.v1.Service.MetaEntry
-	(*Expire_Key)(nil),      // 37: holdfast.fsm.v1.Expire.Key
-	(*Result_Shown)(nil),    // 38: holdfast.fsm.v1.Result.Shown
-	(*Result_Error)(nil),    // 39: holdfast.fsm.v1.Result.Error
-	(*Result_Fenced)(nil),   // 40: holdfast.fsm.v1.Result.Fenced
+	(Contend_Action)(0),     // 1: holdfast.fsm.v1.Contend.Action
+	(*Command)(nil),         // 2: holdfast.fsm.v1.Command
+	(*Header)(nil),          // 3: holdfast.fsm.v1.Header
+	(*Op)(nil),              // 4: holdfast.fsm.v1.Op
+	(*Write)(nil),           // 5: holdfast.fsm.v1.Write
+	(*Txn)(nil),             // 6: holdfast.fsm.v1.Txn
+	(*Prune)(nil),           // 7: holdfast.fsm.v1.Prune
+	(*Restored)(nil),        // 8: holdfast.fsm.v1.Restored
+	(*SessionCreate)(nil),   // 9: holdfast.fsm.v1.SessionCreate
+	(*Session)(nil),         // 10: holdfast.fsm.v1.Session
+	(*SessionEnd)(nil),      // 11: holdfast.fsm.v1.SessionEnd
+	(*Register)(nil),        // 12: holdfast.fsm.v1.Register
+	(*Deregister)(nil),      // 13: holdfast.fsm.v1.Deregister
+	(*Node)(nil),            // 14: holdfast.fsm.v1.Node
+	(*Service)(nil),         // 15: holdfast.fsm.v1.Service
+	(*Check)(nil),           // 16: holdfast.fsm.v1.Check
+	(*Event)(nil),           // 17: holdfast.fsm.v1.Event
+	(*Expire)(nil),          // 18: holdfast.fsm.v1.Expire
+	(*AutopilotSet)(nil),    // 19: holdfast.fsm.v1.AutopilotSet
+	(*Autopilot)(nil),       // 20: holdfast.fsm.v1.Autopilot
+	(*Contend)(nil),         // 21: holdfast.fsm.v1.Contend
+	(*SnapshotHeader)(nil),  // 22: holdfast.fsm.v1.SnapshotHeader
+	(*Chain)(nil),           // 23: holdfast.fsm.v1.Chain
+	(*Indexes)(nil),         // 24: holdfast.fsm.v1.Indexes
+	(*Delay)(nil),           // 25: holdfast.fsm.v1.Delay
+	(*Counter)(nil),         // 26: holdfast.fsm.v1.Counter
+	(*KVMeta)(nil),          // 27: holdfast.fsm.v1.KVMeta
+	(*Item)(nil),            // 28: holdfast.fsm.v1.Item
+	(*Version)(nil),         // 29: holdfast.fsm.v1.Version
+	(*Origin)(nil),          // 30: holdfast.fsm.v1.Origin
+	(*SnapshotTrailer)(nil), // 31: holdfast.fsm.v1.SnapshotTrailer
+	(*Result)(nil),          // 32: holdfast.fsm.v1.Result
+	(*Prune_Trim)(nil),      // 33: holdfast.fsm.v1.Prune.Trim
+	(*Prune_Forget)(nil),    // 34: holdfast.fsm.v1.Prune.Forget
+	nil,                     // 35: holdfast.fsm.v1.Node.TaggedAddressesEntry
+	nil,                     // 36: holdfast.fsm.v1.Node.MetaEntry
+	nil,                     // 37: holdfast.fsm.v1.Service.TaggedAddressesEntry
+	nil,                     // 38: holdfast.fsm.v1.Service.MetaEntry
+	(*Expire_Key)(nil),      // 39: holdfast.fsm.v1.Expire.Key
+	(*Result_Shown)(nil),    // 40: holdfast.fsm.v1.Result.Shown
+	(*Result_Error)(nil),    // 41: holdfast.fsm.v1.Result.Error
+	(*Result_Fenced)(nil),   // 42: holdfast.fsm.v1.Result.Fenced
 }
 var file_fsm_fsmpb_command_proto_depIdxs = []int32{
-	2,  // 0: holdfast.fsm.v1.Command.header:type_name -> holdfast.fsm.v1.Header
-	4,  // 1: holdfast.fsm.v1.Command.write:type_name -> holdfast.fsm.v1.Write
-	5,  // 2: holdfast.fsm.v1.Command.txn:type_name -> holdfast.fsm.v1.Txn
-	6,  // 3: holdfast.fsm.v1.Command.prune:type_name -> holdfast.fsm.v1.Prune
-	7,  // 4: holdfast.fsm.v1.Command.restored:type_name -> holdfast.fsm.v1.Restored
-	8,  // 5: holdfast.fsm.v1.Command.session_create:type_name -> holdfast.fsm.v1.SessionCreate
-	10, // 6: holdfast.fsm.v1.Command.session_end:type_name -> holdfast.fsm.v1.SessionEnd
-	11, // 7: holdfast.fsm.v1.Command.register:type_name -> holdfast.fsm.v1.Register
-	12, // 8: holdfast.fsm.v1.Command.deregister:type_name -> holdfast.fsm.v1.Deregister
-	16, // 9: holdfast.fsm.v1.Command.event:type_name -> holdfast.fsm.v1.Event
-	17, // 10: holdfast.fsm.v1.Command.expire:type_name -> holdfast.fsm.v1.Expire
-	18, // 11: holdfast.fsm.v1.Command.autopilot_set:type_name -> holdfast.fsm.v1.AutopilotSet
-	0,  // 12: holdfast.fsm.v1.Op.verb:type_name -> holdfast.fsm.v1.Verb
-	3,  // 13: holdfast.fsm.v1.Write.op:type_name -> holdfast.fsm.v1.Op
-	3,  // 14: holdfast.fsm.v1.Txn.ops:type_name -> holdfast.fsm.v1.Op
-	31, // 15: holdfast.fsm.v1.Prune.trims:type_name -> holdfast.fsm.v1.Prune.Trim
-	32, // 16: holdfast.fsm.v1.Prune.forgets:type_name -> holdfast.fsm.v1.Prune.Forget
-	9,  // 17: holdfast.fsm.v1.SessionCreate.session:type_name -> holdfast.fsm.v1.Session
-	13, // 18: holdfast.fsm.v1.Register.node:type_name -> holdfast.fsm.v1.Node
-	14, // 19: holdfast.fsm.v1.Register.service:type_name -> holdfast.fsm.v1.Service
-	15, // 20: holdfast.fsm.v1.Register.checks:type_name -> holdfast.fsm.v1.Check
-	33, // 21: holdfast.fsm.v1.Node.tagged_addresses:type_name -> holdfast.fsm.v1.Node.TaggedAddressesEntry
-	34, // 22: holdfast.fsm.v1.Node.meta:type_name -> holdfast.fsm.v1.Node.MetaEntry
-	35, // 23: holdfast.fsm.v1.Service.tagged_addresses:type_name -> holdfast.fsm.v1.Service.TaggedAddressesEntry
-	36, // 24: holdfast.fsm.v1.Service.meta:type_name -> holdfast.fsm.v1.Service.MetaEntry
-	37, // 25: holdfast.fsm.v1.Expire.keys:type_name -> holdfast.fsm.v1.Expire.Key
-	19, // 26: holdfast.fsm.v1.AutopilotSet.config:type_name -> holdfast.fsm.v1.Autopilot
-	25, // 27: holdfast.fsm.v1.SnapshotHeader.kv:type_name -> holdfast.fsm.v1.KVMeta
-	22, // 28: holdfast.fsm.v1.SnapshotHeader.indexes:type_name -> holdfast.fsm.v1.Indexes
-	19, // 29: holdfast.fsm.v1.SnapshotHeader.autopilot:type_name -> holdfast.fsm.v1.Autopilot
-	21, // 30: holdfast.fsm.v1.SnapshotHeader.chain:type_name -> holdfast.fsm.v1.Chain
-	27, // 31: holdfast.fsm.v1.Item.versions:type_name -> holdfast.fsm.v1.Version
-	38, // 32: holdfast.fsm.v1.Result.shown:type_name -> holdfast.fsm.v1.Result.Shown
-	39, // 33: holdfast.fsm.v1.Result.errors:type_name -> holdfast.fsm.v1.Result.Error
-	40, // 34: holdfast.fsm.v1.Result.fenced:type_name -> holdfast.fsm.v1.Result.Fenced
-	27, // 35: holdfast.fsm.v1.Result.Shown.version:type_name -> holdfast.fsm.v1.Version
-	36, // [36:36] is the sub-list for method output_type
-	36, // [36:36] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	3,  // 0: holdfast.fsm.v1.Command.header:type_name -> holdfast.fsm.v1.Header
+	5,  // 1: holdfast.fsm.v1.Command.write:type_name -> holdfast.fsm.v1.Write
+	6,  // 2: holdfast.fsm.v1.Command.txn:type_name -> holdfast.fsm.v1.Txn
+	7,  // 3: holdfast.fsm.v1.Command.prune:type_name -> holdfast.fsm.v1.Prune
+	8,  // 4: holdfast.fsm.v1.Command.restored:type_name -> holdfast.fsm.v1.Restored
+	9,  // 5: holdfast.fsm.v1.Command.session_create:type_name -> holdfast.fsm.v1.SessionCreate
+	11, // 6: holdfast.fsm.v1.Command.session_end:type_name -> holdfast.fsm.v1.SessionEnd
+	12, // 7: holdfast.fsm.v1.Command.register:type_name -> holdfast.fsm.v1.Register
+	13, // 8: holdfast.fsm.v1.Command.deregister:type_name -> holdfast.fsm.v1.Deregister
+	17, // 9: holdfast.fsm.v1.Command.event:type_name -> holdfast.fsm.v1.Event
+	18, // 10: holdfast.fsm.v1.Command.expire:type_name -> holdfast.fsm.v1.Expire
+	21, // 11: holdfast.fsm.v1.Command.contend:type_name -> holdfast.fsm.v1.Contend
+	19, // 12: holdfast.fsm.v1.Command.autopilot_set:type_name -> holdfast.fsm.v1.AutopilotSet
+	0,  // 13: holdfast.fsm.v1.Op.verb:type_name -> holdfast.fsm.v1.Verb
+	4,  // 14: holdfast.fsm.v1.Write.op:type_name -> holdfast.fsm.v1.Op
+	4,  // 15: holdfast.fsm.v1.Txn.ops:type_name -> holdfast.fsm.v1.Op
+	33, // 16: holdfast.fsm.v1.Prune.trims:type_name -> holdfast.fsm.v1.Prune.Trim
+	34, // 17: holdfast.fsm.v1.Prune.forgets:type_name -> holdfast.fsm.v1.Prune.Forget
+	10, // 18: holdfast.fsm.v1.SessionCreate.session:type_name -> holdfast.fsm.v1.Session
+	14, // 19: holdfast.fsm.v1.Register.node:type_name -> holdfast.fsm.v1.Node
+	15, // 20: holdfast.fsm.v1.Register.service:type_name -> holdfast.fsm.v1.Service
+	16, // 21: holdfast.fsm.v1.Register.checks:type_name -> holdfast.fsm.v1.Check
+	35, // 22: holdfast.fsm.v1.Node.tagged_addresses:type_name -> holdfast.fsm.v1.Node.TaggedAddressesEntry
+	36, // 23: holdfast.fsm.v1.Node.meta:type_name -> holdfast.fsm.v1.Node.MetaEntry
+	37, // 24: holdfast.fsm.v1.Service.tagged_addresses:type_name -> holdfast.fsm.v1.Service.TaggedAddressesEntry
+	38, // 25: holdfast.fsm.v1.Service.meta:type_name -> holdfast.fsm.v1.Service.MetaEntry
+	39, // 26: holdfast.fsm.v1.Expire.keys:type_name -> holdfast.fsm.v1.Expire.Key
+	20, // 27: holdfast.fsm.v1.AutopilotSet.config:type_name -> holdfast.fsm.v1.Autopilot
+	1,  // 28: holdfast.fsm.v1.Contend.action:type_name -> holdfast.fsm.v1.Contend.Action
+	27, // 29: holdfast.fsm.v1.SnapshotHeader.kv:type_name -> holdfast.fsm.v1.KVMeta
+	24, // 30: holdfast.fsm.v1.SnapshotHeader.indexes:type_name -> holdfast.fsm.v1.Indexes
+	20, // 31: holdfast.fsm.v1.SnapshotHeader.autopilot:type_name -> holdfast.fsm.v1.Autopilot
+	23, // 32: holdfast.fsm.v1.SnapshotHeader.chain:type_name -> holdfast.fsm.v1.Chain
+	29, // 33: holdfast.fsm.v1.Item.versions:type_name -> holdfast.fsm.v1.Version
+	40, // 34: holdfast.fsm.v1.Result.shown:type_name -> holdfast.fsm.v1.Result.Shown
+	41, // 35: holdfast.fsm.v1.Result.errors:type_name -> holdfast.fsm.v1.Result.Error
+	42, // 36: holdfast.fsm.v1.Result.fenced:type_name -> holdfast.fsm.v1.Result.Fenced
+	29, // 37: holdfast.fsm.v1.Result.Shown.version:type_name -> holdfast.fsm.v1.Version
+	38, // [38:38] is the sub-list for method output_type
+	38, // [38:38] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_fsm_fsmpb_command_proto_init() }
@@ -3438,6 +3646,7 @@ func file_fsm_fsmpb_command_proto_init() {
 		(*Command_Deregister)(nil),
 		(*Command_Event)(nil),
 		(*Command_Expire)(nil),
+		(*Command_Contend)(nil),
 		(*Command_AutopilotSet)(nil),
 	}
 	type x struct{}
@@ -3445,8 +3654,8 @@ func file_fsm_fsmpb_command_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_fsmpb_command_proto_rawDesc), len(file_fsm_fsmpb_command_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   40,
+			NumEnums:      2,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

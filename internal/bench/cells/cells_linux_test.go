@@ -91,6 +91,12 @@ func TestEveryCellGivesEveryFigure(t *testing.T) {
 
 	for _, name := range Names(o) {
 		r, found := rows[name]
+		if name == "lock-handover" { // the stand-in has neither sessions nor locks
+			if r.Skipped == "" || r.Err != nil {
+				t.Errorf("%s: skipped %q, error %v, want it skipped", name, r.Skipped, r.Err)
+			}
+			continue
+		}
 		if !found || r.Err != nil || r.Skipped != "" || len(r.Figures) == 0 {
 			t.Errorf("%s: found %v, error %v, skipped %q, %d figures", name, found, r.Err, r.Skipped, len(r.Figures))
 			continue
@@ -250,7 +256,7 @@ func TestBarsStandWhereTheyBelong(t *testing.T) {
 		"get-stale-c1", "get-stale-c16", "get-stale-c64", "get-stale-c256",
 		"recurse-1000", "keys-10000",
 		"put-c1", "put-c16", "put-c64", "put-c256", "txn-64",
-		"fanout-1", "fanout-1000", "fanout-5000", "wake-existing", "wake-missing", "park-rss",
+		"fanout-1", "fanout-1000", "fanout-5000", "wake-existing", "wake-missing", "park-rss", "lock-handover",
 		"load", "restart", "snapshot-save", "snapshot-restore",
 	}
 	if got := Names(o); !slices.Equal(got, want) {
