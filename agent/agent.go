@@ -56,7 +56,7 @@ type Agent struct {
 	address   raft.ServerAddress
 	leaderCh  chan bool
 	verifier  *verifier
-	deadlines *deadlines
+	expirer   *expirer
 	checks    *localChecks
 	leading   atomic.Bool // leads, and has applied what was committed before
 	soleVoter atomic.Bool // no other server has a vote
@@ -89,9 +89,16 @@ func New(opts Options) (a *Agent, err error) {
 		group: run.New(context.Background()), started: opts.Now(),
 	}
 	a.loaded.Store(opts.Loaded)
-	a.deadlines = newDeadlines(opts.Now)
+	a.expirer = &expirer{
+		store: a.store, deadlines: newDeadlines(opts.Now), propose: a.Propose, now: opts.Now, log: a.log, closing: a.closing,
+		ready: func() bool { return a.leading.Load() && a.writable() == nil },
+		fresh: func(ctx context.Context) error {
+			_, err := a.ReadIndex(ctx, httpapi.Consistent)
+			return err
+		},
+	}
 	a.checks = newLocalChecks(a.selfRegistration, a.store, a.Propose, opts.Now, opts.Log.Named("checks"))
-	a.store.OnSessions(a.sessionsChanged)
+	a.store.OnSessions(a.expirer.sessionsChanged)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.close())

@@ -34,12 +34,13 @@ type Command struct {
 
 	Restored bool // an archive was restored just before this entry
 
-	Session    *session.Session // to be created
-	EndSession *EndSession
-	Register   *catalog.Registration
-	Deregister *Deregistration
-	Event      *event.Event
-	Expire     []kvs.Expiring
+	Session     *session.Session // to be created
+	EndSession  *EndSession
+	SessionTime *SessionTime
+	Register    *catalog.Registration
+	Deregister  *Deregistration
+	Event       *event.Event
+	Expire      []kvs.Expiring
 }
 
 // Ties are what a write may say beside the operation: what the key ends with, and
@@ -61,6 +62,25 @@ type Ties struct {
 type EndSession struct {
 	IDs     []string
 	Expired bool // their time is over, rather than somebody having asked
+}
+
+// SessionTime takes what only the leader knows of the time of sessions into the
+// state, so that the next leader goes on where it ended; see [session.Session].Due.
+// An empty one says that time has passed.
+type SessionTime struct {
+	// Begin is a new leader's first word. The time since the last command does not
+	// count: nobody could renew while there was no leader. A session whose time only
+	// the former leader knew may have been renewed just before, and begins it anew.
+	Begin bool
+
+	Left    []SessionLeft
+	Renewed []string // sessions whose time only the leader knows from here on
+}
+
+// SessionLeft says how long a session lives from here on if nobody renews it.
+type SessionLeft struct {
+	ID   string
+	Left time.Duration
 }
 
 // Deregistration removes a node, or a service or a check of it.
@@ -121,6 +141,8 @@ func Encode(c *Command, now int64) ([]byte, error) {
 		msg.Kind = &fsmpb.Command_SessionEnd{SessionEnd: &fsmpb.SessionEnd{
 			Ids: toBytes(c.EndSession.IDs), Expired: c.EndSession.Expired,
 		}}
+	case c.SessionTime != nil:
+		msg.Kind = &fsmpb.Command_SessionTime{SessionTime: sessionTimeToProto(c.SessionTime)}
 	case c.Register != nil:
 		msg.Kind = &fsmpb.Command_Register{Register: registrationToProto(c.Register)}
 	case c.Deregister != nil:

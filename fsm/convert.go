@@ -47,7 +47,7 @@ func sessionToProto(s *session.Session) *fsmpb.Session {
 		Behavior: uint32(s.Behavior), Ttl: s.TTL, Lifetime: int64(s.Lifetime), Grace: int64(s.Grace),
 		HasNodeChecks: s.NodeChecks != nil, NodeChecks: toBytes(s.NodeChecks),
 		HasServiceChecks: s.ServiceChecks != nil, Checks: toBytes(s.Checks),
-		Implied: s.Implied, CreateIndex: s.CreateIndex,
+		Implied: s.Implied, CreateIndex: s.CreateIndex, Due: s.Due,
 	}
 	for _, c := range s.ServiceChecks {
 		msg.ServiceChecks = append(msg.ServiceChecks, []byte(c.ID))
@@ -61,7 +61,7 @@ func sessionFromProto(m *fsmpb.Session) *session.Session {
 		ID: m.GetId(), Name: string(m.GetName()), Node: string(m.GetNode()),
 		LockDelay: time.Duration(m.GetLockDelay()), Behavior: session.Behavior(m.GetBehavior()),
 		TTL: m.GetTtl(), Lifetime: time.Duration(m.GetLifetime()), Grace: time.Duration(m.GetGrace()),
-		Implied: m.GetImplied(), CreateIndex: m.GetCreateIndex(),
+		Implied: m.GetImplied(), CreateIndex: m.GetCreateIndex(), Due: m.GetDue(),
 	}
 	if m.GetHasNodeChecks() {
 		s.NodeChecks = toStrings(m.GetNodeChecks())
@@ -80,6 +80,14 @@ func sessionFromProto(m *fsmpb.Session) *session.Session {
 		s.ServiceChecks = append(s.ServiceChecks, c)
 	}
 	return s
+}
+
+func sessionTimeToProto(t *SessionTime) *fsmpb.SessionTime {
+	msg := &fsmpb.SessionTime{Begin: t.Begin, Renewed: t.Renewed}
+	for _, l := range t.Left {
+		msg.Left = append(msg.Left, &fsmpb.SessionTime_Left{Id: l.ID, Left: int64(l.Left)})
+	}
+	return msg
 }
 
 func registrationToProto(r *catalog.Registration) *fsmpb.Register {

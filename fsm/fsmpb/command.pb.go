@@ -131,6 +131,7 @@ type Command struct {
 	//	*Command_Deregister
 	//	*Command_Event
 	//	*Command_Expire
+	//	*Command_SessionTime
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -270,6 +271,15 @@ func (x *Command) GetExpire() *Expire {
 	return nil
 }
 
+func (x *Command) GetSessionTime() *SessionTime {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_SessionTime); ok {
+			return x.SessionTime
+		}
+	}
+	return nil
+}
+
 type isCommand_Kind interface {
 	isCommand_Kind()
 }
@@ -314,6 +324,10 @@ type Command_Expire struct {
 	Expire *Expire `protobuf:"bytes,11,opt,name=expire,proto3,oneof"`
 }
 
+type Command_SessionTime struct {
+	SessionTime *SessionTime `protobuf:"bytes,12,opt,name=session_time,json=sessionTime,proto3,oneof"`
+}
+
 func (*Command_Write) isCommand_Kind() {}
 
 func (*Command_Txn) isCommand_Kind() {}
@@ -333,6 +347,8 @@ func (*Command_Deregister) isCommand_Kind() {}
 func (*Command_Event) isCommand_Kind() {}
 
 func (*Command_Expire) isCommand_Kind() {}
+
+func (*Command_SessionTime) isCommand_Kind() {}
 
 // Header is what apply must not find out for itself.
 type Header struct {
@@ -822,8 +838,10 @@ type Session struct {
 	Checks            [][]byte `protobuf:"bytes,14,rep,name=checks,proto3" json:"checks,omitempty"`
 	Implied           bool     `protobuf:"varint,15,opt,name=implied,proto3" json:"implied,omitempty"`
 	CreateIndex       uint64   `protobuf:"varint,16,opt,name=create_index,json=createIndex,proto3" json:"create_index,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Unix nanoseconds of proposal times; 0 while only the leader knows.
+	Due           int64 `protobuf:"varint,17,opt,name=due,proto3" json:"due,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Session) Reset() {
@@ -968,6 +986,13 @@ func (x *Session) GetCreateIndex() uint64 {
 	return 0
 }
 
+func (x *Session) GetDue() int64 {
+	if x != nil {
+		return x.Due
+	}
+	return 0
+}
+
 // SessionEnd ends sessions, those that exist.
 type SessionEnd struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1022,6 +1047,72 @@ func (x *SessionEnd) GetExpired() bool {
 	return false
 }
 
+// SessionTime takes what only the leader knows of the time of sessions into the
+// state, so that the next leader goes on where it ended. An empty one says that time
+// has passed.
+type SessionTime struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A new leader begins. The time since the last command does not count, and a
+	// session whose time was not in the state begins it anew.
+	Begin bool                `protobuf:"varint,1,opt,name=begin,proto3" json:"begin,omitempty"`
+	Left  []*SessionTime_Left `protobuf:"bytes,2,rep,name=left,proto3" json:"left,omitempty"`
+	// Sessions that were renewed, and whose time only the leader knows from here on.
+	Renewed       []string `protobuf:"bytes,3,rep,name=renewed,proto3" json:"renewed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SessionTime) Reset() {
+	*x = SessionTime{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SessionTime) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SessionTime) ProtoMessage() {}
+
+func (x *SessionTime) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SessionTime.ProtoReflect.Descriptor instead.
+func (*SessionTime) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *SessionTime) GetBegin() bool {
+	if x != nil {
+		return x.Begin
+	}
+	return false
+}
+
+func (x *SessionTime) GetLeft() []*SessionTime_Left {
+	if x != nil {
+		return x.Left
+	}
+	return nil
+}
+
+func (x *SessionTime) GetRenewed() []string {
+	if x != nil {
+		return x.Renewed
+	}
+	return nil
+}
+
 type Register struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          *Node                  `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
@@ -1034,7 +1125,7 @@ type Register struct {
 
 func (x *Register) Reset() {
 	*x = Register{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[10]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1046,7 +1137,7 @@ func (x *Register) String() string {
 func (*Register) ProtoMessage() {}
 
 func (x *Register) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[10]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1059,7 +1150,7 @@ func (x *Register) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Register.ProtoReflect.Descriptor instead.
 func (*Register) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{10}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Register) GetNode() *Node {
@@ -1101,7 +1192,7 @@ type Deregister struct {
 
 func (x *Deregister) Reset() {
 	*x = Deregister{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[11]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1113,7 +1204,7 @@ func (x *Deregister) String() string {
 func (*Deregister) ProtoMessage() {}
 
 func (x *Deregister) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[11]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1126,7 +1217,7 @@ func (x *Deregister) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deregister.ProtoReflect.Descriptor instead.
 func (*Deregister) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{11}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Deregister) GetNode() []byte {
@@ -1165,7 +1256,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[12]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1177,7 +1268,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[12]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1190,7 +1281,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{12}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Node) GetId() string {
@@ -1263,7 +1354,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[13]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1275,7 +1366,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[13]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1288,7 +1379,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{13}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Service) GetNode() []byte {
@@ -1405,7 +1496,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[14]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1417,7 +1508,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[14]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1430,7 +1521,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{14}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Check) GetNode() []byte {
@@ -1553,7 +1644,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[15]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1565,7 +1656,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[15]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1578,7 +1669,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{15}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Event) GetId() string {
@@ -1640,7 +1731,7 @@ type Expire struct {
 
 func (x *Expire) Reset() {
 	*x = Expire{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[16]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +1743,7 @@ func (x *Expire) String() string {
 func (*Expire) ProtoMessage() {}
 
 func (x *Expire) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[16]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,7 +1756,7 @@ func (x *Expire) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expire.ProtoReflect.Descriptor instead.
 func (*Expire) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{16}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Expire) GetKeys() []*Expire_Key {
@@ -1691,7 +1782,7 @@ type SnapshotHeader struct {
 
 func (x *SnapshotHeader) Reset() {
 	*x = SnapshotHeader{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[17]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1703,7 +1794,7 @@ func (x *SnapshotHeader) String() string {
 func (*SnapshotHeader) ProtoMessage() {}
 
 func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[17]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1716,7 +1807,7 @@ func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotHeader.ProtoReflect.Descriptor instead.
 func (*SnapshotHeader) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{17}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SnapshotHeader) GetFormat() uint32 {
@@ -1775,7 +1866,7 @@ type Indexes struct {
 
 func (x *Indexes) Reset() {
 	*x = Indexes{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +1878,7 @@ func (x *Indexes) String() string {
 func (*Indexes) ProtoMessage() {}
 
 func (x *Indexes) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1800,7 +1891,7 @@ func (x *Indexes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Indexes.ProtoReflect.Descriptor instead.
 func (*Indexes) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{18}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Indexes) GetSessions() uint64 {
@@ -1848,7 +1939,7 @@ type Delay struct {
 
 func (x *Delay) Reset() {
 	*x = Delay{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1860,7 +1951,7 @@ func (x *Delay) String() string {
 func (*Delay) ProtoMessage() {}
 
 func (x *Delay) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1873,7 +1964,7 @@ func (x *Delay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delay.ProtoReflect.Descriptor instead.
 func (*Delay) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{19}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Delay) GetKey() []byte {
@@ -1900,7 +1991,7 @@ type Counter struct {
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1912,7 +2003,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1925,7 +2016,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{20}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Counter) GetDir() []byte {
@@ -1955,7 +2046,7 @@ type KVMeta struct {
 
 func (x *KVMeta) Reset() {
 	*x = KVMeta{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1967,7 +2058,7 @@ func (x *KVMeta) String() string {
 func (*KVMeta) ProtoMessage() {}
 
 func (x *KVMeta) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1980,7 +2071,7 @@ func (x *KVMeta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KVMeta.ProtoReflect.Descriptor instead.
 func (*KVMeta) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{21}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *KVMeta) GetIndex() uint64 {
@@ -2028,7 +2119,7 @@ type Item struct {
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2040,7 +2131,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2053,7 +2144,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{22}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Item) GetKey() []byte {
@@ -2123,7 +2214,7 @@ type Version struct {
 
 func (x *Version) Reset() {
 	*x = Version{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2135,7 +2226,7 @@ func (x *Version) String() string {
 func (*Version) ProtoMessage() {}
 
 func (x *Version) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2148,7 +2239,7 @@ func (x *Version) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Version.ProtoReflect.Descriptor instead.
 func (*Version) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{23}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Version) GetValue() []byte {
@@ -2226,7 +2317,7 @@ type Origin struct {
 
 func (x *Origin) Reset() {
 	*x = Origin{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2238,7 +2329,7 @@ func (x *Origin) String() string {
 func (*Origin) ProtoMessage() {}
 
 func (x *Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2251,7 +2342,7 @@ func (x *Origin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Origin.ProtoReflect.Descriptor instead.
 func (*Origin) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{24}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Origin) GetAccessor() string {
@@ -2286,7 +2377,7 @@ type SnapshotTrailer struct {
 
 func (x *SnapshotTrailer) Reset() {
 	*x = SnapshotTrailer{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2298,7 +2389,7 @@ func (x *SnapshotTrailer) String() string {
 func (*SnapshotTrailer) ProtoMessage() {}
 
 func (x *SnapshotTrailer) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2311,7 +2402,7 @@ func (x *SnapshotTrailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotTrailer.ProtoReflect.Descriptor instead.
 func (*SnapshotTrailer) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{25}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SnapshotTrailer) GetItems() uint64 {
@@ -2338,7 +2429,7 @@ type Prune_Trim struct {
 
 func (x *Prune_Trim) Reset() {
 	*x = Prune_Trim{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2350,7 +2441,7 @@ func (x *Prune_Trim) String() string {
 func (*Prune_Trim) ProtoMessage() {}
 
 func (x *Prune_Trim) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2390,7 +2481,7 @@ type Prune_Forget struct {
 
 func (x *Prune_Forget) Reset() {
 	*x = Prune_Forget{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2402,7 +2493,7 @@ func (x *Prune_Forget) String() string {
 func (*Prune_Forget) ProtoMessage() {}
 
 func (x *Prune_Forget) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2432,6 +2523,59 @@ func (x *Prune_Forget) GetIndex() uint64 {
 	return 0
 }
 
+type SessionTime_Left struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Nanoseconds until the time of the session is over.
+	Left          int64 `protobuf:"varint,2,opt,name=left,proto3" json:"left,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SessionTime_Left) Reset() {
+	*x = SessionTime_Left{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SessionTime_Left) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SessionTime_Left) ProtoMessage() {}
+
+func (x *SessionTime_Left) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SessionTime_Left.ProtoReflect.Descriptor instead.
+func (*SessionTime_Left) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{10, 0}
+}
+
+func (x *SessionTime_Left) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SessionTime_Left) GetLeft() int64 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
 type Expire_Key struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
@@ -2442,7 +2586,7 @@ type Expire_Key struct {
 
 func (x *Expire_Key) Reset() {
 	*x = Expire_Key{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[32]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2454,7 +2598,7 @@ func (x *Expire_Key) String() string {
 func (*Expire_Key) ProtoMessage() {}
 
 func (x *Expire_Key) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[32]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2467,7 +2611,7 @@ func (x *Expire_Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expire_Key.ProtoReflect.Descriptor instead.
 func (*Expire_Key) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{16, 0}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{17, 0}
 }
 
 func (x *Expire_Key) GetKey() []byte {
@@ -2488,7 +2632,7 @@ var File_fsm_fsmpb_command_proto protoreflect.FileDescriptor
 
 const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\n" +
-	"\x17fsm/fsmpb/command.proto\x12\x0fholdfast.fsm.v1\"\xe9\x04\n" +
+	"\x17fsm/fsmpb/command.proto\x12\x0fholdfast.fsm.v1\"\xac\x05\n" +
 	"\aCommand\x12/\n" +
 	"\x06header\x18\x01 \x01(\v2\x17.holdfast.fsm.v1.HeaderR\x06header\x12.\n" +
 	"\x05write\x18\x02 \x01(\v2\x16.holdfast.fsm.v1.WriteH\x00R\x05write\x12(\n" +
@@ -2504,7 +2648,8 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"deregister\x12.\n" +
 	"\x05event\x18\n" +
 	" \x01(\v2\x16.holdfast.fsm.v1.EventH\x00R\x05event\x121\n" +
-	"\x06expire\x18\v \x01(\v2\x17.holdfast.fsm.v1.ExpireH\x00R\x06expireB\x06\n" +
+	"\x06expire\x18\v \x01(\v2\x17.holdfast.fsm.v1.ExpireH\x00R\x06expire\x12A\n" +
+	"\fsession_time\x18\f \x01(\v2\x1c.holdfast.fsm.v1.SessionTimeH\x00R\vsessionTimeB\x06\n" +
 	"\x04kind\"\x88\x01\n" +
 	"\x06Header\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x03R\x04time\x12\x1a\n" +
@@ -2546,7 +2691,7 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\n" +
 	"\bRestored\"C\n" +
 	"\rSessionCreate\x122\n" +
-	"\asession\x18\x01 \x01(\v2\x18.holdfast.fsm.v1.SessionR\asession\"\xe2\x03\n" +
+	"\asession\x18\x01 \x01(\v2\x18.holdfast.fsm.v1.SessionR\asession\"\xf4\x03\n" +
 	"\aSession\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\fR\x04name\x12\x12\n" +
@@ -2566,11 +2711,19 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x12service_namespaces\x18\r \x03(\fR\x11serviceNamespaces\x12\x16\n" +
 	"\x06checks\x18\x0e \x03(\fR\x06checks\x12\x18\n" +
 	"\aimplied\x18\x0f \x01(\bR\aimplied\x12!\n" +
-	"\fcreate_index\x18\x10 \x01(\x04R\vcreateIndex\"8\n" +
+	"\fcreate_index\x18\x10 \x01(\x04R\vcreateIndex\x12\x10\n" +
+	"\x03due\x18\x11 \x01(\x03R\x03due\"8\n" +
 	"\n" +
 	"SessionEnd\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\fR\x03ids\x12\x18\n" +
-	"\aexpired\x18\x02 \x01(\bR\aexpired\"\xb6\x01\n" +
+	"\aexpired\x18\x02 \x01(\bR\aexpired\"\xa0\x01\n" +
+	"\vSessionTime\x12\x14\n" +
+	"\x05begin\x18\x01 \x01(\bR\x05begin\x125\n" +
+	"\x04left\x18\x02 \x03(\v2!.holdfast.fsm.v1.SessionTime.LeftR\x04left\x12\x18\n" +
+	"\arenewed\x18\x03 \x03(\tR\arenewed\x1a*\n" +
+	"\x04Left\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04left\x18\x02 \x01(\x03R\x04left\"\xb6\x01\n" +
 	"\bRegister\x12)\n" +
 	"\x04node\x18\x01 \x01(\v2\x15.holdfast.fsm.v1.NodeR\x04node\x12\x1b\n" +
 	"\tskip_node\x18\x02 \x01(\bR\bskipNode\x122\n" +
@@ -2732,42 +2885,44 @@ func file_fsm_fsmpb_command_proto_rawDescGZIP() []byte {
 }
 
 var file_fsm_fsmpb_command_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_fsm_fsmpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_fsm_fsmpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_fsm_fsmpb_command_proto_goTypes = []any{
-	(Verb)(0),               // 0: holdfast.fsm.v1.Verb
-	(*Command)(nil),         // 1: holdfast.fsm.v1.Command
-	(*Header)(nil),          // 2: holdfast.fsm.v1.Header
-	(*Op)(nil),              // 3: holdfast.fsm.v1.Op
-	(*Write)(nil),           // 4: holdfast.fsm.v1.Write
-	(*Txn)(nil),             // 5: holdfast.fsm.v1.Txn
-	(*Prune)(nil),           // 6: holdfast.fsm.v1.Prune
-	(*Restored)(nil),        // 7: holdfast.fsm.v1.Restored
-	(*SessionCreate)(nil),   // 8: holdfast.fsm.v1.SessionCreate
-	(*Session)(nil),         // 9: holdfast.fsm.v1.Session
-	(*SessionEnd)(nil),      // 10: holdfast.fsm.v1.SessionEnd
-	(*Register)(nil),        // 11: holdfast.fsm.v1.Register
-	(*Deregister)(nil),      // 12: holdfast.fsm.v1.Deregister
-	(*Node)(nil),            // 13: holdfast.fsm.v1.Node
-	(*Service)(nil),         // 14: holdfast.fsm.v1.Service
-	(*Check)(nil),           // 15: holdfast.fsm.v1.Check
-	(*Event)(nil),           // 16: holdfast.fsm.v1.Event
-	(*Expire)(nil),          // 17: holdfast.fsm.v1.Expire
-	(*SnapshotHeader)(nil),  // 18: holdfast.fsm.v1.SnapshotHeader
-	(*Indexes)(nil),         // 19: holdfast.fsm.v1.Indexes
-	(*Delay)(nil),           // 20: holdfast.fsm.v1.Delay
-	(*Counter)(nil),         // 21: holdfast.fsm.v1.Counter
-	(*KVMeta)(nil),          // 22: holdfast.fsm.v1.KVMeta
-	(*Item)(nil),            // 23: holdfast.fsm.v1.Item
-	(*Version)(nil),         // 24: holdfast.fsm.v1.Version
-	(*Origin)(nil),          // 25: holdfast.fsm.v1.Origin
-	(*SnapshotTrailer)(nil), // 26: holdfast.fsm.v1.SnapshotTrailer
-	(*Prune_Trim)(nil),      // 27: holdfast.fsm.v1.Prune.Trim
-	(*Prune_Forget)(nil),    // 28: holdfast.fsm.v1.Prune.Forget
-	nil,                     // 29: holdfast.fsm.v1.Node.TaggedAddressesEntry
-	nil,                     // 30: holdfast.fsm.v1.Node.MetaEntry
-	nil,                     // 31: holdfast.fsm.v1.Service.TaggedAddressesEntry
-	nil,                     // 32: holdfast.fsm.v1.Service.MetaEntry
-	(*Expire_Key)(nil),      // 33: holdfast.fsm.v1.Expire.Key
+	(Verb)(0),                // 0: holdfast.fsm.v1.Verb
+	(*Command)(nil),          // 1: holdfast.fsm.v1.Command
+	(*Header)(nil),           // 2: holdfast.fsm.v1.Header
+	(*Op)(nil),               // 3: holdfast.fsm.v1.Op
+	(*Write)(nil),            // 4: holdfast.fsm.v1.Write
+	(*Txn)(nil),              // 5: holdfast.fsm.v1.Txn
+	(*Prune)(nil),            // 6: holdfast.fsm.v1.Prune
+	(*Restored)(nil),         // 7: holdfast.fsm.v1.Restored
+	(*SessionCreate)(nil),    // 8: holdfast.fsm.v1.SessionCreate
+	(*Session)(nil),          // 9: holdfast.fsm.v1.Session
+	(*SessionEnd)(nil),       // 10: holdfast.fsm.v1.SessionEnd
+	(*SessionTime)(nil),      // 11: holdfast.fsm.v1.SessionTime
+	(*Register)(nil),         // 12: holdfast.fsm.v1.Register
+	(*Deregister)(nil),       // 13: holdfast.fsm.v1.Deregister
+	(*Node)(nil),             // 14: holdfast.fsm.v1.Node
+	(*Service)(nil),          // 15: holdfast.fsm.v1.Service
+	(*Check)(nil),            // 16: holdfast.fsm.v1.Check
+	(*Event)(nil),            // 17: holdfast.fsm.v1.Event
+	(*Expire)(nil),           // 18: holdfast.fsm.v1.Expire
+	(*SnapshotHeader)(nil),   // 19: holdfast.fsm.v1.SnapshotHeader
+	(*Indexes)(nil),          // 20: holdfast.fsm.v1.Indexes
+	(*Delay)(nil),            // 21: holdfast.fsm.v1.Delay
+	(*Counter)(nil),          // 22: holdfast.fsm.v1.Counter
+	(*KVMeta)(nil),           // 23: holdfast.fsm.v1.KVMeta
+	(*Item)(nil),             // 24: holdfast.fsm.v1.Item
+	(*Version)(nil),          // 25: holdfast.fsm.v1.Version
+	(*Origin)(nil),           // 26: holdfast.fsm.v1.Origin
+	(*SnapshotTrailer)(nil),  // 27: holdfast.fsm.v1.SnapshotTrailer
+	(*Prune_Trim)(nil),       // 28: holdfast.fsm.v1.Prune.Trim
+	(*Prune_Forget)(nil),     // 29: holdfast.fsm.v1.Prune.Forget
+	(*SessionTime_Left)(nil), // 30: holdfast.fsm.v1.SessionTime.Left
+	nil,                      // 31: holdfast.fsm.v1.Node.TaggedAddressesEntry
+	nil,                      // 32: holdfast.fsm.v1.Node.MetaEntry
+	nil,                      // 33: holdfast.fsm.v1.Service.TaggedAddressesEntry
+	nil,                      // 34: holdfast.fsm.v1.Service.MetaEntry
+	(*Expire_Key)(nil),       // 35: holdfast.fsm.v1.Expire.Key
 }
 var file_fsm_fsmpb_command_proto_depIdxs = []int32{
 	2,  // 0: holdfast.fsm.v1.Command.header:type_name -> holdfast.fsm.v1.Header
@@ -2777,32 +2932,34 @@ var file_fsm_fsmpb_command_proto_depIdxs = []int32{
 	7,  // 4: holdfast.fsm.v1.Command.restored:type_name -> holdfast.fsm.v1.Restored
 	8,  // 5: holdfast.fsm.v1.Command.session_create:type_name -> holdfast.fsm.v1.SessionCreate
 	10, // 6: holdfast.fsm.v1.Command.session_end:type_name -> holdfast.fsm.v1.SessionEnd
-	11, // 7: holdfast.fsm.v1.Command.register:type_name -> holdfast.fsm.v1.Register
-	12, // 8: holdfast.fsm.v1.Command.deregister:type_name -> holdfast.fsm.v1.Deregister
-	16, // 9: holdfast.fsm.v1.Command.event:type_name -> holdfast.fsm.v1.Event
-	17, // 10: holdfast.fsm.v1.Command.expire:type_name -> holdfast.fsm.v1.Expire
-	0,  // 11: holdfast.fsm.v1.Op.verb:type_name -> holdfast.fsm.v1.Verb
-	3,  // 12: holdfast.fsm.v1.Write.op:type_name -> holdfast.fsm.v1.Op
-	3,  // 13: holdfast.fsm.v1.Txn.ops:type_name -> holdfast.fsm.v1.Op
-	27, // 14: holdfast.fsm.v1.Prune.trims:type_name -> holdfast.fsm.v1.Prune.Trim
-	28, // 15: holdfast.fsm.v1.Prune.forgets:type_name -> holdfast.fsm.v1.Prune.Forget
-	9,  // 16: holdfast.fsm.v1.SessionCreate.session:type_name -> holdfast.fsm.v1.Session
-	13, // 17: holdfast.fsm.v1.Register.node:type_name -> holdfast.fsm.v1.Node
-	14, // 18: holdfast.fsm.v1.Register.service:type_name -> holdfast.fsm.v1.Service
-	15, // 19: holdfast.fsm.v1.Register.checks:type_name -> holdfast.fsm.v1.Check
-	29, // 20: holdfast.fsm.v1.Node.tagged_addresses:type_name -> holdfast.fsm.v1.Node.TaggedAddressesEntry
-	30, // 21: holdfast.fsm.v1.Node.meta:type_name -> holdfast.fsm.v1.Node.MetaEntry
-	31, // 22: holdfast.fsm.v1.Service.tagged_addresses:type_name -> holdfast.fsm.v1.Service.TaggedAddressesEntry
-	32, // 23: holdfast.fsm.v1.Service.meta:type_name -> holdfast.fsm.v1.Service.MetaEntry
-	33, // 24: holdfast.fsm.v1.Expire.keys:type_name -> holdfast.fsm.v1.Expire.Key
-	22, // 25: holdfast.fsm.v1.SnapshotHeader.kv:type_name -> holdfast.fsm.v1.KVMeta
-	19, // 26: holdfast.fsm.v1.SnapshotHeader.indexes:type_name -> holdfast.fsm.v1.Indexes
-	24, // 27: holdfast.fsm.v1.Item.versions:type_name -> holdfast.fsm.v1.Version
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	12, // 7: holdfast.fsm.v1.Command.register:type_name -> holdfast.fsm.v1.Register
+	13, // 8: holdfast.fsm.v1.Command.deregister:type_name -> holdfast.fsm.v1.Deregister
+	17, // 9: holdfast.fsm.v1.Command.event:type_name -> holdfast.fsm.v1.Event
+	18, // 10: holdfast.fsm.v1.Command.expire:type_name -> holdfast.fsm.v1.Expire
+	11, // 11: holdfast.fsm.v1.Command.session_time:type_name -> holdfast.fsm.v1.SessionTime
+	0,  // 12: holdfast.fsm.v1.Op.verb:type_name -> holdfast.fsm.v1.Verb
+	3,  // 13: holdfast.fsm.v1.Write.op:type_name -> holdfast.fsm.v1.Op
+	3,  // 14: holdfast.fsm.v1.Txn.ops:type_name -> holdfast.fsm.v1.Op
+	28, // 15: holdfast.fsm.v1.Prune.trims:type_name -> holdfast.fsm.v1.Prune.Trim
+	29, // 16: holdfast.fsm.v1.Prune.forgets:type_name -> holdfast.fsm.v1.Prune.Forget
+	9,  // 17: holdfast.fsm.v1.SessionCreate.session:type_name -> holdfast.fsm.v1.Session
+	30, // 18: holdfast.fsm.v1.SessionTime.left:type_name -> holdfast.fsm.v1.SessionTime.Left
+	14, // 19: holdfast.fsm.v1.Register.node:type_name -> holdfast.fsm.v1.Node
+	15, // 20: holdfast.fsm.v1.Register.service:type_name -> holdfast.fsm.v1.Service
+	16, // 21: holdfast.fsm.v1.Register.checks:type_name -> holdfast.fsm.v1.Check
+	31, // 22: holdfast.fsm.v1.Node.tagged_addresses:type_name -> holdfast.fsm.v1.Node.TaggedAddressesEntry
+	32, // 23: holdfast.fsm.v1.Node.meta:type_name -> holdfast.fsm.v1.Node.MetaEntry
+	33, // 24: holdfast.fsm.v1.Service.tagged_addresses:type_name -> holdfast.fsm.v1.Service.TaggedAddressesEntry
+	34, // 25: holdfast.fsm.v1.Service.meta:type_name -> holdfast.fsm.v1.Service.MetaEntry
+	35, // 26: holdfast.fsm.v1.Expire.keys:type_name -> holdfast.fsm.v1.Expire.Key
+	23, // 27: holdfast.fsm.v1.SnapshotHeader.kv:type_name -> holdfast.fsm.v1.KVMeta
+	20, // 28: holdfast.fsm.v1.SnapshotHeader.indexes:type_name -> holdfast.fsm.v1.Indexes
+	25, // 29: holdfast.fsm.v1.Item.versions:type_name -> holdfast.fsm.v1.Version
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_fsm_fsmpb_command_proto_init() }
@@ -2821,6 +2978,7 @@ func file_fsm_fsmpb_command_proto_init() {
 		(*Command_Deregister)(nil),
 		(*Command_Event)(nil),
 		(*Command_Expire)(nil),
+		(*Command_SessionTime)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2828,7 +2986,7 @@ func file_fsm_fsmpb_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_fsmpb_command_proto_rawDesc), len(file_fsm_fsmpb_command_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   33,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
