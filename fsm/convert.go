@@ -151,18 +151,27 @@ func checkToProto(c *catalog.Check) *fsmpb.Check {
 		Node: []byte(c.Node), Id: []byte(c.ID), Name: []byte(c.Name), Status: c.Status, Notes: []byte(c.Notes),
 		Output: []byte(c.Output), ServiceId: []byte(c.ServiceID), ServiceName: []byte(c.ServiceName),
 		ServiceTags: toBytes(c.ServiceTags), Type: c.Type, Interval: c.Interval, Timeout: c.Timeout,
-		Ttl: int64(c.TTL), CreateIndex: c.CreateIndex, ModifyIndex: c.ModifyIndex,
+		Ttl: int64(c.TTL), ReapAfter: int64(c.Reap), Definition: []byte(c.Definition),
+		CreateIndex: c.CreateIndex, ModifyIndex: c.ModifyIndex,
 	}
 }
 
 func checkFromProto(m *fsmpb.Check) *catalog.Check {
-	return &catalog.Check{
+	c := &catalog.Check{
 		Node: string(m.GetNode()), ID: string(m.GetId()), Name: string(m.GetName()), Status: m.GetStatus(),
 		Notes: string(m.GetNotes()), Output: string(m.GetOutput()), ServiceID: string(m.GetServiceId()),
 		ServiceName: string(m.GetServiceName()), ServiceTags: toStrings(m.GetServiceTags()),
 		Type: m.GetType(), Interval: m.GetInterval(), Timeout: m.GetTimeout(), TTL: time.Duration(m.GetTtl()),
+		Reap: time.Duration(m.GetReapAfter()), Definition: string(m.GetDefinition()),
 		Indexes: catalog.Indexes{CreateIndex: m.GetCreateIndex(), ModifyIndex: m.GetModifyIndex()},
 	}
+	if c.TTL > 0 && c.Timeout != "" { // as it once stood there; such a check has no timeout
+		if d, err := time.ParseDuration(c.Timeout); err == nil {
+			c.Reap = d
+		}
+		c.Timeout = ""
+	}
+	return c
 }
 
 func eventToProto(e *event.Event) *fsmpb.Event {

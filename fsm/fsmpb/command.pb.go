@@ -1474,22 +1474,27 @@ func (x *Service) GetModifyIndex() uint64 {
 }
 
 type Check struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
-	Id            []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	Name          []byte                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	Status        string                 `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`
-	Notes         []byte                 `protobuf:"bytes,5,opt,name=notes,proto3" json:"notes,omitempty"`
-	Output        []byte                 `protobuf:"bytes,6,opt,name=output,proto3" json:"output,omitempty"`
-	ServiceId     []byte                 `protobuf:"bytes,7,opt,name=service_id,json=serviceId,proto3" json:"service_id,omitempty"`
-	ServiceName   []byte                 `protobuf:"bytes,8,opt,name=service_name,json=serviceName,proto3" json:"service_name,omitempty"`
-	ServiceTags   [][]byte               `protobuf:"bytes,9,rep,name=service_tags,json=serviceTags,proto3" json:"service_tags,omitempty"`
-	Type          string                 `protobuf:"bytes,10,opt,name=type,proto3" json:"type,omitempty"`
-	Interval      string                 `protobuf:"bytes,11,opt,name=interval,proto3" json:"interval,omitempty"`
-	Timeout       string                 `protobuf:"bytes,12,opt,name=timeout,proto3" json:"timeout,omitempty"`
-	Ttl           int64                  `protobuf:"varint,13,opt,name=ttl,proto3" json:"ttl,omitempty"`
-	CreateIndex   uint64                 `protobuf:"varint,14,opt,name=create_index,json=createIndex,proto3" json:"create_index,omitempty"`
-	ModifyIndex   uint64                 `protobuf:"varint,15,opt,name=modify_index,json=modifyIndex,proto3" json:"modify_index,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Node        []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Id          []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Name        []byte                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Status      string                 `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`
+	Notes       []byte                 `protobuf:"bytes,5,opt,name=notes,proto3" json:"notes,omitempty"`
+	Output      []byte                 `protobuf:"bytes,6,opt,name=output,proto3" json:"output,omitempty"`
+	ServiceId   []byte                 `protobuf:"bytes,7,opt,name=service_id,json=serviceId,proto3" json:"service_id,omitempty"`
+	ServiceName []byte                 `protobuf:"bytes,8,opt,name=service_name,json=serviceName,proto3" json:"service_name,omitempty"`
+	ServiceTags [][]byte               `protobuf:"bytes,9,rep,name=service_tags,json=serviceTags,proto3" json:"service_tags,omitempty"`
+	Type        string                 `protobuf:"bytes,10,opt,name=type,proto3" json:"type,omitempty"`
+	Interval    string                 `protobuf:"bytes,11,opt,name=interval,proto3" json:"interval,omitempty"`
+	Timeout     string                 `protobuf:"bytes,12,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	Ttl         int64                  `protobuf:"varint,13,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	CreateIndex uint64                 `protobuf:"varint,14,opt,name=create_index,json=createIndex,proto3" json:"create_index,omitempty"`
+	ModifyIndex uint64                 `protobuf:"varint,15,opt,name=modify_index,json=modifyIndex,proto3" json:"modify_index,omitempty"`
+	// Nanoseconds in the critical state after which the service is removed. Once it
+	// stood in timeout, as text, of checks with a ttl.
+	ReapAfter int64 `protobuf:"varint,16,opt,name=reap_after,json=reapAfter,proto3" json:"reap_after,omitempty"`
+	// What an external monitor keeps with the check: a JSON object, or nothing.
+	Definition    []byte `protobuf:"bytes,17,opt,name=definition,proto3" json:"definition,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1627,6 +1632,20 @@ func (x *Check) GetModifyIndex() uint64 {
 		return x.ModifyIndex
 	}
 	return 0
+}
+
+func (x *Check) GetReapAfter() int64 {
+	if x != nil {
+		return x.ReapAfter
+	}
+	return 0
+}
+
+func (x *Check) GetDefinition() []byte {
+	if x != nil {
+		return x.Definition
+	}
+	return nil
 }
 
 type Event struct {
@@ -2769,7 +2788,7 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a7\n" +
 	"\tMetaEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8c\x03\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xcb\x03\n" +
 	"\x05Check\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x12\n" +
@@ -2787,7 +2806,12 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\atimeout\x18\f \x01(\tR\atimeout\x12\x10\n" +
 	"\x03ttl\x18\r \x01(\x03R\x03ttl\x12!\n" +
 	"\fcreate_index\x18\x0e \x01(\x04R\vcreateIndex\x12!\n" +
-	"\fmodify_index\x18\x0f \x01(\x04R\vmodifyIndex\"\xc2\x01\n" +
+	"\fmodify_index\x18\x0f \x01(\x04R\vmodifyIndex\x12\x1d\n" +
+	"\n" +
+	"reap_after\x18\x10 \x01(\x03R\treapAfter\x12\x1e\n" +
+	"\n" +
+	"definition\x18\x11 \x01(\fR\n" +
+	"definition\"\xc2\x01\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\fR\x04name\x12\x18\n" +
