@@ -185,6 +185,12 @@ func (b *batch) do(p *parsed, res *Result) error {
 		for _, id := range kind.SessionEnd.GetIds() {
 			b.endSession(string(id), res)
 		}
+	case *fsmpb.Command_MixedTxn:
+		ops, err := mixedFromProto(kind.MixedTxn)
+		if err != nil {
+			return err
+		}
+		b.mixed(ops, res)
 	case *fsmpb.Command_SessionTime:
 		b.sessionTime(kind.SessionTime)
 	case *fsmpb.Command_Register:

@@ -30,6 +30,7 @@ type Command struct {
 	Write *kvs.Op // one operation that answers true or false
 	Ties  Ties    // of Write
 	Txn   []kvs.Op
+	Mixed []MixedOp // a transaction that touches the catalog too
 	Prune *kvs.Plan
 
 	Restored bool // an archive was restored just before this entry
@@ -102,6 +103,7 @@ type Result struct {
 	// Shown and Errors are the answer of a transaction.
 	Shown  []kvs.Shown
 	Errors []TxnError
+	Mixed  []MixedShown // instead of Shown, of a transaction that touches the catalog too
 
 	// Invalid is the text for a command that could not be judged; see
 	// [kvs.Outcome].
@@ -131,6 +133,8 @@ func Encode(c *Command, now int64) ([]byte, error) {
 			ops[i] = opToProto(&c.Txn[i])
 		}
 		msg.Kind = &fsmpb.Command_Txn{Txn: &fsmpb.Txn{Ops: ops}}
+	case c.Mixed != nil:
+		msg.Kind = &fsmpb.Command_MixedTxn{MixedTxn: mixedToProto(c.Mixed)}
 	case c.Prune != nil:
 		msg.Kind = &fsmpb.Command_Prune{Prune: pruneToProto(c.Prune)}
 	case c.Restored:

@@ -132,6 +132,7 @@ type Command struct {
 	//	*Command_Event
 	//	*Command_Expire
 	//	*Command_SessionTime
+	//	*Command_MixedTxn
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -280,6 +281,15 @@ func (x *Command) GetSessionTime() *SessionTime {
 	return nil
 }
 
+func (x *Command) GetMixedTxn() *MixedTxn {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_MixedTxn); ok {
+			return x.MixedTxn
+		}
+	}
+	return nil
+}
+
 type isCommand_Kind interface {
 	isCommand_Kind()
 }
@@ -328,6 +338,10 @@ type Command_SessionTime struct {
 	SessionTime *SessionTime `protobuf:"bytes,12,opt,name=session_time,json=sessionTime,proto3,oneof"`
 }
 
+type Command_MixedTxn struct {
+	MixedTxn *MixedTxn `protobuf:"bytes,13,opt,name=mixed_txn,json=mixedTxn,proto3,oneof"`
+}
+
 func (*Command_Write) isCommand_Kind() {}
 
 func (*Command_Txn) isCommand_Kind() {}
@@ -349,6 +363,8 @@ func (*Command_Event) isCommand_Kind() {}
 func (*Command_Expire) isCommand_Kind() {}
 
 func (*Command_SessionTime) isCommand_Kind() {}
+
+func (*Command_MixedTxn) isCommand_Kind() {}
 
 // Header is what apply must not find out for itself.
 type Header struct {
@@ -677,6 +693,52 @@ func (x *Txn) GetOps() []*Op {
 	return nil
 }
 
+// MixedTxn is a transaction on keys and the catalog. Each operation is one on a key,
+// or has a verb and one row of the catalog.
+type MixedTxn struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ops           []*MixedTxn_Op         `protobuf:"bytes,1,rep,name=ops,proto3" json:"ops,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MixedTxn) Reset() {
+	*x = MixedTxn{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MixedTxn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MixedTxn) ProtoMessage() {}
+
+func (x *MixedTxn) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MixedTxn.ProtoReflect.Descriptor instead.
+func (*MixedTxn) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *MixedTxn) GetOps() []*MixedTxn_Op {
+	if x != nil {
+		return x.Ops
+	}
+	return nil
+}
+
 // Prune drops old history; it names what goes.
 type Prune struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -689,7 +751,7 @@ type Prune struct {
 
 func (x *Prune) Reset() {
 	*x = Prune{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[5]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -701,7 +763,7 @@ func (x *Prune) String() string {
 func (*Prune) ProtoMessage() {}
 
 func (x *Prune) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[5]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -714,7 +776,7 @@ func (x *Prune) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prune.ProtoReflect.Descriptor instead.
 func (*Prune) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{5}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Prune) GetThrough() uint64 {
@@ -747,7 +809,7 @@ type Restored struct {
 
 func (x *Restored) Reset() {
 	*x = Restored{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[6]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -759,7 +821,7 @@ func (x *Restored) String() string {
 func (*Restored) ProtoMessage() {}
 
 func (x *Restored) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[6]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -772,7 +834,7 @@ func (x *Restored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restored.ProtoReflect.Descriptor instead.
 func (*Restored) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{6}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{7}
 }
 
 type SessionCreate struct {
@@ -784,7 +846,7 @@ type SessionCreate struct {
 
 func (x *SessionCreate) Reset() {
 	*x = SessionCreate{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[7]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -796,7 +858,7 @@ func (x *SessionCreate) String() string {
 func (*SessionCreate) ProtoMessage() {}
 
 func (x *SessionCreate) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[7]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -809,7 +871,7 @@ func (x *SessionCreate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionCreate.ProtoReflect.Descriptor instead.
 func (*SessionCreate) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{7}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SessionCreate) GetSession() *Session {
@@ -846,7 +908,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[8]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -858,7 +920,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[8]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -871,7 +933,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{8}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Session) GetId() string {
@@ -1005,7 +1067,7 @@ type SessionEnd struct {
 
 func (x *SessionEnd) Reset() {
 	*x = SessionEnd{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[9]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1017,7 +1079,7 @@ func (x *SessionEnd) String() string {
 func (*SessionEnd) ProtoMessage() {}
 
 func (x *SessionEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[9]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1030,7 +1092,7 @@ func (x *SessionEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionEnd.ProtoReflect.Descriptor instead.
 func (*SessionEnd) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{9}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SessionEnd) GetIds() [][]byte {
@@ -1064,7 +1126,7 @@ type SessionTime struct {
 
 func (x *SessionTime) Reset() {
 	*x = SessionTime{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[10]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1076,7 +1138,7 @@ func (x *SessionTime) String() string {
 func (*SessionTime) ProtoMessage() {}
 
 func (x *SessionTime) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[10]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1089,7 +1151,7 @@ func (x *SessionTime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionTime.ProtoReflect.Descriptor instead.
 func (*SessionTime) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{10}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SessionTime) GetBegin() bool {
@@ -1125,7 +1187,7 @@ type Register struct {
 
 func (x *Register) Reset() {
 	*x = Register{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[11]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1137,7 +1199,7 @@ func (x *Register) String() string {
 func (*Register) ProtoMessage() {}
 
 func (x *Register) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[11]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1150,7 +1212,7 @@ func (x *Register) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Register.ProtoReflect.Descriptor instead.
 func (*Register) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{11}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Register) GetNode() *Node {
@@ -1192,7 +1254,7 @@ type Deregister struct {
 
 func (x *Deregister) Reset() {
 	*x = Deregister{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[12]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1204,7 +1266,7 @@ func (x *Deregister) String() string {
 func (*Deregister) ProtoMessage() {}
 
 func (x *Deregister) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[12]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1217,7 +1279,7 @@ func (x *Deregister) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deregister.ProtoReflect.Descriptor instead.
 func (*Deregister) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{12}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Deregister) GetNode() []byte {
@@ -1256,7 +1318,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[13]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1268,7 +1330,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[13]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1281,7 +1343,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{13}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Node) GetId() string {
@@ -1354,7 +1416,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[14]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1366,7 +1428,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[14]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1379,7 +1441,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{14}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Service) GetNode() []byte {
@@ -1501,7 +1563,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[15]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1513,7 +1575,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[15]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1526,7 +1588,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{15}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Check) GetNode() []byte {
@@ -1663,7 +1725,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[16]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1675,7 +1737,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[16]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1688,7 +1750,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{16}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Event) GetId() string {
@@ -1750,7 +1812,7 @@ type Expire struct {
 
 func (x *Expire) Reset() {
 	*x = Expire{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[17]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1762,7 +1824,7 @@ func (x *Expire) String() string {
 func (*Expire) ProtoMessage() {}
 
 func (x *Expire) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[17]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1775,7 +1837,7 @@ func (x *Expire) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expire.ProtoReflect.Descriptor instead.
 func (*Expire) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{17}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Expire) GetKeys() []*Expire_Key {
@@ -1801,7 +1863,7 @@ type SnapshotHeader struct {
 
 func (x *SnapshotHeader) Reset() {
 	*x = SnapshotHeader{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1813,7 +1875,7 @@ func (x *SnapshotHeader) String() string {
 func (*SnapshotHeader) ProtoMessage() {}
 
 func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1826,7 +1888,7 @@ func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotHeader.ProtoReflect.Descriptor instead.
 func (*SnapshotHeader) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{18}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SnapshotHeader) GetFormat() uint32 {
@@ -1885,7 +1947,7 @@ type Indexes struct {
 
 func (x *Indexes) Reset() {
 	*x = Indexes{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1897,7 +1959,7 @@ func (x *Indexes) String() string {
 func (*Indexes) ProtoMessage() {}
 
 func (x *Indexes) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1910,7 +1972,7 @@ func (x *Indexes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Indexes.ProtoReflect.Descriptor instead.
 func (*Indexes) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{19}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Indexes) GetSessions() uint64 {
@@ -1958,7 +2020,7 @@ type Delay struct {
 
 func (x *Delay) Reset() {
 	*x = Delay{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1970,7 +2032,7 @@ func (x *Delay) String() string {
 func (*Delay) ProtoMessage() {}
 
 func (x *Delay) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1983,7 +2045,7 @@ func (x *Delay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delay.ProtoReflect.Descriptor instead.
 func (*Delay) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{20}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Delay) GetKey() []byte {
@@ -2010,7 +2072,7 @@ type Counter struct {
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2022,7 +2084,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2035,7 +2097,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{21}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Counter) GetDir() []byte {
@@ -2065,7 +2127,7 @@ type KVMeta struct {
 
 func (x *KVMeta) Reset() {
 	*x = KVMeta{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2077,7 +2139,7 @@ func (x *KVMeta) String() string {
 func (*KVMeta) ProtoMessage() {}
 
 func (x *KVMeta) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2090,7 +2152,7 @@ func (x *KVMeta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KVMeta.ProtoReflect.Descriptor instead.
 func (*KVMeta) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{22}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *KVMeta) GetIndex() uint64 {
@@ -2138,7 +2200,7 @@ type Item struct {
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2150,7 +2212,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2163,7 +2225,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{23}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Item) GetKey() []byte {
@@ -2233,7 +2295,7 @@ type Version struct {
 
 func (x *Version) Reset() {
 	*x = Version{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2245,7 +2307,7 @@ func (x *Version) String() string {
 func (*Version) ProtoMessage() {}
 
 func (x *Version) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2258,7 +2320,7 @@ func (x *Version) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Version.ProtoReflect.Descriptor instead.
 func (*Version) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{24}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Version) GetValue() []byte {
@@ -2336,7 +2398,7 @@ type Origin struct {
 
 func (x *Origin) Reset() {
 	*x = Origin{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2348,7 +2410,7 @@ func (x *Origin) String() string {
 func (*Origin) ProtoMessage() {}
 
 func (x *Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2361,7 +2423,7 @@ func (x *Origin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Origin.ProtoReflect.Descriptor instead.
 func (*Origin) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{25}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Origin) GetAccessor() string {
@@ -2396,7 +2458,7 @@ type SnapshotTrailer struct {
 
 func (x *SnapshotTrailer) Reset() {
 	*x = SnapshotTrailer{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2408,7 +2470,7 @@ func (x *SnapshotTrailer) String() string {
 func (*SnapshotTrailer) ProtoMessage() {}
 
 func (x *SnapshotTrailer) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2421,7 +2483,7 @@ func (x *SnapshotTrailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotTrailer.ProtoReflect.Descriptor instead.
 func (*SnapshotTrailer) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{26}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SnapshotTrailer) GetItems() uint64 {
@@ -2438,6 +2500,83 @@ func (x *SnapshotTrailer) GetVersions() uint64 {
 	return 0
 }
 
+type MixedTxn_Op struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kv    *Op                    `protobuf:"bytes,1,opt,name=kv,proto3" json:"kv,omitempty"`
+	// 1 get, 2 set, 3 cas, 4 delete, 5 delete-cas.
+	CatalogVerb   uint32   `protobuf:"varint,2,opt,name=catalog_verb,json=catalogVerb,proto3" json:"catalog_verb,omitempty"`
+	Node          *Node    `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
+	Service       *Service `protobuf:"bytes,4,opt,name=service,proto3" json:"service,omitempty"`
+	Check         *Check   `protobuf:"bytes,5,opt,name=check,proto3" json:"check,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MixedTxn_Op) Reset() {
+	*x = MixedTxn_Op{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MixedTxn_Op) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MixedTxn_Op) ProtoMessage() {}
+
+func (x *MixedTxn_Op) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MixedTxn_Op.ProtoReflect.Descriptor instead.
+func (*MixedTxn_Op) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{5, 0}
+}
+
+func (x *MixedTxn_Op) GetKv() *Op {
+	if x != nil {
+		return x.Kv
+	}
+	return nil
+}
+
+func (x *MixedTxn_Op) GetCatalogVerb() uint32 {
+	if x != nil {
+		return x.CatalogVerb
+	}
+	return 0
+}
+
+func (x *MixedTxn_Op) GetNode() *Node {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *MixedTxn_Op) GetService() *Service {
+	if x != nil {
+		return x.Service
+	}
+	return nil
+}
+
+func (x *MixedTxn_Op) GetCheck() *Check {
+	if x != nil {
+		return x.Check
+	}
+	return nil
+}
+
 type Prune_Trim struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
@@ -2448,7 +2587,7 @@ type Prune_Trim struct {
 
 func (x *Prune_Trim) Reset() {
 	*x = Prune_Trim{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2460,7 +2599,7 @@ func (x *Prune_Trim) String() string {
 func (*Prune_Trim) ProtoMessage() {}
 
 func (x *Prune_Trim) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2473,7 +2612,7 @@ func (x *Prune_Trim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prune_Trim.ProtoReflect.Descriptor instead.
 func (*Prune_Trim) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{5, 0}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{6, 0}
 }
 
 func (x *Prune_Trim) GetKey() []byte {
@@ -2500,7 +2639,7 @@ type Prune_Forget struct {
 
 func (x *Prune_Forget) Reset() {
 	*x = Prune_Forget{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[28]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2512,7 +2651,7 @@ func (x *Prune_Forget) String() string {
 func (*Prune_Forget) ProtoMessage() {}
 
 func (x *Prune_Forget) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[28]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2525,7 +2664,7 @@ func (x *Prune_Forget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prune_Forget.ProtoReflect.Descriptor instead.
 func (*Prune_Forget) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{5, 1}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{6, 1}
 }
 
 func (x *Prune_Forget) GetKey() []byte {
@@ -2553,7 +2692,7 @@ type SessionTime_Left struct {
 
 func (x *SessionTime_Left) Reset() {
 	*x = SessionTime_Left{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[29]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2565,7 +2704,7 @@ func (x *SessionTime_Left) String() string {
 func (*SessionTime_Left) ProtoMessage() {}
 
 func (x *SessionTime_Left) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[29]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2578,7 +2717,7 @@ func (x *SessionTime_Left) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionTime_Left.ProtoReflect.Descriptor instead.
 func (*SessionTime_Left) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{10, 0}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{11, 0}
 }
 
 func (x *SessionTime_Left) GetId() string {
@@ -2605,7 +2744,7 @@ type Expire_Key struct {
 
 func (x *Expire_Key) Reset() {
 	*x = Expire_Key{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[34]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2617,7 +2756,7 @@ func (x *Expire_Key) String() string {
 func (*Expire_Key) ProtoMessage() {}
 
 func (x *Expire_Key) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[34]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2630,7 +2769,7 @@ func (x *Expire_Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expire_Key.ProtoReflect.Descriptor instead.
 func (*Expire_Key) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{17, 0}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{18, 0}
 }
 
 func (x *Expire_Key) GetKey() []byte {
@@ -2651,7 +2790,7 @@ var File_fsm_fsmpb_command_proto protoreflect.FileDescriptor
 
 const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\n" +
-	"\x17fsm/fsmpb/command.proto\x12\x0fholdfast.fsm.v1\"\xac\x05\n" +
+	"\x17fsm/fsmpb/command.proto\x12\x0fholdfast.fsm.v1\"\xe6\x05\n" +
 	"\aCommand\x12/\n" +
 	"\x06header\x18\x01 \x01(\v2\x17.holdfast.fsm.v1.HeaderR\x06header\x12.\n" +
 	"\x05write\x18\x02 \x01(\v2\x16.holdfast.fsm.v1.WriteH\x00R\x05write\x12(\n" +
@@ -2668,7 +2807,8 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x05event\x18\n" +
 	" \x01(\v2\x16.holdfast.fsm.v1.EventH\x00R\x05event\x121\n" +
 	"\x06expire\x18\v \x01(\v2\x17.holdfast.fsm.v1.ExpireH\x00R\x06expire\x12A\n" +
-	"\fsession_time\x18\f \x01(\v2\x1c.holdfast.fsm.v1.SessionTimeH\x00R\vsessionTimeB\x06\n" +
+	"\fsession_time\x18\f \x01(\v2\x1c.holdfast.fsm.v1.SessionTimeH\x00R\vsessionTime\x128\n" +
+	"\tmixed_txn\x18\r \x01(\v2\x19.holdfast.fsm.v1.MixedTxnH\x00R\bmixedTxnB\x06\n" +
 	"\x04kind\"\x88\x01\n" +
 	"\x06Header\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x03R\x04time\x12\x1a\n" +
@@ -2696,7 +2836,15 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"sequential\x12\x14\n" +
 	"\x05width\x18\t \x01(\rR\x05width\",\n" +
 	"\x03Txn\x12%\n" +
-	"\x03ops\x18\x01 \x03(\v2\x13.holdfast.fsm.v1.OpR\x03ops\"\xed\x01\n" +
+	"\x03ops\x18\x01 \x03(\v2\x13.holdfast.fsm.v1.OpR\x03ops\"\x96\x02\n" +
+	"\bMixedTxn\x12.\n" +
+	"\x03ops\x18\x01 \x03(\v2\x1c.holdfast.fsm.v1.MixedTxn.OpR\x03ops\x1a\xd9\x01\n" +
+	"\x02Op\x12#\n" +
+	"\x02kv\x18\x01 \x01(\v2\x13.holdfast.fsm.v1.OpR\x02kv\x12!\n" +
+	"\fcatalog_verb\x18\x02 \x01(\rR\vcatalogVerb\x12)\n" +
+	"\x04node\x18\x03 \x01(\v2\x15.holdfast.fsm.v1.NodeR\x04node\x122\n" +
+	"\aservice\x18\x04 \x01(\v2\x18.holdfast.fsm.v1.ServiceR\aservice\x12,\n" +
+	"\x05check\x18\x05 \x01(\v2\x16.holdfast.fsm.v1.CheckR\x05check\"\xed\x01\n" +
 	"\x05Prune\x12\x18\n" +
 	"\athrough\x18\x01 \x01(\x04R\athrough\x121\n" +
 	"\x05trims\x18\x02 \x03(\v2\x1b.holdfast.fsm.v1.Prune.TrimR\x05trims\x127\n" +
@@ -2909,7 +3057,7 @@ func file_fsm_fsmpb_command_proto_rawDescGZIP() []byte {
 }
 
 var file_fsm_fsmpb_command_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_fsm_fsmpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_fsm_fsmpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_fsm_fsmpb_command_proto_goTypes = []any{
 	(Verb)(0),                // 0: holdfast.fsm.v1.Verb
 	(*Command)(nil),          // 1: holdfast.fsm.v1.Command
@@ -2917,73 +3065,81 @@ var file_fsm_fsmpb_command_proto_goTypes = []any{
 	(*Op)(nil),               // 3: holdfast.fsm.v1.Op
 	(*Write)(nil),            // 4: holdfast.fsm.v1.Write
 	(*Txn)(nil),              // 5: holdfast.fsm.v1.Txn
-	(*Prune)(nil),            // 6: holdfast.fsm.v1.Prune
-	(*Restored)(nil),         // 7: holdfast.fsm.v1.Restored
-	(*SessionCreate)(nil),    // 8: holdfast.fsm.v1.SessionCreate
-	(*Session)(nil),          // 9: holdfast.fsm.v1.Session
-	(*SessionEnd)(nil),       // 10: holdfast.fsm.v1.SessionEnd
-	(*SessionTime)(nil),      // 11: holdfast.fsm.v1.SessionTime
-	(*Register)(nil),         // 12: holdfast.fsm.v1.Register
-	(*Deregister)(nil),       // 13: holdfast.fsm.v1.Deregister
-	(*Node)(nil),             // 14: holdfast.fsm.v1.Node
-	(*Service)(nil),          // 15: holdfast.fsm.v1.Service
-	(*Check)(nil),            // 16: holdfast.fsm.v1.Check
-	(*Event)(nil),            // 17: holdfast.fsm.v1.Event
-	(*Expire)(nil),           // 18: holdfast.fsm.v1.Expire
-	(*SnapshotHeader)(nil),   // 19: holdfast.fsm.v1.SnapshotHeader
-	(*Indexes)(nil),          // 20: holdfast.fsm.v1.Indexes
-	(*Delay)(nil),            // 21: holdfast.fsm.v1.Delay
-	(*Counter)(nil),          // 22: holdfast.fsm.v1.Counter
-	(*KVMeta)(nil),           // 23: holdfast.fsm.v1.KVMeta
-	(*Item)(nil),             // 24: holdfast.fsm.v1.Item
-	(*Version)(nil),          // 25: holdfast.fsm.v1.Version
-	(*Origin)(nil),           // 26: holdfast.fsm.v1.Origin
-	(*SnapshotTrailer)(nil),  // 27: holdfast.fsm.v1.SnapshotTrailer
-	(*Prune_Trim)(nil),       // 28: holdfast.fsm.v1.Prune.Trim
-	(*Prune_Forget)(nil),     // 29: holdfast.fsm.v1.Prune.Forget
-	(*SessionTime_Left)(nil), // 30: holdfast.fsm.v1.SessionTime.Left
-	nil,                      // 31: holdfast.fsm.v1.Node.TaggedAddressesEntry
-	nil,                      // 32: holdfast.fsm.v1.Node.MetaEntry
-	nil,                      // 33: holdfast.fsm.v1.Service.TaggedAddressesEntry
-	nil,                      // 34: holdfast.fsm.v1.Service.MetaEntry
-	(*Expire_Key)(nil),       // 35: holdfast.fsm.v1.Expire.Key
+	(*MixedTxn)(nil),         // 6: holdfast.fsm.v1.MixedTxn
+	(*Prune)(nil),            // 7: holdfast.fsm.v1.Prune
+	(*Restored)(nil),         // 8: holdfast.fsm.v1.Restored
+	(*SessionCreate)(nil),    // 9: holdfast.fsm.v1.SessionCreate
+	(*Session)(nil),          // 10: holdfast.fsm.v1.Session
+	(*SessionEnd)(nil),       // 11: holdfast.fsm.v1.SessionEnd
+	(*SessionTime)(nil),      // 12: holdfast.fsm.v1.SessionTime
+	(*Register)(nil),         // 13: holdfast.fsm.v1.Register
+	(*Deregister)(nil),       // 14: holdfast.fsm.v1.Deregister
+	(*Node)(nil),             // 15: holdfast.fsm.v1.Node
+	(*Service)(nil),          // 16: holdfast.fsm.v1.Service
+	(*Check)(nil),            // 17: holdfast.fsm.v1.Check
+	(*Event)(nil),            // 18: holdfast.fsm.v1.Event
+	(*Expire)(nil),           // 19: holdfast.fsm.v1.Expire
+	(*SnapshotHeader)(nil),   // 20: holdfast.fsm.v1.SnapshotHeader
+	(*Indexes)(nil),          // 21: holdfast.fsm.v1.Indexes
+	(*Delay)(nil),            // 22: holdfast.fsm.v1.Delay
+	(*Counter)(nil),          // 23: holdfast.fsm.v1.Counter
+	(*KVMeta)(nil),           // 24: holdfast.fsm.v1.KVMeta
+	(*Item)(nil),             // 25: holdfast.fsm.v1.Item
+	(*Version)(nil),          // 26: holdfast.fsm.v1.Version
+	(*Origin)(nil),           // 27: holdfast.fsm.v1.Origin
+	(*SnapshotTrailer)(nil),  // 28: holdfast.fsm.v1.SnapshotTrailer
+	(*MixedTxn_Op)(nil),      // 29: holdfast.fsm.v1.MixedTxn.Op
+	(*Prune_Trim)(nil),       // 30: holdfast.fsm.v1.Prune.Trim
+	(*Prune_Forget)(nil),     // 31: holdfast.fsm.v1.Prune.Forget
+	(*SessionTime_Left)(nil), // 32: holdfast.fsm.v1.SessionTime.Left
+	nil,                      // 33: holdfast.fsm.v1.Node.TaggedAddressesEntry
+	nil,                      // 34: holdfast.fsm.v1.Node.MetaEntry
+	nil,                      // 35: holdfast.fsm.v1.Service.TaggedAddressesEntry
+	nil,                      // 36: holdfast.fsm.v1.Service.MetaEntry
+	(*Expire_Key)(nil),       // 37: holdfast.fsm.v1.Expire.Key
 }
 var file_fsm_fsmpb_command_proto_depIdxs = []int32{
 	2,  // 0: holdfast.fsm.v1.Command.header:type_name -> holdfast.fsm.v1.Header
 	4,  // 1: holdfast.fsm.v1.Command.write:type_name -> holdfast.fsm.v1.Write
 	5,  // 2: holdfast.fsm.v1.Command.txn:type_name -> holdfast.fsm.v1.Txn
-	6,  // 3: holdfast.fsm.v1.Command.prune:type_name -> holdfast.fsm.v1.Prune
-	7,  // 4: holdfast.fsm.v1.Command.restored:type_name -> holdfast.fsm.v1.Restored
-	8,  // 5: holdfast.fsm.v1.Command.session_create:type_name -> holdfast.fsm.v1.SessionCreate
-	10, // 6: holdfast.fsm.v1.Command.session_end:type_name -> holdfast.fsm.v1.SessionEnd
-	12, // 7: holdfast.fsm.v1.Command.register:type_name -> holdfast.fsm.v1.Register
-	13, // 8: holdfast.fsm.v1.Command.deregister:type_name -> holdfast.fsm.v1.Deregister
-	17, // 9: holdfast.fsm.v1.Command.event:type_name -> holdfast.fsm.v1.Event
-	18, // 10: holdfast.fsm.v1.Command.expire:type_name -> holdfast.fsm.v1.Expire
-	11, // 11: holdfast.fsm.v1.Command.session_time:type_name -> holdfast.fsm.v1.SessionTime
-	0,  // 12: holdfast.fsm.v1.Op.verb:type_name -> holdfast.fsm.v1.Verb
-	3,  // 13: holdfast.fsm.v1.Write.op:type_name -> holdfast.fsm.v1.Op
-	3,  // 14: holdfast.fsm.v1.Txn.ops:type_name -> holdfast.fsm.v1.Op
-	28, // 15: holdfast.fsm.v1.Prune.trims:type_name -> holdfast.fsm.v1.Prune.Trim
-	29, // 16: holdfast.fsm.v1.Prune.forgets:type_name -> holdfast.fsm.v1.Prune.Forget
-	9,  // 17: holdfast.fsm.v1.SessionCreate.session:type_name -> holdfast.fsm.v1.Session
-	30, // 18: holdfast.fsm.v1.SessionTime.left:type_name -> holdfast.fsm.v1.SessionTime.Left
-	14, // 19: holdfast.fsm.v1.Register.node:type_name -> holdfast.fsm.v1.Node
-	15, // 20: holdfast.fsm.v1.Register.service:type_name -> holdfast.fsm.v1.Service
-	16, // 21: holdfast.fsm.v1.Register.checks:type_name -> holdfast.fsm.v1.Check
-	31, // 22: holdfast.fsm.v1.Node.tagged_addresses:type_name -> holdfast.fsm.v1.Node.TaggedAddressesEntry
-	32, // 23: holdfast.fsm.v1.Node.meta:type_name -> holdfast.fsm.v1.Node.MetaEntry
-	33, // 24: holdfast.fsm.v1.Service.tagged_addresses:type_name -> holdfast.fsm.v1.Service.TaggedAddressesEntry
-	34, // 25: holdfast.fsm.v1.Service.meta:type_name -> holdfast.fsm.v1.Service.MetaEntry
-	35, // 26: holdfast.fsm.v1.Expire.keys:type_name -> holdfast.fsm.v1.Expire.Key
-	23, // 27: holdfast.fsm.v1.SnapshotHeader.kv:type_name -> holdfast.fsm.v1.KVMeta
-	20, // 28: holdfast.fsm.v1.SnapshotHeader.indexes:type_name -> holdfast.fsm.v1.Indexes
-	25, // 29: holdfast.fsm.v1.Item.versions:type_name -> holdfast.fsm.v1.Version
-	30, // [30:30] is the sub-list for method output_type
-	30, // [30:30] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	7,  // 3: holdfast.fsm.v1.Command.prune:type_name -> holdfast.fsm.v1.Prune
+	8,  // 4: holdfast.fsm.v1.Command.restored:type_name -> holdfast.fsm.v1.Restored
+	9,  // 5: holdfast.fsm.v1.Command.session_create:type_name -> holdfast.fsm.v1.SessionCreate
+	11, // 6: holdfast.fsm.v1.Command.session_end:type_name -> holdfast.fsm.v1.SessionEnd
+	13, // 7: holdfast.fsm.v1.Command.register:type_name -> holdfast.fsm.v1.Register
+	14, // 8: holdfast.fsm.v1.Command.deregister:type_name -> holdfast.fsm.v1.Deregister
+	18, // 9: holdfast.fsm.v1.Command.event:type_name -> holdfast.fsm.v1.Event
+	19, // 10: holdfast.fsm.v1.Command.expire:type_name -> holdfast.fsm.v1.Expire
+	12, // 11: holdfast.fsm.v1.Command.session_time:type_name -> holdfast.fsm.v1.SessionTime
+	6,  // 12: holdfast.fsm.v1.Command.mixed_txn:type_name -> holdfast.fsm.v1.MixedTxn
+	0,  // 13: holdfast.fsm.v1.Op.verb:type_name -> holdfast.fsm.v1.Verb
+	3,  // 14: holdfast.fsm.v1.Write.op:type_name -> holdfast.fsm.v1.Op
+	3,  // 15: holdfast.fsm.v1.Txn.ops:type_name -> holdfast.fsm.v1.Op
+	29, // 16: holdfast.fsm.v1.MixedTxn.ops:type_name -> holdfast.fsm.v1.MixedTxn.Op
+	30, // 17: holdfast.fsm.v1.Prune.trims:type_name -> holdfast.fsm.v1.Prune.Trim
+	31, // 18: holdfast.fsm.v1.Prune.forgets:type_name -> holdfast.fsm.v1.Prune.Forget
+	10, // 19: holdfast.fsm.v1.SessionCreate.session:type_name -> holdfast.fsm.v1.Session
+	32, // 20: holdfast.fsm.v1.SessionTime.left:type_name -> holdfast.fsm.v1.SessionTime.Left
+	15, // 21: holdfast.fsm.v1.Register.node:type_name -> holdfast.fsm.v1.Node
+	16, // 22: holdfast.fsm.v1.Register.service:type_name -> holdfast.fsm.v1.Service
+	17, // 23: holdfast.fsm.v1.Register.checks:type_name -> holdfast.fsm.v1.Check
+	33, // 24: holdfast.fsm.v1.Node.tagged_addresses:type_name -> holdfast.fsm.v1.Node.TaggedAddressesEntry
+	34, // 25: holdfast.fsm.v1.Node.meta:type_name -> holdfast.fsm.v1.Node.MetaEntry
+	35, // 26: holdfast.fsm.v1.Service.tagged_addresses:type_name -> holdfast.fsm.v1.Service.TaggedAddressesEntry
+	36, // 27: holdfast.fsm.v1.Service.meta:type_name -> holdfast.fsm.v1.Service.MetaEntry
+	37, // 28: holdfast.fsm.v1.Expire.keys:type_name -> holdfast.fsm.v1.Expire.Key
+	24, // 29: holdfast.fsm.v1.SnapshotHeader.kv:type_name -> holdfast.fsm.v1.KVMeta
+	21, // 30: holdfast.fsm.v1.SnapshotHeader.indexes:type_name -> holdfast.fsm.v1.Indexes
+	26, // 31: holdfast.fsm.v1.Item.versions:type_name -> holdfast.fsm.v1.Version
+	3,  // 32: holdfast.fsm.v1.MixedTxn.Op.kv:type_name -> holdfast.fsm.v1.Op
+	15, // 33: holdfast.fsm.v1.MixedTxn.Op.node:type_name -> holdfast.fsm.v1.Node
+	16, // 34: holdfast.fsm.v1.MixedTxn.Op.service:type_name -> holdfast.fsm.v1.Service
+	17, // 35: holdfast.fsm.v1.MixedTxn.Op.check:type_name -> holdfast.fsm.v1.Check
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_fsm_fsmpb_command_proto_init() }
@@ -3003,6 +3159,7 @@ func file_fsm_fsmpb_command_proto_init() {
 		(*Command_Event)(nil),
 		(*Command_Expire)(nil),
 		(*Command_SessionTime)(nil),
+		(*Command_MixedTxn)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3010,7 +3167,7 @@ func file_fsm_fsmpb_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_fsmpb_command_proto_rawDesc), len(file_fsm_fsmpb_command_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   35,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
