@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,6 +30,8 @@ type succession struct {
 	term    int
 	leading context.CancelFunc
 	group   *run.Group
+
+	full atomic.Bool // no command can be written
 
 	mu      sync.Mutex
 	machine *fsm.FSM                                     // guarded by mu
@@ -69,6 +72,9 @@ func timedSuccession(t *testing.T, test func(t *testing.T, s *succession)) {
 // proposer is the log as the leader with that clock sees it.
 func (s *succession) proposer(now func() time.Time) proposer {
 	return func(_ context.Context, c *fsm.Command) (fsm.Result, error) {
+		if s.full.Load() {
+			return fsm.Result{}, errors.New("disk is full")
+		}
 		data, err := fsm.Encode(c, now().UnixNano())
 		if err != nil {
 			return fsm.Result{}, err
@@ -390,15 +396,12 @@ func TestTimeCostsTheLogLittle(t *testing.T) {
 func TestALeaderThatCannotWriteEndsNothingTooEarly(t *testing.T) {
 	timedSuccession(t, func(t *testing.T, s *succession) {
 		id := s.create(10*time.Second, 0)
-		good := s.leader.propose
-		s.leader.propose = func(context.Context, *fsm.Command) (fsm.Result, error) {
-			return fsm.Result{}, errors.New("disk is full")
-		}
+		s.full.Store(true)
 		time.Sleep(9 * time.Second) // settled, but the state does not know
 		if _, err := s.leader.renew(t.Context(), id); err == nil {
 			t.Error("a renewal that could not be stored was acknowledged")
 		}
-		s.leader.propose = good
+		s.full.Store(false)
 		if !s.renew(id) {
 			t.Error("it can't be renewed")
 		}
@@ -434,7 +437,7 @@ func TestLockDelayHasExactEdges(t *testing.T) {
 				if s.acquire("k", b) {
 					t.Errorf("acquired %s after the end", tc.free-1)
 				}
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 				if !s.acquire("k", b) {
 					t.Errorf("not acquired %s after the end", tc.free)
 				}
