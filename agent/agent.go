@@ -63,7 +63,7 @@ type Agent struct {
 	leaderCh  chan bool
 	leader    *leaderWatch
 	verifier  *verifier
-	deadlines *deadlines
+	expirer   *expirer
 	checks    *localChecks
 	leading   atomic.Bool // leads, and has applied what was committed before
 	alone     atomic.Bool // leads a cluster of one
@@ -116,10 +116,18 @@ func New(opts Options) (a *Agent, err error) {
 	a.loaded.Store(opts.Loaded)
 	a.leader = newLeaderWatch(a.group.Context(), opts.Now())
 	a.logWrites = metrics.NewHistogram(raftLogWrite, metrics.TimeBounds)
-	a.deadlines = newDeadlines(opts.Now)
 	a.followers = newFollowers(opts.Now)
+	a.expirer = &expirer{
+		store: a.store, deadlines: newDeadlines(opts.Now), propose: a.Propose, now: opts.Now, log: a.log, closing: a.closing,
+		leads: a.leading.Load,
+		ready: func() bool { return a.leading.Load() && a.writable() == nil },
+		fresh: func(ctx context.Context) error {
+			_, err := a.ReadIndex(ctx, httpapi.Consistent)
+			return err
+		},
+	}
 	a.checks = newLocalChecks(a.selfRegistration, a.store, a.Propose, opts.Now, opts.Log.Named("checks"))
-	a.store.OnSessions(a.sessionsChanged)
+	a.store.OnSessions(a.expirer.sessionsChanged)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.close())

@@ -102,7 +102,7 @@ func settingsOf(cfg *config.Config) httpapi.Settings {
 	return httpapi.Settings{
 		ValueBytes: int64(cfg.Limits.KVMaxValueSize), TxnBytes: int64(cfg.Limits.TxnMaxReqLen), TxnOps: cfg.Limits.TxnMaxOps,
 		ParkedPerClient: cfg.Limits.ParkedPerClient, ParkedTotal: cfg.Limits.ParkedTotal,
-		SessionTTLMin: cfg.SessionTTLMin, SessionGrace: -1,
+		SessionTTLMin: cfg.SessionTTLMin, SessionGrace: cfg.SessionTTLGrace,
 		DefaultQueryTime: cfg.DefaultQueryTime, MaxQueryTime: cfg.MaxQueryTime,
 		HoldTime: cfg.RPCHoldTimeout, BodyTimeout: cfg.Limits.BodyReadTimeout,
 		Headers: headers, Blocked: cfg.HTTP.BlockEndpoints, WritersFrom: cfg.HTTP.AllowWriteFrom,

@@ -30,7 +30,7 @@ func (a *Agent) startDuties() {
 			a.group.Go("election", a.electSelf)
 		}
 	}
-	a.group.Go("expiry", a.expire)
+	a.group.Go("expiry", a.expirer.run)
 	a.group.Go("own node", a.watchSelf)
 	a.group.Go("checks", a.timeChecks)
 	a.group.Go("snapshots", a.watchLogLength)
@@ -76,11 +76,11 @@ func (a *Agent) lead(ctx context.Context) {
 	}
 	a.alone.Store(len(a.configuration().Servers) == 1)
 	defer a.alone.Store(false)
+	a.expirer.begin(ctx, a.applyAsLeader)
+	defer a.expirer.deadlines.stop()
 	if err := a.registerSelf(ctx); err != nil {
 		a.log.Warn("register this server in the catalog", "error", err) // watchSelf goes on trying
 	}
-	a.deadlines.start(a.store)
-	defer a.deadlines.stop()
 	a.leading.Store(true)
 	a.reachedCommitted()
 	a.log.Info("leads the cluster", "index", a.store.Applied())

@@ -125,6 +125,9 @@ func withReloadable(cfg *config.Config, r config.Reloadable) *config.Config {
 	next.DefaultQueryTime = r.DefaultQueryTime
 	next.MaxQueryTime = r.MaxQueryTime
 
+	next.SessionTTLMin = r.SessionTTLMin
+	next.SessionTTLGrace = r.SessionTTLGrace
+
 	next.History = r.History
 	next.Disk.MinFree = r.DiskMinFree
 

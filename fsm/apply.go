@@ -115,6 +115,7 @@ type batch struct {
 	events   *event.Tx
 	changed  bool
 	ops      []kvs.Op // room for the operations of a transaction
+	elapsed  int64    // nanoseconds between the last command and the current one
 
 	topics map[string]bool // beside keys, what has changed
 	born   []*session.Session
@@ -148,6 +149,7 @@ func (b *batch) apply(index uint64, data []byte) (Result, error) {
 		return Result{Index: index}, nil
 	}
 	b.state.LastTime = max(b.state.LastTime, p.time)
+	b.elapsed = b.state.LastTime - before.LastTime
 	b.kv.Command(index, b.state.LastTime, p.origin)
 	b.catalog.Command(index)
 	res := Result{Index: index, Applied: true}
@@ -200,12 +202,21 @@ func (b *batch) do(p *parsed, res *Result) error {
 		b.kv.DropDelays(limit.PruneRecords)
 	case *fsmpb.Command_Restored:
 		b.state.Restored = res.Index
+		b.sessions.ForgetTimes() // they are of another time
 	case *fsmpb.Command_SessionCreate:
 		b.createSession(sessionFromProto(kind.SessionCreate.GetSession()), res)
 	case *fsmpb.Command_SessionEnd:
 		for _, id := range kind.SessionEnd.GetIds() {
 			b.endSession(string(id), res)
 		}
+	case *fsmpb.Command_MixedTxn:
+		ops, err := mixedFromProto(kind.MixedTxn)
+		if err != nil {
+			return err
+		}
+		b.mixed(ops, res)
+	case *fsmpb.Command_SessionTime:
+		b.sessionTime(kind.SessionTime)
 	case *fsmpb.Command_Register:
 		b.register(registrationFromProto(kind.Register), res)
 	case *fsmpb.Command_Deregister:
@@ -346,6 +357,7 @@ func (b *batch) commit() {
 	if b.state.Restored != b.base.state.Restored { // an index from before is news to everybody
 		b.store.hub.Reset()
 		b.store.topics.Reset()
+		b.store.tellSessions(nil, nil)
 	}
 	if len(b.topics) > 0 {
 		b.store.topics.Notify(b.touched())

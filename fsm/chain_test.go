@@ -123,9 +123,16 @@ func TestHashTellsOtherStatesApart(t *testing.T) {
 			}
 			view := machines[0].store.View()
 			txn := view.db.Txn(true)
-			if err := txn.Insert("kv", tc.change(view.Item("lock"))); err != nil {
+			im := kvs.NewImport(txn, view.Meta())
+			if err := view.Export(func(it *kvs.Item) error {
+				if it.Key == "lock" {
+					it = tc.change(it)
+				}
+				return im.Add(it)
+			}); err != nil {
 				t.Fatal(err)
 			}
+			im.Finish()
 			txn.Commit()
 			machines[0].store.publish(view.db, view.state, view.Generation)
 			for i, h := range [2]Hash{machines[0].store.Hash(), machines[1].store.Hash()} {

@@ -39,18 +39,20 @@ type Command struct {
 	Write *kvs.Op // one operation that answers true or false
 	Ties  Ties    // of Write
 	Txn   []kvs.Op
+	Mixed []MixedOp // a transaction that touches the catalog too
 	Prune *kvs.Plan
 
 	Restored bool // an archive was restored just before this entry
 
-	Session    *session.Session // to be created
-	EndSession *EndSession
-	Register   *catalog.Registration
-	Deregister *Deregistration
-	Event      *event.Event
-	Expire     []kvs.Expiring
-	Autopilot  *SetAutopilot
-	Contend    *Contend
+	Session     *session.Session // to be created
+	EndSession  *EndSession
+	SessionTime *SessionTime
+	Register    *catalog.Registration
+	Deregister  *Deregistration
+	Event       *event.Event
+	Expire      []kvs.Expiring
+	Autopilot   *SetAutopilot
+	Contend     *Contend
 }
 
 // Ties are what a write may say beside the operation: what the key ends with, and
@@ -92,6 +94,25 @@ type EndSession struct {
 	Expired bool // their time is over, rather than somebody having asked
 }
 
+// SessionTime takes what only the leader knows of the time of sessions into the
+// state, so that the next leader goes on where it ended; see [session.Session].Due.
+// An empty one says that time has passed.
+type SessionTime struct {
+	// Begin is a new leader's first word. The time since the last command does not
+	// count: nobody could renew while there was no leader. A session whose time only
+	// the former leader knew may have been renewed just before, and begins it anew.
+	Begin bool
+
+	Left    []SessionLeft
+	Renewed []string // sessions whose time only the leader knows from here on
+}
+
+// SessionLeft says how long a session lives from here on if nobody renews it.
+type SessionLeft struct {
+	ID   string
+	Left time.Duration
+}
+
 // Deregistration removes a node, or a service or a check of it.
 type Deregistration struct {
 	Node, ServiceID, CheckID string
@@ -111,6 +132,7 @@ type Result struct {
 	// Shown and Errors are the answer of a transaction.
 	Shown  []kvs.Shown
 	Errors []TxnError
+	Mixed  []MixedShown // instead of Shown, of a transaction that touches the catalog too
 
 	// Invalid is the text for a command that could not be judged; see
 	// [kvs.Outcome].
@@ -165,6 +187,8 @@ func encode(c *Command, now int64, prefix []byte) ([]byte, error) {
 			ops[i] = opToProto(&c.Txn[i])
 		}
 		msg.Kind = &fsmpb.Command_Txn{Txn: &fsmpb.Txn{Ops: ops}}
+	case c.Mixed != nil:
+		msg.Kind = &fsmpb.Command_MixedTxn{MixedTxn: mixedToProto(c.Mixed)}
 	case c.Prune != nil:
 		msg.Kind = &fsmpb.Command_Prune{Prune: pruneToProto(c.Prune)}
 	case c.Restored:
@@ -175,6 +199,8 @@ func encode(c *Command, now int64, prefix []byte) ([]byte, error) {
 		msg.Kind = &fsmpb.Command_SessionEnd{SessionEnd: &fsmpb.SessionEnd{
 			Ids: toBytes(c.EndSession.IDs), Expired: c.EndSession.Expired,
 		}}
+	case c.SessionTime != nil:
+		msg.Kind = &fsmpb.Command_SessionTime{SessionTime: sessionTimeToProto(c.SessionTime)}
 	case c.Register != nil:
 		msg.Kind = &fsmpb.Command_Register{Register: registrationToProto(c.Register)}
 	case c.Deregister != nil:

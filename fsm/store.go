@@ -119,7 +119,7 @@ func (s *Store) Topics() *kvs.Hub { return s.topics }
 
 // OnSessions makes tell be called after every batch that created or ended sessions,
 // once they can be read, by the goroutine that applies; both empty means that the
-// whole state was replaced. It must not block.
+// whole state was replaced, or a restore of an archive is complete. It must not block.
 func (s *Store) OnSessions(tell func(born []*session.Session, dead []string)) {
 	s.onSessions.Store(&tell)
 }

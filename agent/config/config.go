@@ -70,6 +70,7 @@ type Config struct {
 	RPCHoldTimeout time.Duration
 
 	SessionTTLMin       time.Duration // smallest TTL a session may ask for
+	SessionTTLGrace     time.Duration // how long a session may outlive its TTL; negative: about another TTL
 	CheckUpdateInterval time.Duration // how long a mere change of a check's output may be kept back
 
 	ReadReplica bool // takes part without a vote
@@ -358,6 +359,7 @@ func Default() *Config {
 		MaxQueryTime:        limit.MaxQueryTime,
 		RPCHoldTimeout:      limit.HoldTime,
 		SessionTTLMin:       10 * time.Second,
+		SessionTTLGrace:     -time.Second,
 		CheckUpdateInterval: 5 * time.Minute,
 	}
 }

@@ -164,15 +164,23 @@ func clusterGroup() group {
 }
 
 func sessionGroup() group {
-	const unused = "there are no sessions and checks yet"
+	const unused = "outputs of checks are never kept back"
 	return group{
 		title: "Sessions and checks",
 		options: []Option{
 			{
-				Key:   "session_ttl_min",
+				Key: "session_ttl_min", Reloadable: true,
 				field: func(c *Config) any { return &c.SessionTTLMin },
 				rule:  between(1*ms, 24*time.Hour),
 				Doc:   "The smallest time to live that a session may ask for.",
+			},
+			{
+				Key: "session_ttl_grace", Reloadable: true,
+				field: func(c *Config) any { return &c.SessionTTLGrace },
+				rule:  between(-1*time.Second, 24*time.Hour),
+				Doc: "How long beyond its time to live a session that nobody renews lives, if the request that created it does not say with " +
+					"`Grace`. It ends between then and 10 % and 1 second later. Negative: as Consul's do, about twice its time to live after " +
+					"the last renewal, which existing clients count on. Sessions that exist keep what they were created with.",
 			},
 			{
 				Key: "check_update_interval", Unused: unused,

@@ -13,8 +13,6 @@ const (
 var exceptions = map[string]string{
 	// Cases about all endpoints that take one of these as an example.
 
-	"txn-catalog-ops": needsCatalog,
-
 	"op-autopilot-config-get": needsAutopilot,
 	"op-autopilot-config-put": needsAutopilot,
 	"op-autopilot-config-cas": needsAutopilot,

@@ -43,6 +43,7 @@ func small(t *testing.T) Options {
 		Sizes: Sizes{
 			Clients: []int{1, 3}, ValueBytes: 100, ListClients: 2, Entries: 30, Names: 70,
 			TxnOps: 8, TxnBytes: 50, TxnClients: 3, Watchers: []int{1, 20}, Deliveries: 2, WakeKeys: 40, Parked: 20, LoadKeys: 300,
+			Sessions: 20, SessionClients: 3, LiveSessions: 20, LiveTTL: 100 * time.Millisecond, Expiring: 20, ExpiringTTL: 100 * time.Millisecond,
 		},
 	}
 }
@@ -106,10 +107,10 @@ func TestEveryCellGivesEveryFigure(t *testing.T) {
 			if math.IsNaN(f.Subject.Median()) {
 				t.Errorf("%s, %s: not measured: %v", name, f.Name, f.Subject)
 			}
-			if limited := !slices.Contains([]string{"wake", "load", "restart", "snapshot"}, strings.Split(name, "-")[0]); limited && math.IsNaN(f.Ratio().Median()) {
+			if limited := !slices.Contains([]string{"wake", "load", "restart", "snapshot", "session"}, strings.Split(name, "-")[0]); limited && math.IsNaN(f.Ratio().Median()) {
 				t.Errorf("%s, %s: no ratio to the limit: %v / %v", name, f.Name, f.Subject, f.Limit)
 			}
-			if f.Name != "disk MiB" && name != "restart" && math.IsNaN(f.Peer.Median()) {
+			if f.Name != "disk MiB" && name != "restart" && !strings.HasPrefix(name, "session") && math.IsNaN(f.Peer.Median()) {
 				t.Errorf("%s, %s: the peer was not measured: %v; note %q", name, f.Name, f.Peer, r.Note)
 			}
 		}
@@ -257,7 +258,7 @@ func TestBarsStandWhereTheyBelong(t *testing.T) {
 		"recurse-1000", "keys-10000",
 		"put-c1", "put-c16", "put-c64", "put-c256", "txn-64",
 		"fanout-1", "fanout-1000", "fanout-5000", "wake-existing", "wake-missing", "park-rss", "lock-handover",
-		"load", "restart", "snapshot-save", "snapshot-restore",
+		"session-ops", "session-live", "session-expiry", "load", "restart", "snapshot-save", "snapshot-restore",
 	}
 	if got := Names(o); !slices.Equal(got, want) {
 		t.Errorf("cells %v\nwant  %v", got, want)
