@@ -475,13 +475,37 @@ func (s *tiedState) check(t *rapid.T, v *View) {
 	}
 }
 
-// drawID draws the id of a session, alive or not, as a client might spell it.
+// drawID draws the id of a session, mostly of one that lives, as a client might spell
+// it.
 func (s *tiedState) drawID(t *rapid.T) string {
 	id := rapid.SampledFrom(tiedSessions).Draw(t, "session")
+	if alive := slices.Sorted(maps.Keys(s.sessions)); len(alive) > 0 && rapid.IntRange(0, 3).Draw(t, "alive") > 0 {
+		id = rapid.SampledFrom(alive).Draw(t, "session that lives")
+	}
 	if rapid.IntRange(0, 3).Draw(t, "spelled") == 0 {
 		id = strings.ToUpper(id)
 	}
 	return id
+}
+
+// delayed returns the keys that have, or had, a lock-delay.
+func (s *tiedState) delayed() []string { return slices.Sorted(maps.Keys(s.delays)) }
+
+// drawTime draws when the next command is proposed, in seconds: soon, before the last
+// one, or at the very end of a lock-delay or of a key's time.
+func (s *tiedState) drawTime(t *rapid.T) int64 {
+	var ends []int64
+	for _, key := range s.delayed() {
+		ends = append(ends, s.delays[key])
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.keys)) {
+		ends = append(ends, s.keys[key].expire)
+	}
+	ends = slices.DeleteFunc(ends, func(at int64) bool { return at <= s.time })
+	if len(ends) > 0 && rapid.IntRange(0, 4).Draw(t, "at an end") == 0 {
+		return rapid.SampledFrom(ends).Draw(t, "end") / 1e9
+	}
+	return s.time/1e9 + rapid.SampledFrom([]int64{0, 0, 0, 1, 1, 3, -2, 20}).Draw(t, "seconds later")
 }
 
 // drawFence draws a fencing number, as often a right one as not.
@@ -495,6 +519,9 @@ func (s *tiedState) drawOp(t *rapid.T, verbs ...kvs.Verb) kvs.Op {
 		Key:   rapid.SampledFrom(tiedKeys).Draw(t, "key"),
 		Value: []byte(rapid.SampledFrom([]string{"", "x", "y"}).Draw(t, "value")),
 		Flags: rapid.SampledFrom([]uint64{0, 0, 1}).Draw(t, "flags"),
+	}
+	if delayed := s.delayed(); op.Verb == kvs.Lock && len(delayed) > 0 && rapid.Bool().Draw(t, "of a delayed key") {
+		op.Key = rapid.SampledFrom(delayed).Draw(t, "delayed key")
 	}
 	switch op.Verb {
 	case kvs.Lock, kvs.Unlock, kvs.CheckSession:
@@ -551,7 +578,7 @@ func (s *tiedState) drawSession(t *rapid.T) Command {
 	n := &session.Session{
 		ID:        rapid.SampledFrom(tiedSessions).Draw(t, "session"),
 		Node:      rapid.SampledFrom(append([]string{"NORTH"}, tiedNodes...)).Draw(t, "node"),
-		LockDelay: time.Duration(rapid.SampledFrom([]int{0, 0, 1, 5, 90}).Draw(t, "lock-delay")) * time.Second,
+		LockDelay: time.Duration(rapid.SampledFrom([]int{0, 1, 5, 90}).Draw(t, "lock-delay")) * time.Second,
 		Behavior:  rapid.SampledFrom([]session.Behavior{session.Release, session.Delete}).Draw(t, "behavior"),
 		Grace:     -1,
 	}
@@ -606,9 +633,9 @@ func (s *tiedState) draw(t *rapid.T) Command {
 			ops[i] = s.drawOp(t, kvs.Lock, kvs.Lock, kvs.Unlock, kvs.CheckSession, kvs.CheckFence, kvs.Set, kvs.Delete, kvs.CheckNotExists)
 		}
 		return Command{Txn: ops}
-	case 12, 13, 14:
+	case 12, 13:
 		return s.drawSession(t)
-	case 15, 16:
+	case 14, 15, 16:
 		end := &EndSession{Expired: rapid.Bool().Draw(t, "expired")}
 		for range rapid.IntRange(1, 3).Draw(t, "ends") {
 			end.IDs = append(end.IDs, s.drawID(t))
@@ -676,10 +703,8 @@ func TestModelOfTies(t *testing.T) {
 				Checks: []catalog.Check{{ID: "disk", Name: "disk", Status: catalog.Passing}, {ID: "net", Name: "net", Status: catalog.Passing}},
 			}})
 		}
-		second := int64(1)
 		for range rapid.IntRange(1, 60).Draw(t, "commands") {
-			second += rapid.SampledFrom([]int64{0, 0, 1, 1, 3, -2, 20}).Draw(t, "seconds later")
-			step(second, m.draw(t))
+			step(m.drawTime(t), m.draw(t))
 			if rapid.IntRange(0, 4).Draw(t, "end of batch") == 0 {
 				sync()
 			}

@@ -125,7 +125,7 @@ func holdfastLock(t *testing.T, s *testcluster.Server, args ...string) error {
 // was lost.
 func TestLockExcludesAllClients(t *testing.T) {
 	t.Parallel()
-	s := testcluster.Start(t, testcluster.Options{})
+	s := testcluster.Start(t, inMemory)
 	theirs, ours := client(t, s), ownClient(t, s)
 	const turns = 4
 	inside := newSlots(t, 1)
@@ -159,7 +159,7 @@ func TestLockExcludesAllClients(t *testing.T) {
 // TestSemaphoreIsSharedByAllClients: the same for the slots of a semaphore.
 func TestSemaphoreIsSharedByAllClients(t *testing.T) {
 	t.Parallel()
-	s := testcluster.Start(t, testcluster.Options{})
+	s := testcluster.Start(t, inMemory)
 	theirs, ours := client(t, s), ownClient(t, s)
 	const limit = 2
 	inside := newSlots(t, limit)

@@ -74,7 +74,7 @@ func waitLost(t *testing.T, why string, lost <-chan struct{}) {
 
 func TestLockCalls(t *testing.T) {
 	t.Parallel()
-	s := testcluster.Start(t, testcluster.Options{})
+	s := testcluster.Start(t, inMemory)
 	c := client(t, s)
 	mine := lock(t, c, api.LockOptions{Key: "calls", Value: []byte("mine")})
 	other := lock(t, c, api.LockOptions{Key: "calls"})
@@ -118,7 +118,7 @@ func TestLockCalls(t *testing.T) {
 // semaphore.
 func TestLockConflict(t *testing.T) {
 	t.Parallel()
-	s := testcluster.Start(t, testcluster.Options{})
+	s := testcluster.Start(t, inMemory)
 	c := client(t, s)
 	put(t, c.KV(), "data", "x")
 	slot := semaphore(t, c, api.SemaphoreOptions{Prefix: "sem", Limit: 2})
@@ -150,7 +150,7 @@ func TestLockConflict(t *testing.T) {
 // that is read and written without any other protection loses nothing.
 func TestLockContended(t *testing.T) {
 	t.Parallel()
-	s := testcluster.Start(t, testcluster.Options{})
+	s := testcluster.Start(t, inMemory)
 	const rounds = 3
 	var inside section
 	var wg sync.WaitGroup
@@ -285,7 +285,7 @@ func TestLockLost(t *testing.T) {
 
 func TestLockTryOnce(t *testing.T) {
 	t.Parallel()
-	s := testcluster.Start(t, testcluster.Options{})
+	s := testcluster.Start(t, inMemory)
 	c := client(t, s)
 	holder := lock(t, c, api.LockOptions{Key: "once"})
 	mustLock(t, holder)
@@ -334,7 +334,7 @@ func TestLockMonitorRetries(t *testing.T) {
 // end of the holder's session: a thousand of them, and none gets through.
 func TestLockDelayHoldsOffWhoRacesWithTheEnd(t *testing.T) {
 	t.Parallel()
-	s := testcluster.Start(t, testcluster.Options{})
+	s := testcluster.Start(t, inMemory)
 	const keys, racers = 50, 20
 	c := client(t, s)
 	var sessions []string
@@ -385,7 +385,7 @@ func TestLockDelayHoldsOffWhoRacesWithTheEnd(t *testing.T) {
 // time.
 func TestLockDelayEnds(t *testing.T) {
 	t.Parallel()
-	s := testcluster.Start(t, testcluster.Options{})
+	s := testcluster.Start(t, inMemory)
 	c := client(t, s)
 	const delay = 1500 * time.Millisecond
 	holder := createSession(t, c, &api.SessionEntry{LockDelay: delay})

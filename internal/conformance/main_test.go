@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 	}
 	// Tests of sessions wait more than they work, so more of them run at a time than
 	// there are processors; -parallel still says otherwise.
-	if err := flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0))); err != nil {
+	if err := flag.Set("test.parallel", strconv.Itoa(3*runtime.GOMAXPROCS(0))); err != nil {
 		panic(err) // there is no such flag any more
 	}
 	goleak.VerifyTestMain(m)

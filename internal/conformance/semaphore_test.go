@@ -33,7 +33,7 @@ func mustAcquire(t *testing.T, s *api.Semaphore) (lost <-chan struct{}) {
 
 func TestSemaphoreCalls(t *testing.T) {
 	t.Parallel()
-	s := testcluster.Start(t, testcluster.Options{})
+	s := testcluster.Start(t, inMemory)
 	c := client(t, s)
 	put(t, c.KV(), "semaphore-neighbour", "its key begins as theirs do")
 	one := semaphore(t, c, api.SemaphoreOptions{Prefix: "semaphore", Limit: 2, Value: []byte("one")})
@@ -81,7 +81,7 @@ func TestSemaphoreCalls(t *testing.T) {
 // no fewer, and everybody gets one.
 func TestSemaphoreContended(t *testing.T) {
 	t.Parallel()
-	s := testcluster.Start(t, testcluster.Options{})
+	s := testcluster.Start(t, inMemory)
 	const limit, rounds = 3, 2
 	var inside section
 	var wg sync.WaitGroup
@@ -163,7 +163,7 @@ func TestSemaphoreOfAKilledHolder(t *testing.T) {
 // TestSemaphoreLost: a holder notices that its session has ended.
 func TestSemaphoreLost(t *testing.T) {
 	t.Parallel()
-	s := testcluster.Start(t, testcluster.Options{})
+	s := testcluster.Start(t, inMemory)
 	c := client(t, s)
 	session := createSession(t, c, &api.SessionEntry{Behavior: api.SessionBehaviorDelete})
 	holder := semaphore(t, c, api.SemaphoreOptions{Prefix: "lost", Limit: 1, Session: session})

@@ -12,8 +12,12 @@ import (
 	"github.com/holdfast-kv/holdfast/internal/testcluster"
 )
 
-// shortLived lets sessions have times to live that a test can wait for.
-var shortLived = testcluster.Options{Config: map[string]any{"session_ttl_min": "500ms"}}
+// The servers of what has nothing to do with disks. On one that is shortLived, sessions
+// may have times to live that a test can wait for.
+var (
+	inMemory   = testcluster.Options{Dev: true}
+	shortLived = testcluster.Options{Dev: true, Config: map[string]any{"session_ttl_min": "500ms"}}
+)
 
 func createSession(t *testing.T, c *api.Client, entry *api.SessionEntry) string {
 	t.Helper()
@@ -107,7 +111,7 @@ func TestSessionRoundTrip(t *testing.T) {
 
 func TestSessionThatIsGone(t *testing.T) {
 	t.Parallel()
-	s := testcluster.Start(t, testcluster.Options{})
+	s := testcluster.Start(t, inMemory)
 	c := client(t, s)
 	id := createSession(t, c, nil)
 	if !acquire(t, c, "held", id) {
@@ -140,7 +144,7 @@ func TestSessionThatIsGone(t *testing.T) {
 
 func TestSessionRefused(t *testing.T) {
 	t.Parallel()
-	s := testcluster.Start(t, testcluster.Options{})
+	s := testcluster.Start(t, inMemory)
 	c := client(t, s)
 	for _, tc := range []struct {
 		rule  string
@@ -204,7 +208,7 @@ func TestSessionExpires(t *testing.T) {
 // critical, and when it is deregistered; warnings do not matter.
 func TestSessionEndsWithItsCheck(t *testing.T) {
 	t.Parallel()
-	s := testcluster.Start(t, testcluster.Options{})
+	s := testcluster.Start(t, inMemory)
 	c := client(t, s)
 	register := func() {
 		must(t, c.Agent().CheckRegister(&api.AgentCheckRegistration{
@@ -249,7 +253,7 @@ func TestSessionEndsWithItsCheck(t *testing.T) {
 // them come and go.
 func TestSessionWatch(t *testing.T) {
 	t.Parallel()
-	s := testcluster.Start(t, testcluster.Options{})
+	s := testcluster.Start(t, inMemory)
 	c := client(t, s)
 	first := createSession(t, c, nil)
 	_, at, err := c.Session().List(nil)
