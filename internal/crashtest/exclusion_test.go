@@ -319,7 +319,7 @@ func pause(ctx context.Context, d time.Duration) {
 // lock at a time, fencing numbers increase, and who has lost a lock cannot write.
 func TestMutualExclusion(t *testing.T) {
 	const locks, each, minimum = 3, 4, 1
-	kills := 5
+	kills := 4
 	if testing.Short() {
 		kills = 2
 	}
