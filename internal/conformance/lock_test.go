@@ -218,7 +218,7 @@ func increment(kv *api.KV) error {
 // session is over, and then not before the lock-delay is.
 func TestLockOfAKilledHolder(t *testing.T) {
 	t.Parallel()
-	const ttl, delay = time.Second, 500 * time.Millisecond
+	const ttl, delay = time.Second, 2 * time.Second // more than the grace that clients are given
 	s := testcluster.Start(t, shortLived)
 	c := client(t, s)
 	before := killedHolder(t, s, holderLockEnv, api.LockOptions{Key: "killed", Value: []byte("dead"), SessionTTL: ttl.String(), LockDelay: delay})
