@@ -600,9 +600,9 @@ func (s *tiedState) drawCatalog(t *rapid.T) Command {
 	node := rapid.SampledFrom(tiedNodes).Draw(t, "node")
 	check := rapid.SampledFrom(tiedChecks).Draw(t, "check")
 	switch rapid.IntRange(0, 9).Draw(t, "change") {
-	case 0:
+	case 0, 1, 2:
 		return Command{Deregister: &Deregistration{Node: node}}
-	case 1, 2:
+	case 3, 4:
 		return Command{Deregister: &Deregistration{Node: node, CheckID: check}}
 	}
 	status := rapid.SampledFrom([]string{catalog.Passing, catalog.Passing, catalog.Warning, catalog.Critical}).Draw(t, "status")
