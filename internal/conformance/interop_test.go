@@ -113,7 +113,8 @@ func held(ctx context.Context, h *own.Hold, err error, inside *slots, do func() 
 // holdfastLock runs a script under "holdfast lock".
 func holdfastLock(t *testing.T, s *testcluster.Server, args ...string) error {
 	cmd := exec.CommandContext(t.Context(), testcluster.Binary(t), append([]string{"lock", "-child-exit-code"}, args...)...)
-	cmd.Env = append(os.Environ(), "HOLDFAST_HTTP_ADDR="+s.URL(), "HOLDFAST="+testcluster.Binary(t))
+	cmd.Env = append(os.Environ(), "HOLDFAST_HTTP_ADDR="+s.URL(), "HOLDFAST="+testcluster.Binary(t),
+		"GORACE=atexit_sleep_ms=50") // with the race detector a process lingers at its exit, by default for 1 s
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
