@@ -46,6 +46,8 @@ func FuzzServeHTTP(f *testing.F) {
 		{"GET", "/v1/snapshot?stale", ""},
 		{"POST", "/v1/operator/raft/transfer-leader?id=x", ""},
 		{"DELETE", "/v1/operator/raft/peer?id", ""},
+		{"PUT", "/v1/operator/autopilot/configuration?cas=4", `{"LastContactThreshold":"1s","MinQuorum":null}`},
+		{"DELETE", "/v1/operator/keyring?relay-factor=1&local-only=0", `{"Key":""}`},
 		{"GET", "/v1//kv/../a/./b%2F%zz", ""},
 		{"GET", "/v1/kv/%00%ff?exact", ""},
 		{"FOO", "/v1/kv", ""},
