@@ -19,7 +19,7 @@ var fixed500 = []string{
 	"No path to datacenter", "raft apply failed: invalid session ", "raft apply failed: missing session",
 	"stale not allowed for restore", "failed to decompress snapshot: ", "failed to read snapshot file: ",
 	"this server has not reached min-index yet", "cannot find peer", "Could not find address for server id ", "id ", "address ",
-	"Failed to create boolean expression evaluator: ",
+	"Failed to create boolean expression evaluator: ", "autopilot has no configuration yet",
 }
 
 // slow are parts of targets whose answers take as long as the client stays.
@@ -94,7 +94,7 @@ func fuzzedServer(t *testing.T) *Server {
 	settings := testSettings()
 	settings.DefaultQueryTime, settings.MaxQueryTime, settings.HoldTime = time.Millisecond, time.Millisecond, time.Millisecond
 	s := New(Options{
-		Node: node, Cluster: node, Snapshots: node, Agent: &fakeAgent{tail: newFakeTail(), metrics: newFakeMetrics()},
+		Node: node, Cluster: node, Membership: &fakeMembership{}, Snapshots: node, Agent: &fakeAgent{tail: newFakeTail(), metrics: newFakeMetrics()},
 		Log: hclog.NewNullLogger(), Datacenter: "dc1",
 	}, settings)
 	mustPut(t, s, "a", "1")
