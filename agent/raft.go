@@ -87,7 +87,6 @@ func (a *Agent) openRaft() error {
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
-	a.raftConf, a.raftTransport = conf, transport
 	if a.peers == nil || a.onlyVoter() {
 		return a.checkMembership()
 	}

@@ -72,7 +72,11 @@ type Server struct {
 	streams atomic.Int64 // log and metrics streams that are open
 
 	draining chan struct{} // closed by Drain
-	drained  atomic.Bool
+
+	// cutOff is closed, and replaced, by EndParked.
+	cutOff atomic.Pointer[chan struct{}]
+
+	drained atomic.Bool
 }
 
 // New returns a Server.
@@ -84,6 +88,8 @@ func New(opts Options, settings Settings) *Server {
 		draining:  make(chan struct{}),
 		endpoints: table(),
 	}
+	cut := make(chan struct{})
+	s.cutOff.Store(&cut)
 	s.metrics = newRequestMetrics(s.endpoints)
 	s.Configure(settings)
 	s.mux = s.routes()
@@ -104,6 +110,13 @@ func (s *Server) Drain() {
 	if s.drained.CompareAndSwap(false, true) {
 		close(s.draining)
 	}
+}
+
+// EndParked ends every parked query that wants fresh answers with an error, because
+// this server is cut off from the cluster: what they wait for may have happened.
+func (s *Server) EndParked() {
+	next := make(chan struct{})
+	close(*s.cutOff.Swap(&next))
 }
 
 // Parked is how many blocking queries wait.
@@ -158,6 +171,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, e *endpoint, arg 
 	*c = call{s: s, w: w, r: r, endpoint: e, arg: arg}
 	if err := c.dispatch(settings); err != nil {
 		c.fail(err)
+		if c.refused != nil {
+			c.discard()
+		}
 	}
 	s.metrics.observe(e, c.status, time.Since(start)-c.waited)
 	*c = call{}

@@ -158,3 +158,6 @@ func keyError(r *serf.KeyResponse, err error) error {
 	}
 	return err
 }
+
+// Encrypted tells whether gossip is encrypted.
+func (g *Gossip) Encrypted() bool { return g.serf.EncryptionEnabled() }
