@@ -159,7 +159,7 @@ UpgradeVersionTag = ""
 		},
 		{
 			"operator usage -format=yaml instances", "GET /v1/operator/usage",
-			"dc1:\n    Services: 1\n    ServiceInstances: 3\n    ConnectServiceInstances: null\n    BillableServiceInstances: 0\n    Nodes: 3\n", "",
+			"dc1:\n  Services: 1\n  ServiceInstances: 3\n  ConnectServiceInstances: null\n  BillableServiceInstances: 0\n  Nodes: 3\n", "",
 		},
 		{
 			"keyring -list", "GET /v1/operator/keyring",

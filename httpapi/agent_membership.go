@@ -19,7 +19,7 @@ func (c *call) agentJoin() error {
 		return badRequest("Cannot join across datacenters: this server knows only its own")
 	}
 	if err := c.s.opts.Membership.Join(c.r.Context(), c.arg); err != nil {
-		return err
+		return c.refusal(err)
 	}
 	c.empty()
 	return nil
@@ -59,8 +59,17 @@ func (c *call) agentForceLeave() error {
 	}
 	_, prune := c.given("prune")
 	if err := c.s.opts.Membership.ForceLeave(c.r.Context(), node, prune); err != nil {
-		return err
+		return c.refusal(err)
 	}
 	c.empty()
 	return nil
+}
+
+// refusal is the answer to what an operator has asked for and cannot have, such as to
+// join a server that is not there. Nothing is wrong here that the log should tell.
+func (c *call) refusal(err error) error {
+	if c.r.Context().Err() != nil {
+		return err
+	}
+	return serverError(err.Error())
 }
