@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +20,7 @@ import (
 	"github.com/holdfast-kv/holdfast/agent/datadir"
 	"github.com/holdfast-kv/holdfast/agent/gossip"
 	"github.com/holdfast-kv/holdfast/agent/logstore"
+	"github.com/holdfast-kv/holdfast/agent/tlsconf"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/httpapi"
 	"github.com/holdfast-kv/holdfast/internal/metrics"
@@ -52,20 +56,21 @@ type Agent struct {
 	storage *logstore.Store
 	pidFile string // written, to be removed; empty: none
 
-	store      *fsm.Store
-	machine    *fsm.FSM
-	raft       *raft.Raft
-	address    raft.ServerAddress // that others reach the server port by
-	serverPort int                // the real one, when the system chose it
-	leaderCh   chan bool
-	leader     *leaderWatch
-	verifier   *verifier
-	deadlines  *deadlines
-	checks     *localChecks
-	leading    atomic.Bool // leads, and has applied what was committed before
-	alone      atomic.Bool // leads a cluster of one
-	caughtUp   chan struct{}
-	catchOnce  sync.Once
+	store     *fsm.Store
+	machine   *fsm.FSM
+	raft      *raft.Raft
+	address   raft.ServerAddress // that others reach the server port by
+	leaderCh  chan bool
+	leader    *leaderWatch
+	verifier  *verifier
+	deadlines *deadlines
+	checks    *localChecks
+	leading   atomic.Bool // leads, and has applied what was committed before
+	alone     atomic.Bool // leads a cluster of one
+	followers *followers
+	ledSince  atomic.Int64 // when it began to lead the last time, Unix nanoseconds
+	caughtUp  chan struct{}
+	catchOnce sync.Once
 
 	peers    *peers         // nil for a server that nobody can join
 	gossip   *gossip.Gossip // nil without one
@@ -82,9 +87,13 @@ type Agent struct {
 
 	api       *httpapi.Server
 	servers   []*http.Server
-	listeners []*listener
+	listeners []net.Listener
+	certs     *tlsconf.Keeper
 	conns     *connLimit
 	metrics   *metrics.Registry
+	logWrites *metrics.Histogram // how long the log store takes
+	expiry    certificateExpiry
+	scheduled scheduleFigures
 	reloads   reloads
 	untold    atomic.Bool // the service manager did not hear the last message
 
@@ -101,12 +110,14 @@ func New(opts Options) (a *Agent, err error) {
 	a = &Agent{
 		opts: opts, now: opts.Now, logs: opts.Log, log: opts.Log.Named("agent"),
 		store: fsm.NewStore(), leaderCh: make(chan bool, 16),
-		caughtUp: make(chan struct{}), serverPort: opts.Loaded.Config.Ports.Server, fatal: make(chan error, 1), closing: make(chan struct{}), leave: make(chan struct{}, 1),
+		caughtUp: make(chan struct{}), fatal: make(chan error, 1), closing: make(chan struct{}), leave: make(chan struct{}, 1),
 		group: run.New(context.Background()), started: opts.Now(),
 	}
 	a.loaded.Store(opts.Loaded)
 	a.leader = newLeaderWatch(a.group.Context(), opts.Now())
+	a.logWrites = metrics.NewHistogram(raftLogWrite, metrics.TimeBounds)
 	a.deadlines = newDeadlines(opts.Now)
+	a.followers = newFollowers(opts.Now)
 	a.checks = newLocalChecks(a.selfRegistration, a.store, a.Propose, opts.Now, opts.Log.Named("checks"))
 	a.store.OnSessions(a.sessionsChanged)
 	defer func() {
@@ -115,6 +126,9 @@ func New(opts Options) (a *Agent, err error) {
 			a = nil
 		}
 	}()
+	if err := a.openTLS(); err != nil {
+		return a, err
+	}
 	if err := a.openStorage(); err != nil {
 		return a, err
 	}
@@ -180,6 +194,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		return errors.Join(err, a.close())
 	}
 	a.group.Go("metrics", a.metrics.Run)
+	a.group.Go("certificates", a.certs.Run)
 	a.group.Go("service manager", a.serveManager)
 	var err error
 	select {
@@ -193,15 +208,20 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	a.tell("STOPPING=1")
 	if err == nil {
-		a.goodbye()
+		a.goodbye(context.Cause(ctx))
 	}
 	return errors.Join(err, a.close())
 }
 
 // goodbye is what an orderly end begins with, while requests are still answered:
 // leadership is handed over, and the cluster is left if the configuration says so.
-func (a *Agent) goodbye() {
-	if !a.config().Leave.OnTerminate || a.left.Load() {
+func (a *Agent) goodbye(why error) {
+	leave := &a.config().Leave
+	leaves := leave.OnTerminate
+	if why != nil && strings.HasPrefix(why.Error(), os.Interrupt.String()) { // as signal.NotifyContext says it
+		leaves = !leave.SkipOnInterrupt
+	}
+	if !leaves || a.left.Load() {
 		a.handOver()
 		return
 	}
@@ -224,17 +244,30 @@ func (a *Agent) stop(err error) {
 func (a *Agent) close() error {
 	err := a.closeHTTP()
 	close(a.closing)
+	if a.peers != nil {
+		a.peers.stop()
+	}
 	if a.gossip != nil {
 		err = errors.Join(err, a.gossip.Close())
 	}
-	if a.peers != nil {
-		err = errors.Join(err, a.peers.close())
+	// While Raft runs it answers whom it has taken something from. Afterwards it may
+	// not.
+	duties := make(chan error, 1)
+	go func() { duties <- a.group.Close() }() // ends with the duties, or with the process
+	var dutiesErr error
+	select {
+	case dutiesErr = <-duties:
+	case <-time.After(a.config().Leave.Timeout):
+		dutiesErr = errors.New("stop: not everything ended in time; what was acknowledged is on disk")
+	}
+	if dutiesErr != nil && !errors.Is(dutiesErr, context.Canceled) {
+		err = errors.Join(err, dutiesErr)
 	}
 	if a.raft != nil {
 		err = errors.Join(err, a.stopRaft())
 	}
-	if e := a.group.Close(); e != nil && !errors.Is(e, context.Canceled) {
-		err = errors.Join(err, e)
+	if a.peers != nil {
+		err = errors.Join(err, a.peers.close())
 	}
 	if a.storage != nil {
 		if !a.broken.Load() {

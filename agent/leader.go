@@ -25,7 +25,7 @@ func (a *Agent) startDuties() {
 	a.group.Go("joining", a.retryJoin)
 	a.group.Go("members", a.keepMembers)
 	if a.peers != nil {
-		a.group.Go("requests of other servers", a.peers.server.Serve)
+		a.peers.start(a.stop)
 		if a.onlyVoter() && a.mayVote() {
 			a.group.Go("election", a.electSelf)
 		}
@@ -34,6 +34,9 @@ func (a *Agent) startDuties() {
 	a.group.Go("own node", a.watchSelf)
 	a.group.Go("checks", a.timeChecks)
 	a.group.Go("snapshots", a.watchLogLength)
+	if a.config().Schedule.Path != "" {
+		a.group.Go("scheduled snapshots", a.keepSnapshots)
+	}
 	if a.space != nil {
 		a.group.Go("disk space", a.watchSpace)
 	}
@@ -58,6 +61,7 @@ func (a *Agent) watchLeadership(ctx context.Context) error {
 // lead runs while this server leads.
 func (a *Agent) lead(ctx context.Context) {
 	defer a.leading.Store(false)
+	a.ledSince.Store(a.now().UnixNano())
 	// A new leader has entries from before that it has not applied yet. Only after
 	// them may it answer reads.
 	for !a.applyAll() {

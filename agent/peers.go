@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -22,7 +23,8 @@ type peers struct {
 	server  *rpc.Server
 	client  *rpc.Client
 	forward *rpc.Forwarder
-	raft    *transport
+	raft    *network
+	run     sync.WaitGroup
 }
 
 // openPeers opens the server port.
@@ -46,16 +48,27 @@ func (a *Agent) openPeers() error {
 	p := &peers{port: port, client: rpc.NewClient(port)}
 	p.forward = rpc.NewForwarder(p.client)
 	p.server = rpc.NewServer(port, &backend{a})
-	p.raft = &transport{a: a, NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	p.raft = &network{a: a, NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: port.Streams(), ServerAddressProvider: a, Logger: a.logs.Named("raft.net"),
 		MaxPool: 4, Timeout: rpcTimeout, MaxRPCsInFlight: rpcsInFlight,
 	})}
 	a.peers = p
-	if tcp, ok := port.Addr().(*net.TCPAddr); ok {
-		a.serverPort = tcp.Port
-	}
-	a.group.Go("server port", port.Serve)
+	p.run.Go(func() {
+		if err := port.Serve(a.group.Context()); err != nil {
+			a.stop(err)
+		}
+	})
 	return nil
+}
+
+// portOfServer is the server port: the real one, when the system chose it.
+func (a *Agent) portOfServer() int {
+	if a.peers != nil {
+		if tcp, ok := a.peers.port.Addr().(*net.TCPAddr); ok {
+			return tcp.Port
+		}
+	}
+	return a.config().Ports.Server
 }
 
 // rpcTimeout bounds a message of Raft's to another server, but for snapshots, which
@@ -85,15 +98,31 @@ func (a *Agent) wantsGossip() bool {
 	return !cfg.Dev || written(a.loaded.Load(), "ports.serf_lan")
 }
 
-func (p *peers) close() error {
+// start answers the requests of other servers.
+func (p *peers) start(stop func(error)) {
+	p.run.Go(func() {
+		if err := p.server.Serve(); err != nil {
+			stop(fmt.Errorf("answer other servers: %w", err))
+		}
+	})
+}
+
+// stop ends all requests of and to other servers, but not Raft's.
+func (p *peers) stop() {
 	p.forward.Close()
 	p.client.Close()
 	p.server.Stop()
-	return p.port.Close()
 }
 
-// transport is Raft's own, but that snapshots are sent at a bounded speed.
-type transport struct {
+// close closes the port. Raft must have ended.
+func (p *peers) close() error {
+	err := p.port.Close()
+	p.run.Wait()
+	return err
+}
+
+// network is Raft's transport, but that snapshots are sent at a bounded speed.
+type network struct {
 	*raft.NetworkTransport
 	a *Agent
 }

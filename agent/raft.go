@@ -45,7 +45,7 @@ const soleTimeout = 50 * time.Millisecond
 // the configuration says so.
 func (a *Agent) openRaft() error {
 	cfg := a.config()
-	a.address = raft.ServerAddress(net.JoinHostPort(cfg.AdvertiseAddr, strconv.Itoa(a.serverPort)))
+	a.address = raft.ServerAddress(net.JoinHostPort(cfg.AdvertiseAddr, strconv.Itoa(a.portOfServer())))
 	conf := raft.DefaultConfig()
 	conf.LocalID = raft.ServerID(a.nodeID)
 	conf.Logger = a.logs.Named("raft")
@@ -65,12 +65,13 @@ func (a *Agent) openRaft() error {
 	var transport raft.Transport
 	if a.peers == nil {
 		conf.HeartbeatTimeout, conf.ElectionTimeout, conf.LeaderLeaseTimeout = soleTimeout, soleTimeout, soleTimeout
-		_, transport = raft.NewInmemTransport(a.address)
+		_, local := raft.NewInmemTransport(a.address)
+		transport = a.followers.listen(local)
 	} else {
 		m := time.Duration(cfg.Performance.RaftMultiplier)
 		conf.HeartbeatTimeout, conf.ElectionTimeout, conf.LeaderLeaseTimeout = m*heartbeatTimeout, m*electionTimeout, m*leaderLease
 		conf.CommitTimeout = commitTimeout
-		transport = a.peers.raft
+		transport = a.followers.listen(a.peers.raft)
 	}
 	fresh := a.dir == nil || state.Fresh()
 	if fresh && cfg.Bootstrap {

@@ -53,6 +53,9 @@ func (a *Agent) reload() (string, error) {
 	if err := a.logs.Reopen(); err != nil { // no reason to keep the old configuration
 		a.log.Error("log file", "error", err)
 	}
+	if err := a.certs.Reload(); err != nil {
+		return "", err
+	}
 	if a.opts.Reload == nil {
 		return summarize(nil, nil), nil
 	}

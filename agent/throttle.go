@@ -14,7 +14,7 @@ const snapshotSpeed = 64 << 20
 
 // InstallSnapshot sends a snapshot to a follower. While it is under way the log that
 // the follower needs next is kept.
-func (t *transport) InstallSnapshot(
+func (t *network) InstallSnapshot(
 	id raft.ServerID, target raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader,
 ) error {
 	t.a.keepLog(1)

@@ -77,6 +77,7 @@ func newRoot() *cobra.Command {
 		newReloadCommand(),
 		newSessionCommand(),
 		newSnapshotCommand(),
+		newTLSCommand(),
 		newTxnCommand(),
 		newValidateCommand(),
 		newVersionCommand(),

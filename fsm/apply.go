@@ -96,6 +96,7 @@ func (f *FSM) Restore(r io.ReadCloser) error {
 		return fmt.Errorf("restore state: %w", err)
 	}
 	// Whoever waits must look at the other state.
+	f.store.marks.reset()
 	f.store.publish(db, st, f.store.View().Generation+1)
 	f.store.hub.Reset()
 	f.store.topics.Reset()
@@ -117,6 +118,8 @@ type batch struct {
 	topics map[string]bool // beside keys, what has changed
 	born   []*session.Session
 	dead   []string
+
+	passed []Hash // marks of the rolling hash
 }
 
 func (s *Store) begin() *batch {
@@ -133,9 +136,10 @@ func (b *batch) apply(index uint64, data []byte) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	before := b.state
+	before, dead := b.state, len(b.dead)
 	b.state.Index = index
 	if p == nil { // unknown, and may be skipped
+		b.link(before, index, data, b.outcome(nil, nil, 0))
 		b.changed = true
 		return Result{Index: index}, nil
 	}
@@ -153,13 +157,26 @@ func (b *batch) apply(index uint64, data []byte) (Result, error) {
 		b.sessions.Reject()
 		b.catalog.Reject()
 		b.events.Reject()
+		if err == nil {
+			b.link(before, index, data, b.outcome(p, &res, dead))
+		}
 		return res, err
 	}
 	b.kv.Accept()
 	b.sessions.Accept()
 	b.catalog.Accept()
 	b.events.Accept()
+	b.link(before, index, data, b.outcome(p, &res, dead))
 	return res, nil
+}
+
+// link puts a command into the rolling hash; before is the state it found.
+func (b *batch) link(before state, index uint64, data []byte, outcome uint64) {
+	mark, passed := before.link(index, data, outcome)
+	if passed {
+		b.passed = append(b.passed, mark)
+	}
+	b.state.Chain = before.Chain
 }
 
 func (b *batch) do(p *parsed, res *Result) error {
@@ -313,6 +330,7 @@ func (b *batch) commit() {
 	b.catalog.Flush(txn)
 	b.events.Flush(txn)
 	txn.Commit()
+	b.store.marks.keep(b.passed)
 	b.store.publish(b.base.db, b.state, b.base.Generation)
 	b.store.hub.Notify(b.kv.Changed())
 	if b.state.Restored != b.base.state.Restored { // an index from before is news to everybody

@@ -141,6 +141,7 @@ func (s *Snapshot) write(out *recordWriter) error {
 			Sessions: st.Sessions, Nodes: st.Nodes, Services: st.Services, Checks: st.Checks, Events: st.Events,
 		},
 		Autopilot: autopilotToProto(st.Autopilot),
+		Chain:     &fsmpb.Chain{Rules: chainRules, Since: st.Chain.Since, Sum: st.Chain.Sum},
 	}); err != nil {
 		return err
 	}
@@ -381,7 +382,7 @@ func load(r io.Reader, txn *memdb.Txn) (state, error) {
 		Index: header.GetIndex(), LastTime: header.GetLastTime(), Restored: header.GetRestoredIndex(),
 		Sessions: header.GetIndexes().GetSessions(), Nodes: header.GetIndexes().GetNodes(),
 		Services: header.GetIndexes().GetServices(), Checks: header.GetIndexes().GetChecks(),
-		Events: header.GetIndexes().GetEvents(),
+		Events: header.GetIndexes().GetEvents(), Chain: chainFromSnapshot(&header),
 	}
 	if header.GetAutopilot() != nil {
 		st.Autopilot = autopilotFromProto(header.GetAutopilot())

@@ -25,6 +25,7 @@ type state struct {
 	Sessions, Nodes, Services, Checks, Events uint64
 
 	Autopilot *Autopilot // never changed; nil when it was not set yet
+	Chain     chain      // the rolling hash up to Index
 }
 
 // Store is the state that reads go through. All methods may be called at any
@@ -39,6 +40,7 @@ type Store struct {
 
 	applied atomic.Uint64 // index of the last command that can be read
 	reached atomic.Uint64 // index up to which all commands can be read; see Reached
+	marks   marks         // of the rolling hash
 
 	mu      sync.Mutex
 	moved   chan struct{} // closed and replaced when applied grows and somebody waits; guarded by mu

@@ -39,11 +39,13 @@ func (c *call) await(q parkable, o readOptions) error {
 
 	timer := time.NewTimer(c.s.waitTime(o.wait))
 	defer timer.Stop()
+	wakeups := &c.s.wakeups
 	for {
 		// Register first, then look: what commits in between wakes.
 		watch := q.watch(store)
 		if q.settled(store.View(), o.index) {
 			watch.Stop()
+			wakeups.answered(true)
 			return nil
 		}
 		reason := c.park(watch.C, watch.Reset, timer.C, o.mode)
@@ -52,10 +54,13 @@ func (c *call) await(q parkable, o readOptions) error {
 		}
 		switch reason {
 		case clientGone:
+			wakeups.Gone.Add(1)
 			return errClientGone
 		case stopping, stateReplaced: // answered with what there is
+			wakeups.answered(q.settled(store.View(), o.index))
 			return nil
-		case timeOver: // that there was no change must be true of the cluster, not of this server
+		case timeOver: // answered with what there is; that there was no change must be true of the cluster, not of this server
+			wakeups.Timeouts.Add(1)
 			if o.mode == Stale {
 				return nil
 			}
@@ -72,8 +77,10 @@ func (c *call) await(q parkable, o readOptions) error {
 		}
 		// Thousands may wake together: who has its answer needs no registration.
 		if q.settled(store.View(), o.index) {
+			wakeups.answered(true)
 			return nil
 		}
+		wakeups.Parked.Add(1)
 	}
 }
 

@@ -152,7 +152,7 @@ func (s *Server) routes() *chi.Mux {
 			s.kv = e
 		}
 		if prefix, ok := strings.CutSuffix(e.path, "/"); ok && e.path != indexPath {
-			mux.HandleFunc(prefix, func(w http.ResponseWriter, r *http.Request) { redirect(w, r, prefix+"/") })
+			mux.HandleFunc(prefix, func(w http.ResponseWriter, r *http.Request) { s.redirectDown(w, r, prefix) })
 			mux.HandleFunc(e.path+"*", func(w http.ResponseWriter, r *http.Request) {
 				s.serve(w, r, e, strings.TrimPrefix(r.URL.Path, e.path))
 			})
@@ -160,7 +160,7 @@ func (s *Server) routes() *chi.Mux {
 		}
 		mux.HandleFunc(e.path, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, e, "") })
 	}
-	mux.NotFound(notFoundPage)
+	mux.NotFound(s.noEndpoint)
 	mux.MethodNotAllowed(s.otherMethod)
 	return mux
 }
@@ -175,14 +175,26 @@ func (s *Server) otherMethod(w http.ResponseWriter, r *http.Request) {
 			s.serve(w, r, e, "")
 			return
 		case prefix && path+"/" == e.path:
-			redirect(w, r, e.path)
+			s.redirectDown(w, r, strings.TrimSuffix(e.path, "/"))
 			return
 		}
 	}
+	s.noEndpoint(w, r)
+}
+
+// redirectDown sends the client from a prefix without its slash to the one with it.
+func (s *Server) redirectDown(w http.ResponseWriter, r *http.Request, prefix string) {
+	s.unrouted(http.StatusTemporaryRedirect)
+	redirect(w, r, prefix+"/")
+}
+
+// noEndpoint answers a path that no endpoint has.
+func (s *Server) noEndpoint(w http.ResponseWriter, r *http.Request) {
+	s.unrouted(http.StatusNotFound)
 	notFoundPage(w, r)
 }
 
-// notFoundPage answers a path that no endpoint has.
+// notFoundPage is what a path is answered with that no endpoint has.
 //
 // Source: contract, README, worked examples 8 and 9.
 func notFoundPage(w http.ResponseWriter, r *http.Request) {

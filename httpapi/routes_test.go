@@ -126,10 +126,17 @@ func TestRequestMetrics(t *testing.T) {
 	ask(t, s, http.MethodGet, "/v1/kv/a?dc=x", "")
 	ask(t, s, http.MethodGet, "/v1/kv/a", "", "If-None-Match", "*")
 	ask(t, s, http.MethodPut, "/v1/txn", "[null]")
+	ask(t, s, http.MethodGet, "/v1/a-path-of-the-client", "")
+	ask(t, s, "FOO", "/another", "")
+	ask(t, s, http.MethodGet, "/v1/kv", "")
+	ask(t, s, "FOO", "/v1/kv", "")
+	ask(t, s, http.MethodGet, "/v1//kv/a", "")
+	ask(t, s, http.MethodGet, "/v1/kv/a%01", "")
 	for _, m := range s.RequestMetrics() {
 		want := map[string][statusClasses]uint64{
 			kvPrefix:  {2: 2, 3: 1, 4: 1, 5: 1},
 			"/v1/txn": {4: 1},
+			"none":    {3: 3, 4: 3},
 		}[m.Path]
 		var all, buckets uint64
 		for class := range m.Codes {

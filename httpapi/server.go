@@ -69,6 +69,7 @@ type Server struct {
 	parked  parking
 	lists   *listCache
 	metrics *requestMetrics
+	wakeups WakeupMetrics
 	streams atomic.Int64 // log and metrics streams that are open
 
 	draining chan struct{} // closed by Drain
@@ -145,10 +146,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	raw := r.URL.EscapedPath()
 	if !settings.AnyPath && !printable(r.URL.Path) && !isExact(r.URL.RawQuery) {
+		s.unrouted(http.StatusBadRequest)
 		refusePath(w, r)
 		return
 	}
 	if unclean(raw) && !isExact(r.URL.RawQuery) {
+		s.unrouted(http.StatusTemporaryRedirect)
 		redirect(w, r, cleanPath(raw))
 		return
 	}

@@ -33,6 +33,8 @@ func TestScripts(t *testing.T) {
 			"blackhole": cmdBlackhole,
 			"random":    cmdRandom,
 			"damage":    cmdDamage,
+			"servedat":  cmdServedAt,
+			"expired":   cmdExpired,
 		},
 	})
 }

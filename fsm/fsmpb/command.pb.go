@@ -1881,6 +1881,7 @@ type SnapshotHeader struct {
 	Kv            *KVMeta    `protobuf:"bytes,5,opt,name=kv,proto3" json:"kv,omitempty"`
 	Indexes       *Indexes   `protobuf:"bytes,6,opt,name=indexes,proto3" json:"indexes,omitempty"`
 	Autopilot     *Autopilot `protobuf:"bytes,20,opt,name=autopilot,proto3" json:"autopilot,omitempty"`
+	Chain         *Chain     `protobuf:"bytes,7,opt,name=chain,proto3" json:"chain,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1964,6 +1965,77 @@ func (x *SnapshotHeader) GetAutopilot() *Autopilot {
 	return nil
 }
 
+func (x *SnapshotHeader) GetChain() *Chain {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+// Chain is the rolling hash over the commands up to the index of the header. A
+// server that knows other rules begins a new one.
+type Chain struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What goes into the hash; 0 where there is none.
+	Rules uint32 `protobuf:"varint,1,opt,name=rules,proto3" json:"rules,omitempty"`
+	// The lowest index whose command could be in it.
+	Since         uint64 `protobuf:"varint,2,opt,name=since,proto3" json:"since,omitempty"`
+	Sum           uint64 `protobuf:"fixed64,3,opt,name=sum,proto3" json:"sum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Chain) Reset() {
+	*x = Chain{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Chain) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Chain) ProtoMessage() {}
+
+func (x *Chain) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Chain.ProtoReflect.Descriptor instead.
+func (*Chain) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Chain) GetRules() uint32 {
+	if x != nil {
+		return x.Rules
+	}
+	return 0
+}
+
+func (x *Chain) GetSince() uint64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *Chain) GetSum() uint64 {
+	if x != nil {
+		return x.Sum
+	}
+	return 0
+}
+
 // Indexes are those of the last change of each table beside the keys.
 type Indexes struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1978,7 +2050,7 @@ type Indexes struct {
 
 func (x *Indexes) Reset() {
 	*x = Indexes{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1990,7 +2062,7 @@ func (x *Indexes) String() string {
 func (*Indexes) ProtoMessage() {}
 
 func (x *Indexes) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2003,7 +2075,7 @@ func (x *Indexes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Indexes.ProtoReflect.Descriptor instead.
 func (*Indexes) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{20}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Indexes) GetSessions() uint64 {
@@ -2051,7 +2123,7 @@ type Delay struct {
 
 func (x *Delay) Reset() {
 	*x = Delay{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2063,7 +2135,7 @@ func (x *Delay) String() string {
 func (*Delay) ProtoMessage() {}
 
 func (x *Delay) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2076,7 +2148,7 @@ func (x *Delay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delay.ProtoReflect.Descriptor instead.
 func (*Delay) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{21}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Delay) GetKey() []byte {
@@ -2103,7 +2175,7 @@ type Counter struct {
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2115,7 +2187,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2128,7 +2200,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{22}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Counter) GetDir() []byte {
@@ -2158,7 +2230,7 @@ type KVMeta struct {
 
 func (x *KVMeta) Reset() {
 	*x = KVMeta{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2170,7 +2242,7 @@ func (x *KVMeta) String() string {
 func (*KVMeta) ProtoMessage() {}
 
 func (x *KVMeta) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2183,7 +2255,7 @@ func (x *KVMeta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KVMeta.ProtoReflect.Descriptor instead.
 func (*KVMeta) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{23}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *KVMeta) GetIndex() uint64 {
@@ -2231,7 +2303,7 @@ type Item struct {
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2243,7 +2315,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2256,7 +2328,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{24}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Item) GetKey() []byte {
@@ -2326,7 +2398,7 @@ type Version struct {
 
 func (x *Version) Reset() {
 	*x = Version{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2338,7 +2410,7 @@ func (x *Version) String() string {
 func (*Version) ProtoMessage() {}
 
 func (x *Version) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2351,7 +2423,7 @@ func (x *Version) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Version.ProtoReflect.Descriptor instead.
 func (*Version) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{25}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Version) GetValue() []byte {
@@ -2429,7 +2501,7 @@ type Origin struct {
 
 func (x *Origin) Reset() {
 	*x = Origin{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2441,7 +2513,7 @@ func (x *Origin) String() string {
 func (*Origin) ProtoMessage() {}
 
 func (x *Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2454,7 +2526,7 @@ func (x *Origin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Origin.ProtoReflect.Descriptor instead.
 func (*Origin) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{26}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Origin) GetAccessor() string {
@@ -2489,7 +2561,7 @@ type SnapshotTrailer struct {
 
 func (x *SnapshotTrailer) Reset() {
 	*x = SnapshotTrailer{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2501,7 +2573,7 @@ func (x *SnapshotTrailer) String() string {
 func (*SnapshotTrailer) ProtoMessage() {}
 
 func (x *SnapshotTrailer) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2514,7 +2586,7 @@ func (x *SnapshotTrailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotTrailer.ProtoReflect.Descriptor instead.
 func (*SnapshotTrailer) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{27}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SnapshotTrailer) GetItems() uint64 {
@@ -2550,7 +2622,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[28]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2562,7 +2634,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[28]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2575,7 +2647,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{28}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Result) GetIndex() uint64 {
@@ -2651,7 +2723,7 @@ type Prune_Trim struct {
 
 func (x *Prune_Trim) Reset() {
 	*x = Prune_Trim{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[29]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2663,7 +2735,7 @@ func (x *Prune_Trim) String() string {
 func (*Prune_Trim) ProtoMessage() {}
 
 func (x *Prune_Trim) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[29]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2703,7 +2775,7 @@ type Prune_Forget struct {
 
 func (x *Prune_Forget) Reset() {
 	*x = Prune_Forget{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[30]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2715,7 +2787,7 @@ func (x *Prune_Forget) String() string {
 func (*Prune_Forget) ProtoMessage() {}
 
 func (x *Prune_Forget) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[30]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2755,7 +2827,7 @@ type Expire_Key struct {
 
 func (x *Expire_Key) Reset() {
 	*x = Expire_Key{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[35]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2767,7 +2839,7 @@ func (x *Expire_Key) String() string {
 func (*Expire_Key) ProtoMessage() {}
 
 func (x *Expire_Key) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[35]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2808,7 +2880,7 @@ type Result_Shown struct {
 
 func (x *Result_Shown) Reset() {
 	*x = Result_Shown{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[36]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2820,7 +2892,7 @@ func (x *Result_Shown) String() string {
 func (*Result_Shown) ProtoMessage() {}
 
 func (x *Result_Shown) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[36]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2833,7 +2905,7 @@ func (x *Result_Shown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result_Shown.ProtoReflect.Descriptor instead.
 func (*Result_Shown) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{28, 0}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{29, 0}
 }
 
 func (x *Result_Shown) GetKey() []byte {
@@ -2867,7 +2939,7 @@ type Result_Error struct {
 
 func (x *Result_Error) Reset() {
 	*x = Result_Error{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[37]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2879,7 +2951,7 @@ func (x *Result_Error) String() string {
 func (*Result_Error) ProtoMessage() {}
 
 func (x *Result_Error) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[37]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2892,7 +2964,7 @@ func (x *Result_Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result_Error.ProtoReflect.Descriptor instead.
 func (*Result_Error) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{28, 1}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{29, 1}
 }
 
 func (x *Result_Error) GetOpIndex() uint32 {
@@ -2920,7 +2992,7 @@ type Result_Fenced struct {
 
 func (x *Result_Fenced) Reset() {
 	*x = Result_Fenced{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[38]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2932,7 +3004,7 @@ func (x *Result_Fenced) String() string {
 func (*Result_Fenced) ProtoMessage() {}
 
 func (x *Result_Fenced) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[38]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2945,7 +3017,7 @@ func (x *Result_Fenced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result_Fenced.ProtoReflect.Descriptor instead.
 func (*Result_Fenced) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{28, 2}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{29, 2}
 }
 
 func (x *Result_Fenced) GetKey() []byte {
@@ -3152,7 +3224,7 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x13upgrade_version_tag\x18\b \x01(\fR\x11upgradeVersionTag\x12!\n" +
 	"\fcreate_index\x18\t \x01(\x04R\vcreateIndex\x12!\n" +
 	"\fmodify_index\x18\n" +
-	" \x01(\x04R\vmodifyIndex\"\x99\x02\n" +
+	" \x01(\x04R\vmodifyIndex\"\xc7\x02\n" +
 	"\x0eSnapshotHeader\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x1b\n" +
@@ -3160,7 +3232,12 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x0erestored_index\x18\x04 \x01(\x04R\rrestoredIndex\x12'\n" +
 	"\x02kv\x18\x05 \x01(\v2\x17.holdfast.fsm.v1.KVMetaR\x02kv\x122\n" +
 	"\aindexes\x18\x06 \x01(\v2\x18.holdfast.fsm.v1.IndexesR\aindexes\x128\n" +
-	"\tautopilot\x18\x14 \x01(\v2\x1a.holdfast.fsm.v1.AutopilotR\tautopilot\"\x87\x01\n" +
+	"\tautopilot\x18\x14 \x01(\v2\x1a.holdfast.fsm.v1.AutopilotR\tautopilot\x12,\n" +
+	"\x05chain\x18\a \x01(\v2\x16.holdfast.fsm.v1.ChainR\x05chain\"E\n" +
+	"\x05Chain\x12\x14\n" +
+	"\x05rules\x18\x01 \x01(\rR\x05rules\x12\x14\n" +
+	"\x05since\x18\x02 \x01(\x04R\x05since\x12\x10\n" +
+	"\x03sum\x18\x03 \x01(\x06R\x03sum\"\x87\x01\n" +
 	"\aIndexes\x12\x1a\n" +
 	"\bsessions\x18\x01 \x01(\x04R\bsessions\x12\x14\n" +
 	"\x05nodes\x18\x02 \x01(\x04R\x05nodes\x12\x1a\n" +
@@ -3257,7 +3334,7 @@ func file_fsm_fsmpb_command_proto_rawDescGZIP() []byte {
 }
 
 var file_fsm_fsmpb_command_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_fsm_fsmpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_fsm_fsmpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_fsm_fsmpb_command_proto_goTypes = []any{
 	(Verb)(0),               // 0: holdfast.fsm.v1.Verb
 	(*Command)(nil),         // 1: holdfast.fsm.v1.Command
@@ -3280,25 +3357,26 @@ var file_fsm_fsmpb_command_proto_goTypes = []any{
 	(*AutopilotSet)(nil),    // 18: holdfast.fsm.v1.AutopilotSet
 	(*Autopilot)(nil),       // 19: holdfast.fsm.v1.Autopilot
 	(*SnapshotHeader)(nil),  // 20: holdfast.fsm.v1.SnapshotHeader
-	(*Indexes)(nil),         // 21: holdfast.fsm.v1.Indexes
-	(*Delay)(nil),           // 22: holdfast.fsm.v1.Delay
-	(*Counter)(nil),         // 23: holdfast.fsm.v1.Counter
-	(*KVMeta)(nil),          // 24: holdfast.fsm.v1.KVMeta
-	(*Item)(nil),            // 25: holdfast.fsm.v1.Item
-	(*Version)(nil),         // 26: holdfast.fsm.v1.Version
-	(*Origin)(nil),          // 27: holdfast.fsm.v1.Origin
-	(*SnapshotTrailer)(nil), // 28: holdfast.fsm.v1.SnapshotTrailer
-	(*Result)(nil),          // 29: holdfast.fsm.v1.Result
-	(*Prune_Trim)(nil),      // 30: holdfast.fsm.v1.Prune.Trim
-	(*Prune_Forget)(nil),    // 31: holdfast.fsm.v1.Prune.Forget
-	nil,                     // 32: holdfast.fsm.v1.Node.TaggedAddressesEntry
-	nil,                     // 33: holdfast.fsm.v1.Node.MetaEntry
-	nil,                     // 34: holdfast.fsm.v1.Service.TaggedAddressesEntry
-	nil,                     // 35: holdfast.fsm.v1.Service.MetaEntry
-	(*Expire_Key)(nil),      // 36: holdfast.fsm.v1.Expire.Key
-	(*Result_Shown)(nil),    // 37: holdfast.fsm.v1.Result.Shown
-	(*Result_Error)(nil),    // 38: holdfast.fsm.v1.Result.Error
-	(*Result_Fenced)(nil),   // 39: holdfast.fsm.v1.Result.Fenced
+	(*Chain)(nil),           // 21: holdfast.fsm.v1.Chain
+	(*Indexes)(nil),         // 22: holdfast.fsm.v1.Indexes
+	(*Delay)(nil),           // 23: holdfast.fsm.v1.Delay
+	(*Counter)(nil),         // 24: holdfast.fsm.v1.Counter
+	(*KVMeta)(nil),          // 25: holdfast.fsm.v1.KVMeta
+	(*Item)(nil),            // 26: holdfast.fsm.v1.Item
+	(*Version)(nil),         // 27: holdfast.fsm.v1.Version
+	(*Origin)(nil),          // 28: holdfast.fsm.v1.Origin
+	(*SnapshotTrailer)(nil), // 29: holdfast.fsm.v1.SnapshotTrailer
+	(*Result)(nil),          // 30: holdfast.fsm.v1.Result
+	(*Prune_Trim)(nil),      // 31: holdfast.fsm.v1.Prune.Trim
+	(*Prune_Forget)(nil),    // 32: holdfast.fsm.v1.Prune.Forget
+	nil,                     // 33: holdfast.fsm.v1.Node.TaggedAddressesEntry
+	nil,                     // 34: holdfast.fsm.v1.Node.MetaEntry
+	nil,                     // 35: holdfast.fsm.v1.Service.TaggedAddressesEntry
+	nil,                     // 36: holdfast.fsm.v1.Service.MetaEntry
+	(*Expire_Key)(nil),      // 37: holdfast.fsm.v1.Expire.Key
+	(*Result_Shown)(nil),    // 38: holdfast.fsm.v1.Result.Shown
+	(*Result_Error)(nil),    // 39: holdfast.fsm.v1.Result.Error
+	(*Result_Fenced)(nil),   // 40: holdfast.fsm.v1.Result.Fenced
 }
 var file_fsm_fsmpb_command_proto_depIdxs = []int32{
 	2,  // 0: holdfast.fsm.v1.Command.header:type_name -> holdfast.fsm.v1.Header
@@ -3316,31 +3394,32 @@ var file_fsm_fsmpb_command_proto_depIdxs = []int32{
 	0,  // 12: holdfast.fsm.v1.Op.verb:type_name -> holdfast.fsm.v1.Verb
 	3,  // 13: holdfast.fsm.v1.Write.op:type_name -> holdfast.fsm.v1.Op
 	3,  // 14: holdfast.fsm.v1.Txn.ops:type_name -> holdfast.fsm.v1.Op
-	30, // 15: holdfast.fsm.v1.Prune.trims:type_name -> holdfast.fsm.v1.Prune.Trim
-	31, // 16: holdfast.fsm.v1.Prune.forgets:type_name -> holdfast.fsm.v1.Prune.Forget
+	31, // 15: holdfast.fsm.v1.Prune.trims:type_name -> holdfast.fsm.v1.Prune.Trim
+	32, // 16: holdfast.fsm.v1.Prune.forgets:type_name -> holdfast.fsm.v1.Prune.Forget
 	9,  // 17: holdfast.fsm.v1.SessionCreate.session:type_name -> holdfast.fsm.v1.Session
 	13, // 18: holdfast.fsm.v1.Register.node:type_name -> holdfast.fsm.v1.Node
 	14, // 19: holdfast.fsm.v1.Register.service:type_name -> holdfast.fsm.v1.Service
 	15, // 20: holdfast.fsm.v1.Register.checks:type_name -> holdfast.fsm.v1.Check
-	32, // 21: holdfast.fsm.v1.Node.tagged_addresses:type_name -> holdfast.fsm.v1.Node.TaggedAddressesEntry
-	33, // 22: holdfast.fsm.v1.Node.meta:type_name -> holdfast.fsm.v1.Node.MetaEntry
-	34, // 23: holdfast.fsm.v1.Service.tagged_addresses:type_name -> holdfast.fsm.v1.Service.TaggedAddressesEntry
-	35, // 24: holdfast.fsm.v1.Service.meta:type_name -> holdfast.fsm.v1.Service.MetaEntry
-	36, // 25: holdfast.fsm.v1.Expire.keys:type_name -> holdfast.fsm.v1.Expire.Key
+	33, // 21: holdfast.fsm.v1.Node.tagged_addresses:type_name -> holdfast.fsm.v1.Node.TaggedAddressesEntry
+	34, // 22: holdfast.fsm.v1.Node.meta:type_name -> holdfast.fsm.v1.Node.MetaEntry
+	35, // 23: holdfast.fsm.v1.Service.tagged_addresses:type_name -> holdfast.fsm.v1.Service.TaggedAddressesEntry
+	36, // 24: holdfast.fsm.v1.Service.meta:type_name -> holdfast.fsm.v1.Service.MetaEntry
+	37, // 25: holdfast.fsm.v1.Expire.keys:type_name -> holdfast.fsm.v1.Expire.Key
 	19, // 26: holdfast.fsm.v1.AutopilotSet.config:type_name -> holdfast.fsm.v1.Autopilot
-	24, // 27: holdfast.fsm.v1.SnapshotHeader.kv:type_name -> holdfast.fsm.v1.KVMeta
-	21, // 28: holdfast.fsm.v1.SnapshotHeader.indexes:type_name -> holdfast.fsm.v1.Indexes
+	25, // 27: holdfast.fsm.v1.SnapshotHeader.kv:type_name -> holdfast.fsm.v1.KVMeta
+	22, // 28: holdfast.fsm.v1.SnapshotHeader.indexes:type_name -> holdfast.fsm.v1.Indexes
 	19, // 29: holdfast.fsm.v1.SnapshotHeader.autopilot:type_name -> holdfast.fsm.v1.Autopilot
-	26, // 30: holdfast.fsm.v1.Item.versions:type_name -> holdfast.fsm.v1.Version
-	37, // 31: holdfast.fsm.v1.Result.shown:type_name -> holdfast.fsm.v1.Result.Shown
-	38, // 32: holdfast.fsm.v1.Result.errors:type_name -> holdfast.fsm.v1.Result.Error
-	39, // 33: holdfast.fsm.v1.Result.fenced:type_name -> holdfast.fsm.v1.Result.Fenced
-	26, // 34: holdfast.fsm.v1.Result.Shown.version:type_name -> holdfast.fsm.v1.Version
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	21, // 30: holdfast.fsm.v1.SnapshotHeader.chain:type_name -> holdfast.fsm.v1.Chain
+	27, // 31: holdfast.fsm.v1.Item.versions:type_name -> holdfast.fsm.v1.Version
+	38, // 32: holdfast.fsm.v1.Result.shown:type_name -> holdfast.fsm.v1.Result.Shown
+	39, // 33: holdfast.fsm.v1.Result.errors:type_name -> holdfast.fsm.v1.Result.Error
+	40, // 34: holdfast.fsm.v1.Result.fenced:type_name -> holdfast.fsm.v1.Result.Fenced
+	27, // 35: holdfast.fsm.v1.Result.Shown.version:type_name -> holdfast.fsm.v1.Version
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_fsm_fsmpb_command_proto_init() }
@@ -3367,7 +3446,7 @@ func file_fsm_fsmpb_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_fsmpb_command_proto_rawDesc), len(file_fsm_fsmpb_command_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   39,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
