@@ -16,6 +16,8 @@ type endpoint struct {
 	methods []method
 	allow   []string // value of the Allow header
 	number  int      // position in the table, for the metrics
+
+	deleteBody bool // its DELETE has a body, which its handler reads
 }
 
 type method struct {
@@ -75,6 +77,16 @@ func table() []*endpoint {
 		{path: "/v1/operator/raft/configuration", methods: get((*call).raftConfiguration)},
 		{path: "/v1/operator/raft/transfer-leader", methods: []method{{http.MethodPost, (*call).raftTransferLeader}}},
 		{path: "/v1/operator/raft/peer", methods: []method{{http.MethodDelete, (*call).raftRemovePeer}}},
+		{path: "/v1/operator/autopilot/configuration", methods: []method{
+			{http.MethodGet, (*call).autopilotConfiguration}, {http.MethodPut, (*call).setAutopilotConfiguration},
+		}},
+		{path: "/v1/operator/autopilot/health", methods: get((*call).autopilotHealth)},
+		{path: "/v1/operator/autopilot/state", methods: get((*call).autopilotState)},
+		{path: "/v1/operator/keyring", deleteBody: true, methods: []method{
+			{http.MethodGet, (*call).keyringList}, {http.MethodPost, (*call).keyringInstall},
+			{http.MethodPut, (*call).keyringUse}, {http.MethodDelete, (*call).keyringRemove},
+		}},
+		{path: "/v1/operator/usage", methods: get((*call).operatorUsage)},
 
 		{path: "/v1/snapshot", methods: []method{
 			{http.MethodGet, (*call).snapshotSave}, {http.MethodPut, (*call).snapshotRestore},
@@ -84,6 +96,9 @@ func table() []*endpoint {
 		{path: "/v1/agent/version", methods: get((*call).agentVersion)},
 		{path: "/v1/agent/host", methods: get((*call).agentHost)},
 		{path: "/v1/agent/members", methods: get((*call).agentMembers)},
+		{path: "/v1/agent/join/", methods: put((*call).agentJoin)},
+		{path: "/v1/agent/leave", methods: put((*call).agentLeave)},
+		{path: "/v1/agent/force-leave/", methods: put((*call).agentForceLeave)},
 		{path: "/v1/agent/metrics", methods: get((*call).agentMetrics)},
 		{path: "/v1/agent/metrics/stream", methods: get((*call).agentMetricsStream)},
 		{path: "/v1/agent/monitor", methods: get((*call).agentMonitor)},

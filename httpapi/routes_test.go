@@ -12,18 +12,26 @@ import (
 func TestMethods(t *testing.T) {
 	s := newTestServer(t, newLocalNode(t))
 	for target, allow := range map[string]string{
-		"/v1/kv/a":                          "OPTIONS,GET,PUT,DELETE",
-		"/v1/kv/":                           "OPTIONS,GET,PUT,DELETE",
-		"/v1/txn":                           "OPTIONS,PUT",
-		"/v1/status/leader":                 "OPTIONS,GET",
-		"/v1/status/peers":                  "OPTIONS,GET",
-		"/v1/operator/raft/configuration":   "OPTIONS,GET",
-		"/v1/operator/raft/transfer-leader": "OPTIONS,POST",
-		"/v1/operator/raft/peer":            "OPTIONS,DELETE",
-		"/v1/snapshot":                      "OPTIONS,GET,PUT",
-		"/v1/lock/l":                        "OPTIONS,GET,POST,DELETE",
-		"/v1/election/e/observe":            "OPTIONS,GET,POST",
-		"/v1/group/g":                       "OPTIONS,GET,PUT,DELETE",
+		"/v1/kv/a":                             "OPTIONS,GET,PUT,DELETE",
+		"/v1/kv/":                              "OPTIONS,GET,PUT,DELETE",
+		"/v1/txn":                              "OPTIONS,PUT",
+		"/v1/status/leader":                    "OPTIONS,GET",
+		"/v1/status/peers":                     "OPTIONS,GET",
+		"/v1/operator/raft/configuration":      "OPTIONS,GET",
+		"/v1/operator/raft/transfer-leader":    "OPTIONS,POST",
+		"/v1/operator/raft/peer":               "OPTIONS,DELETE",
+		"/v1/operator/keyring":                 "OPTIONS,GET,POST,PUT,DELETE",
+		"/v1/operator/usage":                   "OPTIONS,GET",
+		"/v1/operator/autopilot/health":        "OPTIONS,GET",
+		"/v1/operator/autopilot/state":         "OPTIONS,GET",
+		"/v1/agent/join/a":                     "OPTIONS,PUT",
+		"/v1/agent/leave":                      "OPTIONS,PUT",
+		"/v1/agent/force-leave/a":              "OPTIONS,PUT",
+		"/v1/snapshot":                         "OPTIONS,GET,PUT",
+		"/v1/operator/autopilot/configuration": "OPTIONS,GET,PUT",
+		"/v1/lock/l":                           "OPTIONS,GET,POST,DELETE",
+		"/v1/election/e/observe":               "OPTIONS,GET,POST",
+		"/v1/group/g":                          "OPTIONS,GET,PUT,DELETE",
 	} {
 		t.Run(target, func(t *testing.T) {
 			w := ask(t, s, http.MethodOptions, target, "")

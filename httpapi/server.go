@@ -17,12 +17,13 @@ import (
 // Options is what a Server is made of. All fields are required unless they say
 // otherwise.
 type Options struct {
-	Node      Node
-	Cluster   Cluster
-	Snapshots Snapshots
-	Sessions  Sessions
-	Agent     Agent
-	Log       hclog.Logger
+	Node       Node
+	Cluster    Cluster
+	Membership Membership
+	Snapshots  Snapshots
+	Sessions   Sessions
+	Agent      Agent
+	Log        hclog.Logger
 
 	Datacenter string
 	NodeName   string
@@ -209,7 +210,7 @@ func (c *call) dispatch(settings *Settings) error {
 		!within(settings.WritersFrom, clientOf(c.r)) {
 		return &statusError{http.StatusForbidden, "Access is restricted"}
 	}
-	if c.r.ContentLength != 0 && (method == http.MethodGet || method == http.MethodHead || method == http.MethodDelete) {
+	if c.r.ContentLength != 0 && (method == http.MethodGet || method == http.MethodHead || method == http.MethodDelete && !c.endpoint.deleteBody) {
 		// Not looked at, but read: until then net/http does not see a client leave.
 		if _, err := c.body(settings.ValueBytes, "kv_max_value_size"); err != nil {
 			return err

@@ -72,6 +72,20 @@ func (q *newsOnly) settled(v *fsm.View, n uint64) bool {
 // Source: contract, README, section 8: also a failed read carries the headers of a
 // query; consistency is shown by catalog and health reads only.
 func (c *call) readTable(q tableQuestion, showConsistency bool, check func() error, show func(*fsm.View) (any, error)) error {
+	return c.readTableSaying(q, showConsistency, check, func(v *fsm.View, _ tableSeen) (any, error) { return show(v) })
+}
+
+// tableSeen is what the headers say of an answer, for one that says it in its body too.
+type tableSeen struct {
+	index   uint64
+	contact Contact
+	mode    Mode
+}
+
+// readTableSaying is readTable for such an answer.
+func (c *call) readTableSaying(
+	q tableQuestion, showConsistency bool, check func() error, show func(*fsm.View, tableSeen) (any, error),
+) error {
 	o, err := c.readOptions()
 	if err == nil && check != nil {
 		err = check()
@@ -84,13 +98,14 @@ func (c *call) readTable(q tableQuestion, showConsistency bool, check func() err
 		contact, err = c.fresh(o)
 	}
 	if err == nil && o.index > 0 {
-		err = c.await(c.onlyNews(&q, o, show), o)
+		bare := func(v *fsm.View) (any, error) { return show(v, tableSeen{}) }
+		err = c.await(c.onlyNews(&q, o, bare), o)
 		contact = c.s.node.Contact()
 	}
 	var answer any
 	view := c.s.node.Store().View()
 	if err == nil {
-		answer, err = show(view)
+		answer, err = show(view, tableSeen{max(q.index(view), 1), contact, o.mode})
 	}
 	h := c.w.Header()
 	if err != nil {
