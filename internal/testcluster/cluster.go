@@ -185,7 +185,16 @@ func (s *Server) PeerAddr() string {
 // answers linearizable reads.
 func (c *Cluster) AwaitFormed() {
 	c.tb.Helper()
-	if err := Eventually(c.tb.Context(), formLimit, func() error { return c.Formed(c.tb.Context()) }); err != nil {
+	var gone error
+	err := Eventually(c.tb.Context(), formLimit, func() error {
+		err := c.Formed(c.tb.Context())
+		if errors.Is(err, errGone) { // it does not come back
+			gone = err
+			return nil
+		}
+		return err
+	})
+	if err = errors.Join(err, gone); err != nil {
 		c.tb.Fatalf("form a cluster of %d: %v", len(c.Servers()), err)
 	}
 }

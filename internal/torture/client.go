@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -98,7 +99,7 @@ func (c *client) within(ctx context.Context, limit time.Duration, method, path, 
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		a := answer{outcome: unknown, reason: err.Error()}
+		a := answer{outcome: unknown, reason: cause(err).Error()}
 		var op *net.OpError
 		if errors.As(err, &op) && op.Op == "dial" {
 			a.outcome = refused
@@ -108,7 +109,7 @@ func (c *client) within(ctx context.Context, limit time.Duration, method, path, 
 	defer resp.Body.Close()
 	var text bytes.Buffer
 	if _, err := io.Copy(&text, io.LimitReader(resp.Body, answerLimit)); err != nil {
-		return answer{outcome: unknown, reason: err.Error()}
+		return answer{outcome: unknown, reason: cause(err).Error()}
 	}
 	a := answer{
 		status: resp.StatusCode, body: text.Bytes(),
@@ -117,6 +118,20 @@ func (c *client) within(ctx context.Context, limit time.Duration, method, path, 
 	}
 	a.outcome, a.reason = judge(a.status, a.body)
 	return a
+}
+
+// cause is an error of the transport without its addresses, so that like ones can be
+// counted.
+func cause(err error) error {
+	var asked *url.Error
+	if errors.As(err, &asked) {
+		err = asked.Err
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		err = fmt.Errorf("%s: %w", op.Op, op.Err)
+	}
+	return err
 }
 
 // judge tells what an answer means for the request.

@@ -196,10 +196,10 @@ func (l *Load) checkLocks(r *Result) {
 	}
 	r.Tenures = len(tenures)
 	for _, fault := range overlaps(tenures) {
-		l.faults.add("%s", fault)
+		l.faults.add("lock: %s", fault)
 	}
 	for _, fault := range lateWrites(writes) {
-		l.faults.add("%s", fault)
+		l.faults.add("under the lock: %s", fault)
 	}
 }
 

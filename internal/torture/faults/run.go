@@ -1,0 +1,104 @@
+//go:build unix
+
+package faults
+
+import (
+	"context"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/holdfast-kv/holdfast/internal/testcluster"
+	"github.com/holdfast-kv/holdfast/internal/torture"
+)
+
+// settings are those of one run.
+type settings struct {
+	servers   int
+	seed      uint64
+	span      time.Duration // how long a fault lasts that lasts
+	calm      time.Duration // of load before and after it
+	reportDir string        // for drawings of histories; "" is none
+}
+
+// run is a fault that happens to a cluster under load.
+type run struct {
+	tb      testing.TB
+	set     settings
+	cluster *testcluster.Cluster
+	load    *torture.Load
+	rand    *rand.Rand
+	harmed  map[int]bool
+}
+
+// waking is how long every server may take until it takes writes again, before the run
+// is given up. It is no bar: those are for the results.
+const waking = 30 * time.Second
+
+// do has the fault happen once, to a new cluster, and returns what was found.
+func do(tb testing.TB, f fault, set settings) torture.Run {
+	tb.Helper()
+	r := &run{tb: tb, set: set, rand: rand.New(rand.NewPCG(set.seed, 2)), harmed: map[int]bool{}}
+	r.cluster = testcluster.StartCluster(tb, testcluster.ClusterOptions{
+		Servers: set.servers,
+		Faults:  f.network,
+		Each: testcluster.Options{Config: map[string]any{
+			"log_level": "info",
+			"autopilot": map[string]any{"server_stabilization_time": "1s"}, // a new server is to get its vote soon
+		}},
+	})
+	var urls []string
+	for _, s := range r.cluster.Servers() {
+		urls = append(urls, s.URL())
+	}
+	r.load = torture.Start(tb.Context(), torture.Config{Servers: urls, Seed: set.seed, ReportDir: set.reportDir})
+	defer r.load.Close()
+	r.writable("before the fault")
+	r.wait(set.calm)
+	f.happen(r)
+	r.writable("after the fault")
+	r.wait(set.calm)
+
+	result := torture.Run{Seed: set.seed, Result: r.load.Settle(tb.Context())}
+	for id := range urls {
+		if !r.harmed[id] {
+			result.Spared = append(result.Spared, id)
+		}
+	}
+	return result
+}
+
+func (r *run) writable(when string) {
+	r.tb.Helper()
+	if err := r.load.AwaitWrites(r.tb.Context(), waking); err != nil {
+		r.tb.Fatalf("%s: %v", when, err)
+	}
+}
+
+// begin marks the beginning of the fault.
+func (r *run) begin() { r.load.Mark(torture.FaultBegins) }
+
+// end marks its end: from here on all is as it was, or is on the way there.
+func (r *run) end() { r.load.Mark(torture.FaultEnds) }
+
+// hold lets the fault last.
+func (r *run) hold() { r.wait(r.set.span) }
+
+// hit notes that something is done to servers.
+func (r *run) hit(servers ...*testcluster.Server) {
+	for _, s := range servers {
+		r.harmed[s.ID()] = true
+	}
+}
+
+// anyOf draws a server.
+func (r *run) anyOf(servers []*testcluster.Server) *testcluster.Server {
+	return servers[r.rand.IntN(len(servers))]
+}
+
+// wait lets time pass, under load.
+func (r *run) wait(d time.Duration) {
+	ctx, cancel := context.WithTimeout(r.tb.Context(), d)
+	defer cancel()
+	<-ctx.Done()
+}
