@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"github.com/holdfast-kv/holdfast/agent/config"
 	"github.com/holdfast-kv/holdfast/agent/datadir"
+	"github.com/holdfast-kv/holdfast/agent/gossip"
 	"github.com/holdfast-kv/holdfast/agent/logstore"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/httpapi"
@@ -50,19 +52,33 @@ type Agent struct {
 	storage *logstore.Store
 	pidFile string // written, to be removed; empty: none
 
-	store     *fsm.Store
-	machine   *fsm.FSM
-	raft      *raft.Raft
-	address   raft.ServerAddress
-	leaderCh  chan bool
-	verifier  *verifier
-	deadlines *deadlines
-	checks    *localChecks
-	leading   atomic.Bool // leads, and has applied what was committed before
-	soleVoter atomic.Bool // no other server has a vote
-	caughtUp  chan struct{}
-	fatal     chan error  // of capacity 1: why the server must stop
-	broken    atomic.Bool // the files of the log store are damaged
+	store      *fsm.Store
+	machine    *fsm.FSM
+	raft       *raft.Raft
+	address    raft.ServerAddress // that others reach the server port by
+	serverPort int                // the real one, when the system chose it
+	leaderCh   chan bool
+	leader     *leaderWatch
+	verifier   *verifier
+	deadlines  *deadlines
+	checks     *localChecks
+	leading    atomic.Bool // leads, and has applied what was committed before
+	alone      atomic.Bool // leads a cluster of one
+	caughtUp   chan struct{}
+	catchOnce  sync.Once
+
+	peers    *peers         // nil for a server that nobody can join
+	gossip   *gossip.Gossip // nil without one
+	founding *founding
+	pilot    *pilot
+
+	left      atomic.Bool   // the cluster, by request
+	leave     chan struct{} // of capacity 1: the server left and must end
+	keeping   sync.Mutex
+	transfers int // snapshots on their way to followers; guarded by keeping
+
+	fatal  chan error  // of capacity 1: why the server must stop
+	broken atomic.Bool // the files of the log store are damaged
 
 	api       *httpapi.Server
 	servers   []*http.Server
@@ -85,10 +101,11 @@ func New(opts Options) (a *Agent, err error) {
 	a = &Agent{
 		opts: opts, now: opts.Now, logs: opts.Log, log: opts.Log.Named("agent"),
 		store: fsm.NewStore(), leaderCh: make(chan bool, 16),
-		caughtUp: make(chan struct{}), fatal: make(chan error, 1), closing: make(chan struct{}),
+		caughtUp: make(chan struct{}), serverPort: opts.Loaded.Config.Ports.Server, fatal: make(chan error, 1), closing: make(chan struct{}), leave: make(chan struct{}, 1),
 		group: run.New(context.Background()), started: opts.Now(),
 	}
 	a.loaded.Store(opts.Loaded)
+	a.leader = newLeaderWatch(a.group.Context(), opts.Now())
 	a.deadlines = newDeadlines(opts.Now)
 	a.checks = newLocalChecks(a.selfRegistration, a.store, a.Propose, opts.Now, opts.Log.Named("checks"))
 	a.store.OnSessions(a.sessionsChanged)
@@ -101,7 +118,15 @@ func New(opts Options) (a *Agent, err error) {
 	if err := a.openStorage(); err != nil {
 		return a, err
 	}
+	if err := a.openPeers(); err != nil {
+		return a, err
+	}
 	if err := a.openRaft(); err != nil {
+		return a, err
+	}
+	a.founding = &founding{now: opts.Now, self: a.nodeID, hasState: a.hasPeers}
+	a.pilot = newPilot(a)
+	if err := a.openGossip(); err != nil {
 		return a, err
 	}
 	if err := a.openHTTP(); err != nil {
@@ -151,18 +176,40 @@ func (a *Agent) openStorage() error {
 func (a *Agent) Run(ctx context.Context) error {
 	a.startDuties()
 	a.startHTTP()
+	if err := a.joinAtStart(); err != nil {
+		return errors.Join(err, a.close())
+	}
 	a.group.Go("metrics", a.metrics.Run)
 	a.group.Go("service manager", a.serveManager)
 	var err error
 	select {
 	case <-ctx.Done():
 		a.log.Info("stopping")
+	case <-a.leave:
+		a.log.Info("stopping: this server has left the cluster")
 	case err = <-a.fatal:
 	case <-a.group.Context().Done():
 		err = context.Cause(a.group.Context())
 	}
 	a.tell("STOPPING=1")
+	if err == nil {
+		a.goodbye()
+	}
 	return errors.Join(err, a.close())
+}
+
+// goodbye is what an orderly end begins with, while requests are still answered:
+// leadership is handed over, and the cluster is left if the configuration says so.
+func (a *Agent) goodbye() {
+	if !a.config().Leave.OnTerminate || a.left.Load() {
+		a.handOver()
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), a.config().Leave.Timeout)
+	defer cancel()
+	if err := a.Leave(ctx); err != nil {
+		a.log.Warn("leave the cluster", "error", err)
+	}
 }
 
 // stop makes Run end with an error.
@@ -175,8 +222,14 @@ func (a *Agent) stop(err error) {
 
 // close ends what New and Run have begun, in the opposite order.
 func (a *Agent) close() error {
-	close(a.closing)
 	err := a.closeHTTP()
+	close(a.closing)
+	if a.gossip != nil {
+		err = errors.Join(err, a.gossip.Close())
+	}
+	if a.peers != nil {
+		err = errors.Join(err, a.peers.close())
+	}
 	if a.raft != nil {
 		err = errors.Join(err, a.stopRaft())
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-kv/holdfast/agent/rpc/rpcpb"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/httpapi"
 	"github.com/holdfast-kv/holdfast/kvs"
@@ -199,6 +200,9 @@ func (a *Agent) sessionsChanged(born []*session.Session, dead []string) {
 // RenewSession begins the time of a session anew; nil when there is none.
 func (a *Agent) RenewSession(ctx context.Context, id string) (*session.Session, error) {
 	for {
+		if !a.leading.Load() && a.otherLeader() != "" {
+			return a.renewThere(ctx, id)
+		}
 		if _, err := a.ReadIndex(ctx, httpapi.Consistent); err != nil {
 			return nil, err
 		}
@@ -220,6 +224,26 @@ func (a *Agent) RenewSession(ctx context.Context, id string) (*session.Session, 
 		case <-time.After(renewalCheck):
 		}
 	}
+}
+
+// renewThere has the leader begin the time of a session anew.
+func (a *Agent) renewThere(ctx context.Context, id string) (s *session.Session, err error) {
+	err = a.askLeader(ctx, func() error {
+		s, err = a.RenewSession(ctx, id)
+		return err
+	}, func(ctx context.Context, server rpcpb.ServerServiceClient) error {
+		r, err := server.RenewSession(ctx, &rpcpb.RenewSessionRequest{Id: id})
+		if err != nil || !r.GetFound() {
+			return err
+		}
+		if err := a.store.WaitApplied(ctx, r.GetIndex()); err != nil {
+			return err
+		}
+		view, _ := a.store.View().Sessions()
+		s = view.Get(id)
+		return nil
+	})
+	return s, err
 }
 
 // expire ends, while this server leads, the sessions and keys whose time is over.

@@ -59,6 +59,9 @@ func (f *FSM) ApplyBatch(entries []*raft.Log) []any {
 		}
 	}
 	b.commit()
+	if f.stopped == nil && len(entries) > 0 { // the last one may be a configuration
+		f.store.Reached(entries[len(entries)-1].Index)
+	}
 	return answers
 }
 
@@ -200,6 +203,8 @@ func (b *batch) do(p *parsed, res *Result) error {
 				res.Ended++
 			}
 		}
+	case *fsmpb.Command_AutopilotSet:
+		b.setAutopilot(kind.AutopilotSet, res)
 	default:
 		return errors.New("command has no case in apply")
 	}

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -14,8 +15,16 @@ import (
 	"github.com/holdfast-kv/holdfast/session"
 )
 
-// formatCommand is the first byte of a log entry: what follows is one Command.
-const formatCommand = 1
+// The first byte of a log entry says what follows: one Command; or the time of its
+// proposal, eight bytes with the highest first, and one Command without it. The
+// second is what a server writes that does not lead: the leader stamps the time.
+const (
+	formatCommand = 1
+	formatStamped = 2
+)
+
+// stampBytes is how long the time in a stamped entry is.
+const stampBytes = 8
 
 // ErrUnknownCommand says that an entry of the log was written by a newer version
 // of Holdfast than this one.
@@ -40,6 +49,7 @@ type Command struct {
 	Deregister *Deregistration
 	Event      *event.Event
 	Expire     []kvs.Expiring
+	Autopilot  *SetAutopilot
 }
 
 // Ties are what a write may say beside the operation: what the key ends with, and
@@ -99,6 +109,26 @@ type Result struct {
 // Unix nanoseconds; the state machine raises it to that of the last command
 // where it is below.
 func Encode(c *Command, now int64) ([]byte, error) {
+	return encode(c, now, []byte{formatCommand})
+}
+
+// EncodeToStamp returns the bytes of a log entry for which the leader is to put in the
+// time of the proposal, with [Stamp].
+func EncodeToStamp(c *Command) ([]byte, error) {
+	return encode(c, 0, append([]byte{formatStamped}, make([]byte, stampBytes)...))
+}
+
+// Stamp puts the time of the proposal, in Unix nanoseconds, into what EncodeToStamp
+// returned.
+func Stamp(entry []byte, now int64) error {
+	if len(entry) < 1+stampBytes || entry[0] != formatStamped {
+		return errors.New("log entry of another server has no place for its time")
+	}
+	binary.BigEndian.PutUint64(entry[1:], uint64(now))
+	return nil
+}
+
+func encode(c *Command, now int64, prefix []byte) ([]byte, error) {
 	msg := &fsmpb.Command{Header: &fsmpb.Header{
 		Time: now, Accessor: c.Origin.Accessor, Address: c.Origin.Address, Reason: c.Origin.Reason,
 	}}
@@ -131,11 +161,13 @@ func Encode(c *Command, now int64) ([]byte, error) {
 		msg.Kind = &fsmpb.Command_Event{Event: eventToProto(c.Event)}
 	case c.Expire != nil:
 		msg.Kind = &fsmpb.Command_Expire{Expire: expireToProto(c.Expire)}
+	case c.Autopilot != nil:
+		msg.Kind = &fsmpb.Command_AutopilotSet{AutopilotSet: c.Autopilot.toProto()}
 	default:
 		return nil, errors.New("encode command: it says nothing")
 	}
-	buf := make([]byte, 1, 1+proto.Size(msg))
-	buf[0] = formatCommand
+	buf := make([]byte, len(prefix), len(prefix)+proto.Size(msg))
+	copy(buf, prefix)
 	buf, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(buf, msg)
 	if err != nil {
 		return nil, fmt.Errorf("encode command: %w", err)
@@ -143,14 +175,11 @@ func Encode(c *Command, now int64) ([]byte, error) {
 	return buf, nil
 }
 
-// decode parses a log entry. It returns a nil command for one that this version
+// decode parses the command of a log entry. It returns a nil command for one that this version
 // does not know and may skip, and ErrUnknownCommand for one it may not.
 func decode(data []byte) (*fsmpb.Command, error) {
-	if len(data) == 0 || data[0] != formatCommand {
-		return nil, ErrUnknownCommand
-	}
 	msg := &fsmpb.Command{}
-	if err := proto.Unmarshal(data[1:], msg); err != nil {
+	if err := proto.Unmarshal(data, msg); err != nil {
 		return nil, fmt.Errorf("log entry cannot be read: %w", err)
 	}
 	if msg.GetKind() == nil {

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"encoding/binary"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -34,10 +35,22 @@ type writeCommand struct {
 // generated code, so that there is one meaning of an entry; TestParse holds both
 // against each other.
 func parse(data []byte) (*parsed, error) {
-	if len(data) > 0 && data[0] == formatCommand {
-		if p := parseHot(data[1:]); p != nil {
-			return p, nil
+	switch {
+	case len(data) >= 1 && data[0] == formatCommand:
+		return parseCommand(data[1:])
+	case len(data) >= 1+stampBytes && data[0] == formatStamped:
+		p, err := parseCommand(data[1+stampBytes:])
+		if p != nil {
+			p.time = int64(binary.BigEndian.Uint64(data[1:]))
 		}
+		return p, err
+	}
+	return nil, ErrUnknownCommand
+}
+
+func parseCommand(data []byte) (*parsed, error) {
+	if p := parseHot(data); p != nil {
+		return p, nil
 	}
 	msg, err := decode(data)
 	if err != nil || msg == nil {

@@ -140,6 +140,7 @@ func (s *Snapshot) write(out *recordWriter) error {
 		Indexes: &fsmpb.Indexes{
 			Sessions: st.Sessions, Nodes: st.Nodes, Services: st.Services, Checks: st.Checks, Events: st.Events,
 		},
+		Autopilot: autopilotToProto(st.Autopilot),
 	}); err != nil {
 		return err
 	}
@@ -376,12 +377,16 @@ func load(r io.Reader, txn *memdb.Txn) (state, error) {
 		return state{}, err
 	}
 	im.Finish()
-	return state{
+	st := state{
 		Index: header.GetIndex(), LastTime: header.GetLastTime(), Restored: header.GetRestoredIndex(),
 		Sessions: header.GetIndexes().GetSessions(), Nodes: header.GetIndexes().GetNodes(),
 		Services: header.GetIndexes().GetServices(), Checks: header.GetIndexes().GetChecks(),
 		Events: header.GetIndexes().GetEvents(),
-	}, nil
+	}
+	if header.GetAutopilot() != nil {
+		st.Autopilot = autopilotFromProto(header.GetAutopilot())
+	}
+	return st, nil
 }
 
 // openRecords reads the magic and returns the stream behind it.

@@ -46,15 +46,23 @@ func (c *call) await(q parkable, o readOptions) error {
 			watch.Stop()
 			return nil
 		}
-		reason := c.park(watch.C, watch.Reset, timer.C)
+		reason := c.park(watch.C, watch.Reset, timer.C, o.mode)
 		if reason != changed { // a registration that was woken is gone already
 			watch.Stop()
 		}
 		switch reason {
 		case clientGone:
 			return errClientGone
-		case timeOver, stopping, stateReplaced: // answered with what there is
+		case stopping, stateReplaced: // answered with what there is
 			return nil
+		case timeOver: // that there was no change must be true of the cluster, not of this server
+			if o.mode == Stale {
+				return nil
+			}
+			_, err := c.s.node.ReadIndex(c.r.Context(), o.mode)
+			return err
+		case cutOff:
+			return ErrNoLeader
 		case changed:
 		}
 		if o.mode == Consistent {
@@ -77,10 +85,17 @@ const (
 	timeOver
 	clientGone
 	stopping
+	cutOff
 )
 
-func (c *call) park(changes, reset <-chan struct{}, timer <-chan time.Time) wake {
+func (c *call) park(changes, reset <-chan struct{}, timer <-chan time.Time, mode Mode) wake {
+	var cut <-chan struct{}
+	if mode != Stale {
+		cut = *c.s.cutOff.Load()
+	}
 	select {
+	case <-cut:
+		return cutOff
 	case <-changes:
 		return changed
 	case <-reset:

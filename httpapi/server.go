@@ -71,7 +71,11 @@ type Server struct {
 	streams atomic.Int64 // log and metrics streams that are open
 
 	draining chan struct{} // closed by Drain
-	drained  atomic.Bool
+
+	// cutOff is closed, and replaced, by EndParked.
+	cutOff atomic.Pointer[chan struct{}]
+
+	drained atomic.Bool
 }
 
 // New returns a Server.
@@ -83,6 +87,8 @@ func New(opts Options, settings Settings) *Server {
 		draining:  make(chan struct{}),
 		endpoints: table(),
 	}
+	cut := make(chan struct{})
+	s.cutOff.Store(&cut)
 	s.metrics = newRequestMetrics(s.endpoints)
 	s.Configure(settings)
 	s.mux = s.routes()
@@ -103,6 +109,13 @@ func (s *Server) Drain() {
 	if s.drained.CompareAndSwap(false, true) {
 		close(s.draining)
 	}
+}
+
+// EndParked ends every parked query that wants fresh answers with an error, because
+// this server is cut off from the cluster: what they wait for may have happened.
+func (s *Server) EndParked() {
+	next := make(chan struct{})
+	close(*s.cutOff.Swap(&next))
 }
 
 // Parked is how many blocking queries wait.

@@ -131,6 +131,7 @@ type Command struct {
 	//	*Command_Deregister
 	//	*Command_Event
 	//	*Command_Expire
+	//	*Command_AutopilotSet
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -270,6 +271,15 @@ func (x *Command) GetExpire() *Expire {
 	return nil
 }
 
+func (x *Command) GetAutopilotSet() *AutopilotSet {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_AutopilotSet); ok {
+			return x.AutopilotSet
+		}
+	}
+	return nil
+}
+
 type isCommand_Kind interface {
 	isCommand_Kind()
 }
@@ -314,6 +324,10 @@ type Command_Expire struct {
 	Expire *Expire `protobuf:"bytes,11,opt,name=expire,proto3,oneof"`
 }
 
+type Command_AutopilotSet struct {
+	AutopilotSet *AutopilotSet `protobuf:"bytes,20,opt,name=autopilot_set,json=autopilotSet,proto3,oneof"`
+}
+
 func (*Command_Write) isCommand_Kind() {}
 
 func (*Command_Txn) isCommand_Kind() {}
@@ -333,6 +347,8 @@ func (*Command_Deregister) isCommand_Kind() {}
 func (*Command_Event) isCommand_Kind() {}
 
 func (*Command_Expire) isCommand_Kind() {}
+
+func (*Command_AutopilotSet) isCommand_Kind() {}
 
 // Header is what apply must not find out for itself.
 type Header struct {
@@ -1675,23 +1691,203 @@ func (x *Expire) GetKeys() []*Expire_Key {
 	return nil
 }
 
+// AutopilotSet replaces the configuration of autopilot.
+type AutopilotSet struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Config *Autopilot             `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
+	// Only if the configuration was last changed at this index.
+	Compare       bool   `protobuf:"varint,2,opt,name=compare,proto3" json:"compare,omitempty"`
+	Index         uint64 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AutopilotSet) Reset() {
+	*x = AutopilotSet{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AutopilotSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AutopilotSet) ProtoMessage() {}
+
+func (x *AutopilotSet) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AutopilotSet.ProtoReflect.Descriptor instead.
+func (*AutopilotSet) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *AutopilotSet) GetConfig() *Autopilot {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+func (x *AutopilotSet) GetCompare() bool {
+	if x != nil {
+		return x.Compare
+	}
+	return false
+}
+
+func (x *AutopilotSet) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+type Autopilot struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	CleanupDeadServers bool                   `protobuf:"varint,1,opt,name=cleanup_dead_servers,json=cleanupDeadServers,proto3" json:"cleanup_dead_servers,omitempty"`
+	// Nanoseconds, as is the time below.
+	LastContactThreshold    int64  `protobuf:"varint,2,opt,name=last_contact_threshold,json=lastContactThreshold,proto3" json:"last_contact_threshold,omitempty"`
+	MaxTrailingLogs         uint64 `protobuf:"varint,3,opt,name=max_trailing_logs,json=maxTrailingLogs,proto3" json:"max_trailing_logs,omitempty"`
+	MinQuorum               uint64 `protobuf:"varint,4,opt,name=min_quorum,json=minQuorum,proto3" json:"min_quorum,omitempty"`
+	ServerStabilizationTime int64  `protobuf:"varint,5,opt,name=server_stabilization_time,json=serverStabilizationTime,proto3" json:"server_stabilization_time,omitempty"`
+	RedundancyZoneTag       []byte `protobuf:"bytes,6,opt,name=redundancy_zone_tag,json=redundancyZoneTag,proto3" json:"redundancy_zone_tag,omitempty"`
+	DisableUpgradeMigration bool   `protobuf:"varint,7,opt,name=disable_upgrade_migration,json=disableUpgradeMigration,proto3" json:"disable_upgrade_migration,omitempty"`
+	UpgradeVersionTag       []byte `protobuf:"bytes,8,opt,name=upgrade_version_tag,json=upgradeVersionTag,proto3" json:"upgrade_version_tag,omitempty"`
+	CreateIndex             uint64 `protobuf:"varint,9,opt,name=create_index,json=createIndex,proto3" json:"create_index,omitempty"`
+	ModifyIndex             uint64 `protobuf:"varint,10,opt,name=modify_index,json=modifyIndex,proto3" json:"modify_index,omitempty"`
+	unknownFields           protoimpl.UnknownFields
+	sizeCache               protoimpl.SizeCache
+}
+
+func (x *Autopilot) Reset() {
+	*x = Autopilot{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Autopilot) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Autopilot) ProtoMessage() {}
+
+func (x *Autopilot) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Autopilot.ProtoReflect.Descriptor instead.
+func (*Autopilot) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Autopilot) GetCleanupDeadServers() bool {
+	if x != nil {
+		return x.CleanupDeadServers
+	}
+	return false
+}
+
+func (x *Autopilot) GetLastContactThreshold() int64 {
+	if x != nil {
+		return x.LastContactThreshold
+	}
+	return 0
+}
+
+func (x *Autopilot) GetMaxTrailingLogs() uint64 {
+	if x != nil {
+		return x.MaxTrailingLogs
+	}
+	return 0
+}
+
+func (x *Autopilot) GetMinQuorum() uint64 {
+	if x != nil {
+		return x.MinQuorum
+	}
+	return 0
+}
+
+func (x *Autopilot) GetServerStabilizationTime() int64 {
+	if x != nil {
+		return x.ServerStabilizationTime
+	}
+	return 0
+}
+
+func (x *Autopilot) GetRedundancyZoneTag() []byte {
+	if x != nil {
+		return x.RedundancyZoneTag
+	}
+	return nil
+}
+
+func (x *Autopilot) GetDisableUpgradeMigration() bool {
+	if x != nil {
+		return x.DisableUpgradeMigration
+	}
+	return false
+}
+
+func (x *Autopilot) GetUpgradeVersionTag() []byte {
+	if x != nil {
+		return x.UpgradeVersionTag
+	}
+	return nil
+}
+
+func (x *Autopilot) GetCreateIndex() uint64 {
+	if x != nil {
+		return x.CreateIndex
+	}
+	return 0
+}
+
+func (x *Autopilot) GetModifyIndex() uint64 {
+	if x != nil {
+		return x.ModifyIndex
+	}
+	return 0
+}
+
 // SnapshotHeader is the first record of a snapshot.
 type SnapshotHeader struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Format uint32                 `protobuf:"varint,1,opt,name=format,proto3" json:"format,omitempty"`
 	// Index of the last command in the state.
-	Index         uint64   `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
-	LastTime      int64    `protobuf:"varint,3,opt,name=last_time,json=lastTime,proto3" json:"last_time,omitempty"`
-	RestoredIndex uint64   `protobuf:"varint,4,opt,name=restored_index,json=restoredIndex,proto3" json:"restored_index,omitempty"`
-	Kv            *KVMeta  `protobuf:"bytes,5,opt,name=kv,proto3" json:"kv,omitempty"`
-	Indexes       *Indexes `protobuf:"bytes,6,opt,name=indexes,proto3" json:"indexes,omitempty"`
+	Index         uint64     `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	LastTime      int64      `protobuf:"varint,3,opt,name=last_time,json=lastTime,proto3" json:"last_time,omitempty"`
+	RestoredIndex uint64     `protobuf:"varint,4,opt,name=restored_index,json=restoredIndex,proto3" json:"restored_index,omitempty"`
+	Kv            *KVMeta    `protobuf:"bytes,5,opt,name=kv,proto3" json:"kv,omitempty"`
+	Indexes       *Indexes   `protobuf:"bytes,6,opt,name=indexes,proto3" json:"indexes,omitempty"`
+	Autopilot     *Autopilot `protobuf:"bytes,20,opt,name=autopilot,proto3" json:"autopilot,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SnapshotHeader) Reset() {
 	*x = SnapshotHeader{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[17]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1703,7 +1899,7 @@ func (x *SnapshotHeader) String() string {
 func (*SnapshotHeader) ProtoMessage() {}
 
 func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[17]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1716,7 +1912,7 @@ func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotHeader.ProtoReflect.Descriptor instead.
 func (*SnapshotHeader) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{17}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SnapshotHeader) GetFormat() uint32 {
@@ -1761,6 +1957,13 @@ func (x *SnapshotHeader) GetIndexes() *Indexes {
 	return nil
 }
 
+func (x *SnapshotHeader) GetAutopilot() *Autopilot {
+	if x != nil {
+		return x.Autopilot
+	}
+	return nil
+}
+
 // Indexes are those of the last change of each table beside the keys.
 type Indexes struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1775,7 +1978,7 @@ type Indexes struct {
 
 func (x *Indexes) Reset() {
 	*x = Indexes{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +1990,7 @@ func (x *Indexes) String() string {
 func (*Indexes) ProtoMessage() {}
 
 func (x *Indexes) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1800,7 +2003,7 @@ func (x *Indexes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Indexes.ProtoReflect.Descriptor instead.
 func (*Indexes) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{18}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Indexes) GetSessions() uint64 {
@@ -1848,7 +2051,7 @@ type Delay struct {
 
 func (x *Delay) Reset() {
 	*x = Delay{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1860,7 +2063,7 @@ func (x *Delay) String() string {
 func (*Delay) ProtoMessage() {}
 
 func (x *Delay) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1873,7 +2076,7 @@ func (x *Delay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delay.ProtoReflect.Descriptor instead.
 func (*Delay) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{19}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Delay) GetKey() []byte {
@@ -1900,7 +2103,7 @@ type Counter struct {
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1912,7 +2115,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1925,7 +2128,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{20}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Counter) GetDir() []byte {
@@ -1955,7 +2158,7 @@ type KVMeta struct {
 
 func (x *KVMeta) Reset() {
 	*x = KVMeta{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1967,7 +2170,7 @@ func (x *KVMeta) String() string {
 func (*KVMeta) ProtoMessage() {}
 
 func (x *KVMeta) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1980,7 +2183,7 @@ func (x *KVMeta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KVMeta.ProtoReflect.Descriptor instead.
 func (*KVMeta) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{21}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *KVMeta) GetIndex() uint64 {
@@ -2028,7 +2231,7 @@ type Item struct {
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2040,7 +2243,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2053,7 +2256,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{22}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Item) GetKey() []byte {
@@ -2123,7 +2326,7 @@ type Version struct {
 
 func (x *Version) Reset() {
 	*x = Version{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2135,7 +2338,7 @@ func (x *Version) String() string {
 func (*Version) ProtoMessage() {}
 
 func (x *Version) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2148,7 +2351,7 @@ func (x *Version) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Version.ProtoReflect.Descriptor instead.
 func (*Version) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{23}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Version) GetValue() []byte {
@@ -2226,7 +2429,7 @@ type Origin struct {
 
 func (x *Origin) Reset() {
 	*x = Origin{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2238,7 +2441,7 @@ func (x *Origin) String() string {
 func (*Origin) ProtoMessage() {}
 
 func (x *Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2251,7 +2454,7 @@ func (x *Origin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Origin.ProtoReflect.Descriptor instead.
 func (*Origin) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{24}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Origin) GetAccessor() string {
@@ -2286,7 +2489,7 @@ type SnapshotTrailer struct {
 
 func (x *SnapshotTrailer) Reset() {
 	*x = SnapshotTrailer{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2298,7 +2501,7 @@ func (x *SnapshotTrailer) String() string {
 func (*SnapshotTrailer) ProtoMessage() {}
 
 func (x *SnapshotTrailer) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2311,7 +2514,7 @@ func (x *SnapshotTrailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotTrailer.ProtoReflect.Descriptor instead.
 func (*SnapshotTrailer) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{25}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SnapshotTrailer) GetItems() uint64 {
@@ -2328,6 +2531,116 @@ func (x *SnapshotTrailer) GetVersions() uint64 {
 	return 0
 }
 
+// Result is what became of a command, for the server that it was proposed through. It
+// is in no log and in no snapshot.
+type Result struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Applied       bool                   `protobuf:"varint,2,opt,name=applied,proto3" json:"applied,omitempty"`
+	Shown         []*Result_Shown        `protobuf:"bytes,3,rep,name=shown,proto3" json:"shown,omitempty"`
+	Errors        []*Result_Error        `protobuf:"bytes,4,rep,name=errors,proto3" json:"errors,omitempty"`
+	Invalid       string                 `protobuf:"bytes,5,opt,name=invalid,proto3" json:"invalid,omitempty"`
+	Fenced        *Result_Fenced         `protobuf:"bytes,6,opt,name=fenced,proto3" json:"fenced,omitempty"`
+	Key           []byte                 `protobuf:"bytes,7,opt,name=key,proto3" json:"key,omitempty"`
+	Fence         uint64                 `protobuf:"varint,8,opt,name=fence,proto3" json:"fence,omitempty"`
+	Ended         uint64                 `protobuf:"varint,9,opt,name=ended,proto3" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Result) Reset() {
+	*x = Result{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Result) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Result) ProtoMessage() {}
+
+func (x *Result) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Result.ProtoReflect.Descriptor instead.
+func (*Result) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *Result) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Result) GetApplied() bool {
+	if x != nil {
+		return x.Applied
+	}
+	return false
+}
+
+func (x *Result) GetShown() []*Result_Shown {
+	if x != nil {
+		return x.Shown
+	}
+	return nil
+}
+
+func (x *Result) GetErrors() []*Result_Error {
+	if x != nil {
+		return x.Errors
+	}
+	return nil
+}
+
+func (x *Result) GetInvalid() string {
+	if x != nil {
+		return x.Invalid
+	}
+	return ""
+}
+
+func (x *Result) GetFenced() *Result_Fenced {
+	if x != nil {
+		return x.Fenced
+	}
+	return nil
+}
+
+func (x *Result) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Result) GetFence() uint64 {
+	if x != nil {
+		return x.Fence
+	}
+	return 0
+}
+
+func (x *Result) GetEnded() uint64 {
+	if x != nil {
+		return x.Ended
+	}
+	return 0
+}
+
 type Prune_Trim struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
@@ -2338,7 +2651,7 @@ type Prune_Trim struct {
 
 func (x *Prune_Trim) Reset() {
 	*x = Prune_Trim{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2350,7 +2663,7 @@ func (x *Prune_Trim) String() string {
 func (*Prune_Trim) ProtoMessage() {}
 
 func (x *Prune_Trim) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2390,7 +2703,7 @@ type Prune_Forget struct {
 
 func (x *Prune_Forget) Reset() {
 	*x = Prune_Forget{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2402,7 +2715,7 @@ func (x *Prune_Forget) String() string {
 func (*Prune_Forget) ProtoMessage() {}
 
 func (x *Prune_Forget) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2442,7 +2755,7 @@ type Expire_Key struct {
 
 func (x *Expire_Key) Reset() {
 	*x = Expire_Key{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[32]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2454,7 +2767,7 @@ func (x *Expire_Key) String() string {
 func (*Expire_Key) ProtoMessage() {}
 
 func (x *Expire_Key) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[32]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2484,11 +2797,183 @@ func (x *Expire_Key) GetAt() int64 {
 	return 0
 }
 
+type Result_Shown struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Version       *Version               `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	Value         bool                   `protobuf:"varint,3,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Result_Shown) Reset() {
+	*x = Result_Shown{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Result_Shown) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Result_Shown) ProtoMessage() {}
+
+func (x *Result_Shown) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Result_Shown.ProtoReflect.Descriptor instead.
+func (*Result_Shown) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{28, 0}
+}
+
+func (x *Result_Shown) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Result_Shown) GetVersion() *Version {
+	if x != nil {
+		return x.Version
+	}
+	return nil
+}
+
+func (x *Result_Shown) GetValue() bool {
+	if x != nil {
+		return x.Value
+	}
+	return false
+}
+
+type Result_Error struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	OpIndex       uint32                 `protobuf:"varint,1,opt,name=op_index,json=opIndex,proto3" json:"op_index,omitempty"`
+	What          []byte                 `protobuf:"bytes,2,opt,name=what,proto3" json:"what,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Result_Error) Reset() {
+	*x = Result_Error{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Result_Error) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Result_Error) ProtoMessage() {}
+
+func (x *Result_Error) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Result_Error.ProtoReflect.Descriptor instead.
+func (*Result_Error) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{28, 1}
+}
+
+func (x *Result_Error) GetOpIndex() uint32 {
+	if x != nil {
+		return x.OpIndex
+	}
+	return 0
+}
+
+func (x *Result_Error) GetWhat() []byte {
+	if x != nil {
+		return x.What
+	}
+	return nil
+}
+
+type Result_Fenced struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Asked         uint64                 `protobuf:"varint,2,opt,name=asked,proto3" json:"asked,omitempty"`
+	Newest        uint64                 `protobuf:"varint,3,opt,name=newest,proto3" json:"newest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Result_Fenced) Reset() {
+	*x = Result_Fenced{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Result_Fenced) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Result_Fenced) ProtoMessage() {}
+
+func (x *Result_Fenced) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Result_Fenced.ProtoReflect.Descriptor instead.
+func (*Result_Fenced) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{28, 2}
+}
+
+func (x *Result_Fenced) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Result_Fenced) GetAsked() uint64 {
+	if x != nil {
+		return x.Asked
+	}
+	return 0
+}
+
+func (x *Result_Fenced) GetNewest() uint64 {
+	if x != nil {
+		return x.Newest
+	}
+	return 0
+}
+
 var File_fsm_fsmpb_command_proto protoreflect.FileDescriptor
 
 const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\n" +
-	"\x17fsm/fsmpb/command.proto\x12\x0fholdfast.fsm.v1\"\xe9\x04\n" +
+	"\x17fsm/fsmpb/command.proto\x12\x0fholdfast.fsm.v1\"\xaf\x05\n" +
 	"\aCommand\x12/\n" +
 	"\x06header\x18\x01 \x01(\v2\x17.holdfast.fsm.v1.HeaderR\x06header\x12.\n" +
 	"\x05write\x18\x02 \x01(\v2\x16.holdfast.fsm.v1.WriteH\x00R\x05write\x12(\n" +
@@ -2504,7 +2989,8 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"deregister\x12.\n" +
 	"\x05event\x18\n" +
 	" \x01(\v2\x16.holdfast.fsm.v1.EventH\x00R\x05event\x121\n" +
-	"\x06expire\x18\v \x01(\v2\x17.holdfast.fsm.v1.ExpireH\x00R\x06expireB\x06\n" +
+	"\x06expire\x18\v \x01(\v2\x17.holdfast.fsm.v1.ExpireH\x00R\x06expire\x12D\n" +
+	"\rautopilot_set\x18\x14 \x01(\v2\x1d.holdfast.fsm.v1.AutopilotSetH\x00R\fautopilotSetB\x06\n" +
 	"\x04kind\"\x88\x01\n" +
 	"\x06Header\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x03R\x04time\x12\x1a\n" +
@@ -2649,14 +3135,32 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x04keys\x18\x01 \x03(\v2\x1b.holdfast.fsm.v1.Expire.KeyR\x04keys\x1a'\n" +
 	"\x03Key\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x0e\n" +
-	"\x02at\x18\x02 \x01(\x03R\x02at\"\xdf\x01\n" +
+	"\x02at\x18\x02 \x01(\x03R\x02at\"r\n" +
+	"\fAutopilotSet\x122\n" +
+	"\x06config\x18\x01 \x01(\v2\x1a.holdfast.fsm.v1.AutopilotR\x06config\x12\x18\n" +
+	"\acompare\x18\x02 \x01(\bR\acompare\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\x04R\x05index\"\xdc\x03\n" +
+	"\tAutopilot\x120\n" +
+	"\x14cleanup_dead_servers\x18\x01 \x01(\bR\x12cleanupDeadServers\x124\n" +
+	"\x16last_contact_threshold\x18\x02 \x01(\x03R\x14lastContactThreshold\x12*\n" +
+	"\x11max_trailing_logs\x18\x03 \x01(\x04R\x0fmaxTrailingLogs\x12\x1d\n" +
+	"\n" +
+	"min_quorum\x18\x04 \x01(\x04R\tminQuorum\x12:\n" +
+	"\x19server_stabilization_time\x18\x05 \x01(\x03R\x17serverStabilizationTime\x12.\n" +
+	"\x13redundancy_zone_tag\x18\x06 \x01(\fR\x11redundancyZoneTag\x12:\n" +
+	"\x19disable_upgrade_migration\x18\a \x01(\bR\x17disableUpgradeMigration\x12.\n" +
+	"\x13upgrade_version_tag\x18\b \x01(\fR\x11upgradeVersionTag\x12!\n" +
+	"\fcreate_index\x18\t \x01(\x04R\vcreateIndex\x12!\n" +
+	"\fmodify_index\x18\n" +
+	" \x01(\x04R\vmodifyIndex\"\x99\x02\n" +
 	"\x0eSnapshotHeader\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x1b\n" +
 	"\tlast_time\x18\x03 \x01(\x03R\blastTime\x12%\n" +
 	"\x0erestored_index\x18\x04 \x01(\x04R\rrestoredIndex\x12'\n" +
 	"\x02kv\x18\x05 \x01(\v2\x17.holdfast.fsm.v1.KVMetaR\x02kv\x122\n" +
-	"\aindexes\x18\x06 \x01(\v2\x18.holdfast.fsm.v1.IndexesR\aindexes\"\x87\x01\n" +
+	"\aindexes\x18\x06 \x01(\v2\x18.holdfast.fsm.v1.IndexesR\aindexes\x128\n" +
+	"\tautopilot\x18\x14 \x01(\v2\x1a.holdfast.fsm.v1.AutopilotR\tautopilot\"\x87\x01\n" +
 	"\aIndexes\x12\x1a\n" +
 	"\bsessions\x18\x01 \x01(\x04R\bsessions\x12\x14\n" +
 	"\x05nodes\x18\x02 \x01(\x04R\x05nodes\x12\x1a\n" +
@@ -2700,7 +3204,28 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"C\n" +
 	"\x0fSnapshotTrailer\x12\x14\n" +
 	"\x05items\x18\x01 \x01(\x04R\x05items\x12\x1a\n" +
-	"\bversions\x18\x02 \x01(\x04R\bversions*\xab\x02\n" +
+	"\bversions\x18\x02 \x01(\x04R\bversions\"\x9b\x04\n" +
+	"\x06Result\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x18\n" +
+	"\aapplied\x18\x02 \x01(\bR\aapplied\x123\n" +
+	"\x05shown\x18\x03 \x03(\v2\x1d.holdfast.fsm.v1.Result.ShownR\x05shown\x125\n" +
+	"\x06errors\x18\x04 \x03(\v2\x1d.holdfast.fsm.v1.Result.ErrorR\x06errors\x12\x18\n" +
+	"\ainvalid\x18\x05 \x01(\tR\ainvalid\x126\n" +
+	"\x06fenced\x18\x06 \x01(\v2\x1e.holdfast.fsm.v1.Result.FencedR\x06fenced\x12\x10\n" +
+	"\x03key\x18\a \x01(\fR\x03key\x12\x14\n" +
+	"\x05fence\x18\b \x01(\x04R\x05fence\x12\x14\n" +
+	"\x05ended\x18\t \x01(\x04R\x05ended\x1ac\n" +
+	"\x05Shown\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x122\n" +
+	"\aversion\x18\x02 \x01(\v2\x18.holdfast.fsm.v1.VersionR\aversion\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\bR\x05value\x1a6\n" +
+	"\x05Error\x12\x19\n" +
+	"\bop_index\x18\x01 \x01(\rR\aopIndex\x12\x12\n" +
+	"\x04what\x18\x02 \x01(\fR\x04what\x1aH\n" +
+	"\x06Fenced\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
+	"\x05asked\x18\x02 \x01(\x04R\x05asked\x12\x16\n" +
+	"\x06newest\x18\x03 \x01(\x04R\x06newest*\xab\x02\n" +
 	"\x04Verb\x12\x14\n" +
 	"\x10VERB_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bVERB_SET\x10\x01\x12\f\n" +
@@ -2732,7 +3257,7 @@ func file_fsm_fsmpb_command_proto_rawDescGZIP() []byte {
 }
 
 var file_fsm_fsmpb_command_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_fsm_fsmpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_fsm_fsmpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_fsm_fsmpb_command_proto_goTypes = []any{
 	(Verb)(0),               // 0: holdfast.fsm.v1.Verb
 	(*Command)(nil),         // 1: holdfast.fsm.v1.Command
@@ -2752,22 +3277,28 @@ var file_fsm_fsmpb_command_proto_goTypes = []any{
 	(*Check)(nil),           // 15: holdfast.fsm.v1.Check
 	(*Event)(nil),           // 16: holdfast.fsm.v1.Event
 	(*Expire)(nil),          // 17: holdfast.fsm.v1.Expire
-	(*SnapshotHeader)(nil),  // 18: holdfast.fsm.v1.SnapshotHeader
-	(*Indexes)(nil),         // 19: holdfast.fsm.v1.Indexes
-	(*Delay)(nil),           // 20: holdfast.fsm.v1.Delay
-	(*Counter)(nil),         // 21: holdfast.fsm.v1.Counter
-	(*KVMeta)(nil),          // 22: holdfast.fsm.v1.KVMeta
-	(*Item)(nil),            // 23: holdfast.fsm.v1.Item
-	(*Version)(nil),         // 24: holdfast.fsm.v1.Version
-	(*Origin)(nil),          // 25: holdfast.fsm.v1.Origin
-	(*SnapshotTrailer)(nil), // 26: holdfast.fsm.v1.SnapshotTrailer
-	(*Prune_Trim)(nil),      // 27: holdfast.fsm.v1.Prune.Trim
-	(*Prune_Forget)(nil),    // 28: holdfast.fsm.v1.Prune.Forget
-	nil,                     // 29: holdfast.fsm.v1.Node.TaggedAddressesEntry
-	nil,                     // 30: holdfast.fsm.v1.Node.MetaEntry
-	nil,                     // 31: holdfast.fsm.v1.Service.TaggedAddressesEntry
-	nil,                     // 32: holdfast.fsm.v1.Service.MetaEntry
-	(*Expire_Key)(nil),      // 33: holdfast.fsm.v1.Expire.Key
+	(*AutopilotSet)(nil),    // 18: holdfast.fsm.v1.AutopilotSet
+	(*Autopilot)(nil),       // 19: holdfast.fsm.v1.Autopilot
+	(*SnapshotHeader)(nil),  // 20: holdfast.fsm.v1.SnapshotHeader
+	(*Indexes)(nil),         // 21: holdfast.fsm.v1.Indexes
+	(*Delay)(nil),           // 22: holdfast.fsm.v1.Delay
+	(*Counter)(nil),         // 23: holdfast.fsm.v1.Counter
+	(*KVMeta)(nil),          // 24: holdfast.fsm.v1.KVMeta
+	(*Item)(nil),            // 25: holdfast.fsm.v1.Item
+	(*Version)(nil),         // 26: holdfast.fsm.v1.Version
+	(*Origin)(nil),          // 27: holdfast.fsm.v1.Origin
+	(*SnapshotTrailer)(nil), // 28: holdfast.fsm.v1.SnapshotTrailer
+	(*Result)(nil),          // 29: holdfast.fsm.v1.Result
+	(*Prune_Trim)(nil),      // 30: holdfast.fsm.v1.Prune.Trim
+	(*Prune_Forget)(nil),    // 31: holdfast.fsm.v1.Prune.Forget
+	nil,                     // 32: holdfast.fsm.v1.Node.TaggedAddressesEntry
+	nil,                     // 33: holdfast.fsm.v1.Node.MetaEntry
+	nil,                     // 34: holdfast.fsm.v1.Service.TaggedAddressesEntry
+	nil,                     // 35: holdfast.fsm.v1.Service.MetaEntry
+	(*Expire_Key)(nil),      // 36: holdfast.fsm.v1.Expire.Key
+	(*Result_Shown)(nil),    // 37: holdfast.fsm.v1.Result.Shown
+	(*Result_Error)(nil),    // 38: holdfast.fsm.v1.Result.Error
+	(*Result_Fenced)(nil),   // 39: holdfast.fsm.v1.Result.Fenced
 }
 var file_fsm_fsmpb_command_proto_depIdxs = []int32{
 	2,  // 0: holdfast.fsm.v1.Command.header:type_name -> holdfast.fsm.v1.Header
@@ -2781,28 +3312,35 @@ var file_fsm_fsmpb_command_proto_depIdxs = []int32{
 	12, // 8: holdfast.fsm.v1.Command.deregister:type_name -> holdfast.fsm.v1.Deregister
 	16, // 9: holdfast.fsm.v1.Command.event:type_name -> holdfast.fsm.v1.Event
 	17, // 10: holdfast.fsm.v1.Command.expire:type_name -> holdfast.fsm.v1.Expire
-	0,  // 11: holdfast.fsm.v1.Op.verb:type_name -> holdfast.fsm.v1.Verb
-	3,  // 12: holdfast.fsm.v1.Write.op:type_name -> holdfast.fsm.v1.Op
-	3,  // 13: holdfast.fsm.v1.Txn.ops:type_name -> holdfast.fsm.v1.Op
-	27, // 14: holdfast.fsm.v1.Prune.trims:type_name -> holdfast.fsm.v1.Prune.Trim
-	28, // 15: holdfast.fsm.v1.Prune.forgets:type_name -> holdfast.fsm.v1.Prune.Forget
-	9,  // 16: holdfast.fsm.v1.SessionCreate.session:type_name -> holdfast.fsm.v1.Session
-	13, // 17: holdfast.fsm.v1.Register.node:type_name -> holdfast.fsm.v1.Node
-	14, // 18: holdfast.fsm.v1.Register.service:type_name -> holdfast.fsm.v1.Service
-	15, // 19: holdfast.fsm.v1.Register.checks:type_name -> holdfast.fsm.v1.Check
-	29, // 20: holdfast.fsm.v1.Node.tagged_addresses:type_name -> holdfast.fsm.v1.Node.TaggedAddressesEntry
-	30, // 21: holdfast.fsm.v1.Node.meta:type_name -> holdfast.fsm.v1.Node.MetaEntry
-	31, // 22: holdfast.fsm.v1.Service.tagged_addresses:type_name -> holdfast.fsm.v1.Service.TaggedAddressesEntry
-	32, // 23: holdfast.fsm.v1.Service.meta:type_name -> holdfast.fsm.v1.Service.MetaEntry
-	33, // 24: holdfast.fsm.v1.Expire.keys:type_name -> holdfast.fsm.v1.Expire.Key
-	22, // 25: holdfast.fsm.v1.SnapshotHeader.kv:type_name -> holdfast.fsm.v1.KVMeta
-	19, // 26: holdfast.fsm.v1.SnapshotHeader.indexes:type_name -> holdfast.fsm.v1.Indexes
-	24, // 27: holdfast.fsm.v1.Item.versions:type_name -> holdfast.fsm.v1.Version
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	18, // 11: holdfast.fsm.v1.Command.autopilot_set:type_name -> holdfast.fsm.v1.AutopilotSet
+	0,  // 12: holdfast.fsm.v1.Op.verb:type_name -> holdfast.fsm.v1.Verb
+	3,  // 13: holdfast.fsm.v1.Write.op:type_name -> holdfast.fsm.v1.Op
+	3,  // 14: holdfast.fsm.v1.Txn.ops:type_name -> holdfast.fsm.v1.Op
+	30, // 15: holdfast.fsm.v1.Prune.trims:type_name -> holdfast.fsm.v1.Prune.Trim
+	31, // 16: holdfast.fsm.v1.Prune.forgets:type_name -> holdfast.fsm.v1.Prune.Forget
+	9,  // 17: holdfast.fsm.v1.SessionCreate.session:type_name -> holdfast.fsm.v1.Session
+	13, // 18: holdfast.fsm.v1.Register.node:type_name -> holdfast.fsm.v1.Node
+	14, // 19: holdfast.fsm.v1.Register.service:type_name -> holdfast.fsm.v1.Service
+	15, // 20: holdfast.fsm.v1.Register.checks:type_name -> holdfast.fsm.v1.Check
+	32, // 21: holdfast.fsm.v1.Node.tagged_addresses:type_name -> holdfast.fsm.v1.Node.TaggedAddressesEntry
+	33, // 22: holdfast.fsm.v1.Node.meta:type_name -> holdfast.fsm.v1.Node.MetaEntry
+	34, // 23: holdfast.fsm.v1.Service.tagged_addresses:type_name -> holdfast.fsm.v1.Service.TaggedAddressesEntry
+	35, // 24: holdfast.fsm.v1.Service.meta:type_name -> holdfast.fsm.v1.Service.MetaEntry
+	36, // 25: holdfast.fsm.v1.Expire.keys:type_name -> holdfast.fsm.v1.Expire.Key
+	19, // 26: holdfast.fsm.v1.AutopilotSet.config:type_name -> holdfast.fsm.v1.Autopilot
+	24, // 27: holdfast.fsm.v1.SnapshotHeader.kv:type_name -> holdfast.fsm.v1.KVMeta
+	21, // 28: holdfast.fsm.v1.SnapshotHeader.indexes:type_name -> holdfast.fsm.v1.Indexes
+	19, // 29: holdfast.fsm.v1.SnapshotHeader.autopilot:type_name -> holdfast.fsm.v1.Autopilot
+	26, // 30: holdfast.fsm.v1.Item.versions:type_name -> holdfast.fsm.v1.Version
+	37, // 31: holdfast.fsm.v1.Result.shown:type_name -> holdfast.fsm.v1.Result.Shown
+	38, // 32: holdfast.fsm.v1.Result.errors:type_name -> holdfast.fsm.v1.Result.Error
+	39, // 33: holdfast.fsm.v1.Result.fenced:type_name -> holdfast.fsm.v1.Result.Fenced
+	26, // 34: holdfast.fsm.v1.Result.Shown.version:type_name -> holdfast.fsm.v1.Version
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_fsm_fsmpb_command_proto_init() }
@@ -2821,6 +3359,7 @@ func file_fsm_fsmpb_command_proto_init() {
 		(*Command_Deregister)(nil),
 		(*Command_Event)(nil),
 		(*Command_Expire)(nil),
+		(*Command_AutopilotSet)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2828,7 +3367,7 @@ func file_fsm_fsmpb_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_fsmpb_command_proto_rawDesc), len(file_fsm_fsmpb_command_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   33,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -27,12 +27,15 @@ var mayImport = map[string][]string{
 
 	// The process.
 	"agent": {
-		"agent/config", "agent/datadir", "agent/logstore",
+		"agent/config", "agent/datadir", "agent/logstore", "agent/rpc", "agent/rpc/rpcpb", "agent/gossip",
 		"httpapi", "fsm", "fsm/fsmpb", "acl", "kvs", "session", "catalog", "ui",
 		"internal/run", "internal/limit", "internal/jitter", "internal/version", "internal/metrics", "internal/hostinfo",
 	},
 	"agent/config":          {"internal/limit"},
 	"agent/datadir":         {},
+	"agent/gossip":          {},
+	"agent/rpc":             {"agent/rpc/rpcpb"},
+	"agent/rpc/rpcpb":       {}, // generated
 	"agent/logstore":        {"agent/datadir", "agent/logstore/waldir", "internal/limit"},
 	"agent/logstore/waldir": {"agent/datadir"},
 
