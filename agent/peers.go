@@ -43,17 +43,18 @@ func (a *Agent) openPeers() error {
 	if err != nil {
 		return err
 	}
+	advertised := &net.TCPAddr{IP: net.ParseIP(cfg.AdvertiseAddr), Port: cfg.Ports.Server}
+	if tcp, ok := port.Addr().(*net.TCPAddr); ok {
+		a.serverPort, advertised.Port = tcp.Port, tcp.Port
+	}
 	p := &peers{port: port, client: rpc.NewClient(port)}
 	p.forward = rpc.NewForwarder(p.client)
 	p.server = rpc.NewServer(port, &backend{a})
 	p.raft = &transport{a: a, NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: port.Streams(), ServerAddressProvider: a, Logger: a.logs.Named("raft.net"),
+		Stream: port.Streams(advertised), ServerAddressProvider: a, Logger: a.logs.Named("raft.net"),
 		MaxPool: 4, Timeout: rpcTimeout, MaxRPCsInFlight: rpcsInFlight,
 	})}
 	a.peers = p
-	if tcp, ok := port.Addr().(*net.TCPAddr); ok {
-		a.serverPort = tcp.Port
-	}
 	a.group.Go("server port", port.Serve)
 	return nil
 }
