@@ -130,7 +130,8 @@ func TestOverlaps(t *testing.T) {
 		{"one within a longer one", []tenure{
 			{fence: 5, asked: 0, from: 1, till: 20}, {fence: 8, asked: 2, from: 4, till: 6}, {fence: 9, asked: 7, from: 8, till: 9},
 		}, "two holders"},
-		{"a number twice", []tenure{{fence: 5, asked: 0, from: 1, till: 3}, {fence: 5, asked: 3, from: 4, till: 6}}, "do not grow"},
+		{"a number twice", []tenure{{session: "a", fence: 5, asked: 0, from: 1, till: 3}, {session: "b", fence: 5, asked: 3, from: 4, till: 6}}, "do not grow"},
+		{"a number twice, for one who never let go", []tenure{{session: "a", fence: 5, asked: 0, from: 1, till: 3}, {session: "a", fence: 5, asked: 3, from: 4, till: 6}}, ""},
 		{"a smaller number", []tenure{{fence: 5, asked: 0, from: 1, till: 3}, {fence: 4, asked: 3, from: 4, till: 6}}, "do not grow"},
 		{"a server without numbers", []tenure{{asked: 0, from: 1, till: 3}, {asked: 3, from: 4, till: 6}}, ""},
 	} {
