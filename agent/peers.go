@@ -99,6 +99,15 @@ type transport struct {
 	a *Agent
 }
 
+// EncodePeer is the sender that Raft names in its messages: of this server the address
+// that others know it by, which need not be the one where it reaches itself.
+func (t *transport) EncodePeer(id raft.ServerID, address raft.ServerAddress) []byte {
+	if string(id) == t.a.nodeID {
+		return []byte(t.a.address)
+	}
+	return t.NetworkTransport.EncodePeer(id, address)
+}
+
 // ServerAddr is where the server with an id is now, whatever address the Raft
 // configuration has: identity is the id. It is part of raft.ServerAddressProvider.
 func (a *Agent) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
