@@ -18,7 +18,8 @@ type fault struct {
 	silence bars // what it may cost those whom it spares
 
 	// happen makes it happen: it calls r.hit for each server that it does something to,
-	// r.begin before, and r.end when the servers are, or are about to be, as before.
+	// r.silence for those whose clients must notice, r.begin before, and r.end when the
+	// servers are, or are about to be, as before.
 	happen func(r *run)
 }
 
@@ -64,6 +65,7 @@ var faults = []fault{
 	{name: "stop-leader", least: 1, silence: bars{0, 3 * time.Second}, happen: func(r *run) {
 		leader := r.cluster.Leader()
 		r.hit(leader)
+		r.silence(leader)
 		r.begin()
 		leader.Stop()
 		r.hold()
@@ -81,6 +83,7 @@ var faults = []fault{
 		leader := r.cluster.Leader()
 		follower := r.anyOf(r.cluster.Followers())
 		r.hit(leader, follower)
+		r.silence(follower)
 		net := r.cluster.Network
 		r.begin()
 		net.Set(leader.ID(), follower.ID(), faultnet.Condition{Drop: true})
@@ -95,6 +98,7 @@ var faults = []fault{
 		leader := r.cluster.Leader()
 		follower := r.anyOf(r.cluster.Followers())
 		r.hit(leader, follower)
+		r.silence(follower)
 		r.begin()
 		r.cluster.Network.Between(leader.ID(), follower.ID(), faultnet.Condition{Refuse: true})
 		r.hold()
@@ -149,6 +153,7 @@ var faults = []fault{
 // killed kills servers and starts them again after a while.
 func killed(r *run, victims ...*testcluster.Server) {
 	r.hit(victims...)
+	r.silence(victims...)
 	r.begin()
 	for _, s := range victims {
 		s.Kill9()
@@ -163,6 +168,7 @@ func killed(r *run, victims ...*testcluster.Server) {
 // cut takes a server off the network for a while.
 func cut(r *run, s *testcluster.Server) {
 	r.hit(s)
+	r.silence(s)
 	r.begin()
 	r.cluster.Network.Isolate(s.ID())
 	r.hold()

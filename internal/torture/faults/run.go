@@ -29,6 +29,7 @@ type run struct {
 	load    *torture.Load
 	rand    *rand.Rand
 	harmed  map[int]bool
+	silent  map[int]bool // whose clients must have noticed, or nothing has happened
 }
 
 // waking is how long every server may take until it takes writes again, before the run
@@ -38,7 +39,7 @@ const waking = 30 * time.Second
 // do has the fault happen once, to a new cluster, and returns what was found.
 func do(tb testing.TB, f fault, set settings) torture.Run {
 	tb.Helper()
-	r := &run{tb: tb, set: set, rand: rand.New(rand.NewPCG(set.seed, 2)), harmed: map[int]bool{}}
+	r := &run{tb: tb, set: set, rand: rand.New(rand.NewPCG(set.seed, 2)), harmed: map[int]bool{}, silent: map[int]bool{}}
 	r.cluster = testcluster.StartCluster(tb, testcluster.ClusterOptions{
 		Servers: set.servers,
 		Faults:  f.network,
@@ -61,6 +62,9 @@ func do(tb testing.TB, f fault, set settings) torture.Run {
 
 	result := torture.Run{Seed: set.seed, Result: r.load.Settle(tb.Context())}
 	for id := range urls {
+		if got := result.Result.ServerSilence[id]; r.silent[id] && got < set.span/2 {
+			tb.Errorf("nobody noticed what was done to server %d: its clients could not write for %s, of %s", id, got, set.span)
+		}
 		if !r.harmed[id] {
 			result.Spared = append(result.Spared, id)
 		}
@@ -88,6 +92,14 @@ func (r *run) hold() { r.wait(r.set.span) }
 func (r *run) hit(servers ...*testcluster.Server) {
 	for _, s := range servers {
 		r.harmed[s.ID()] = true
+	}
+}
+
+// silence notes that clients of servers cannot write while the fault lasts. It is checked:
+// a fault that nobody notices tests nothing.
+func (r *run) silence(servers ...*testcluster.Server) {
+	for _, s := range servers {
+		r.silent[s.ID()] = true
 	}
 }
 
