@@ -24,7 +24,7 @@ func (c *call) body(most int64, setting string) ([]byte, error) {
 	}
 	if n > most {
 		if c.r.Header.Get("Expect") == "" { // who asked first does not send
-			c.discard(r)
+			c.refused = r
 		}
 		c.w.Header()["Connection"] = []string{"close"}
 		return nil, tooLarge(fmt.Sprintf("Request body(%d bytes) too large, max size: %d bytes. See limits.%s.", n, most, setting))
@@ -42,7 +42,7 @@ func (c *call) body(most int64, setting string) ([]byte, error) {
 		return nil, bodyError(err)
 	}
 	if int64(len(body)) > most {
-		c.discard(r)
+		c.refused = r
 		c.w.Header()["Connection"] = []string{"close"}
 		return nil, tooLarge(fmt.Sprintf("Request body too large, max size: %d bytes. See limits.%s.", most, setting))
 	}
@@ -56,10 +56,12 @@ func (c *call) body(most int64, setting string) ([]byte, error) {
 // more than this is cut off.
 const mostDiscarded = 16 << 20
 
-// discard reads what is left of a refused body. How that ends does not matter:
-// the connection is closed after the answer.
-func (c *call) discard(r *steadyReader) {
-	_, _ = io.CopyN(io.Discard, r, mostDiscarded)
+// discard reads what is left of a refused body, once the answer is on its way. How
+// that ends does not matter: the connection is closed after it.
+func (c *call) discard() {
+	if http.NewResponseController(c.w).Flush() == nil {
+		_, _ = io.CopyN(io.Discard, c.refused, mostDiscarded)
+	}
 }
 
 func bodyError(err error) error {

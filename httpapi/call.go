@@ -22,6 +22,8 @@ type call struct {
 	// waited is how long the client let the request wait, which is not counted as
 	// the time of an answer.
 	waited time.Duration
+
+	refused *steadyReader // a body that was refused and is still being sent
 }
 
 var calls = sync.Pool{New: func() any { return new(call) }}

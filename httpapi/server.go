@@ -170,6 +170,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, e *endpoint, arg 
 	*c = call{s: s, w: w, r: r, endpoint: e, arg: arg}
 	if err := c.dispatch(settings); err != nil {
 		c.fail(err)
+		if c.refused != nil {
+			c.discard()
+		}
 	}
 	s.metrics.observe(e, c.status, time.Since(start)-c.waited)
 	*c = call{}
