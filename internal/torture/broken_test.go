@@ -91,7 +91,7 @@ func TestBrokenStoreIsCaught(t *testing.T) {
 		{"reads show that a write was never done", breaks{lose: 100}, "not linearizable"},
 		{"an acknowledged write is undone later", breaks{lateLoss: 20}, "acknowledged"},
 		{"a write is done twice", breaks{twice: 200}, "was written once and has been seen at index"},
-		{"a write comes back after another", breaks{twice: 200}, "not linearizable"},
+		{"a write comes back after another", breaks{comesBack: 200}, "not linearizable"},
 		{"a conditional write ignores its condition", breaks{blindCAS: 200}, "not linearizable"},
 		{"a write happened that is said not to have", breaks{openLie: 50}, "not linearizable"},
 		{"two sessions hold the lock", breaks{holders: 500}, "the lock has two holders"},

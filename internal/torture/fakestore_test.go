@@ -23,7 +23,8 @@ type fakeStore struct {
 	mu       sync.Mutex
 	index    uint64
 	history  map[string][]fakeItem // versions of each key, oldest first; guarded by mu
-	changes  []time.Time           // of each index, from 1; guarded by mu
+	folders  map[string][]string   // keys by the part of their name up to the second slash; guarded by mu
+	again    map[string]fakeItem   // writes that come back after the next one of their key; guarded by mu
 	sessions map[string]bool       // guarded by mu
 	changed  chan struct{}         // closed and replaced at each change; guarded by mu
 	rand     *rand.Rand            // guarded by mu
@@ -45,9 +46,10 @@ type fakeItem struct {
 // 0 keeps it. The first server is always well: trouble is in the others, as it is after
 // a fault.
 type breaks struct {
-	stale       int // a default read sees the state of some time ago
+	stale       int // a default read sees the state before the last change
 	lose        int // a put is acknowledged and not done
 	twice       int // a put is done again a little later
+	comesBack   int // a put is done again after the next put of its key
 	lateLoss    int // a put is done, seen, and undone a little later
 	blindCAS    int // a conditional put ignores its condition
 	openLie     int // a put that was done is answered with "No cluster leader"
@@ -67,7 +69,7 @@ type breaks struct {
 
 func newFakeStore(t *testing.T, b breaks) *fakeStore {
 	f := &fakeStore{
-		breaks: b, history: map[string][]fakeItem{}, sessions: map[string]bool{},
+		breaks: b, history: map[string][]fakeItem{}, folders: map[string][]string{}, again: map[string]fakeItem{}, sessions: map[string]bool{},
 		changed: make(chan struct{}), rand: rand.New(rand.NewPCG(1, 2)), over: make(chan struct{}),
 	}
 	t.Cleanup(func() {
@@ -137,7 +139,6 @@ func (f *fakeStore) session(w http.ResponseWriter, verb string) {
 	switch verb {
 	case "create":
 		f.index++
-		f.changes = append(f.changes, time.Now())
 		id = fmt.Sprintf("session-%d", f.index)
 		f.sessions[id] = true
 		fmt.Fprintf(w, `{"ID":%q}`, id)
@@ -160,12 +161,36 @@ func (f *fakeStore) session(w http.ResponseWriter, verb string) {
 // writeLocked makes it the newest version of its key.
 func (f *fakeStore) writeLocked(it fakeItem) uint64 {
 	f.index++
-	f.changes = append(f.changes, time.Now())
 	it.ModifyIndex = f.index
+	if f.history[it.Key] == nil {
+		folder := folderOf(it.Key)
+		f.folders[folder] = append(f.folders[folder], it.Key)
+	}
 	f.history[it.Key] = append(f.history[it.Key], it)
 	close(f.changed)
 	f.changed = make(chan struct{})
 	return f.index
+}
+
+// folderOf is the part of a key up to its second slash.
+func folderOf(key string) string {
+	parts := strings.SplitAfterN(key, "/", 3)
+	return strings.Join(parts[:min(2, len(parts))], "")
+}
+
+// belowLocked are the keys that a read is about.
+func (f *fakeStore) belowLocked(key string, recurse bool) []string {
+	switch {
+	case !recurse:
+		return []string{key}
+	case key != "": // the load lists whole folders, and everything
+		return f.folders[key]
+	}
+	var all []string
+	for _, keys := range f.folders {
+		all = append(all, keys...)
+	}
+	return all
 }
 
 // currentLocked is the key now.
@@ -248,7 +273,6 @@ func (f *fakeStore) answerPutLocked(server int, w http.ResponseWriter, next, old
 	case f.chanceLocked(server, b.lose):
 		w.Header().Set("X-Consul-Index", strconv.FormatUint(f.index+1, 10))
 		f.index++
-		f.changes = append(f.changes, time.Now())
 		fmt.Fprint(w, "true")
 		return
 	case f.chanceLocked(server, b.noLeader):
@@ -272,6 +296,12 @@ func (f *fakeStore) answerPutLocked(server int, w http.ResponseWriter, next, old
 		return
 	case f.chanceLocked(server, b.twice):
 		f.laterLocked(func() { f.writeLocked(next) })
+	case f.chanceLocked(server, b.comesBack):
+		f.again[next.Key] = next
+	case f.again[next.Key].Key != "":
+		before := f.again[next.Key]
+		delete(f.again, next.Key)
+		f.laterLocked(func() { f.writeLocked(before) })
 	case f.chanceLocked(server, b.lateLoss):
 		f.laterLocked(func() {
 			if now, _ := f.currentLocked(next.Key); now.ModifyIndex == index {
@@ -330,8 +360,11 @@ func (f *fakeStore) get(server int, w http.ResponseWriter, r *http.Request, key 
 		list, own, index, changed := f.look(server, key, q.Has("recurse"), q.Has("stale"))
 		deaf = deaf || asked > 0 && f.chance(server, f.breaks.deaf)
 		if asked == 0 || own > asked && !deaf {
-			if asked > 0 && f.chance(server, f.breaks.watchBack) {
+			switch {
+			case asked > 0 && f.chance(server, f.breaks.watchBack):
 				list, index = f.past(list), index-1
+			case asked == 0 && !q.Has("stale") && f.chance(server, f.breaks.stale):
+				list = f.past(list)
 			}
 			f.answer(server, w, list, index)
 			return
@@ -358,20 +391,11 @@ func (f *fakeStore) look(server int, key string, recurse, stale bool) (list []fa
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	at := f.index
-	switch {
-	case !stale && f.chanceLocked(server, f.breaks.stale):
-		ago := time.Now().Add(-50 * time.Millisecond)
-		at = uint64(len(f.changes))
-		for at > 1 && f.changes[at-1].After(ago) {
-			at--
-		}
-	case stale && f.chanceLocked(server, f.breaks.backwards):
+	if stale && f.chanceLocked(server, f.breaks.backwards) {
 		at = max(at, 50) - 49
 	}
-	for k, versions := range f.history {
-		if k != key && (!recurse || !strings.HasPrefix(k, key)) {
-			continue
-		}
+	for _, k := range f.belowLocked(key, recurse) {
+		versions := f.history[k]
 		if it, found := f.atLocked(k, at); found {
 			list = append(list, it)
 		}
