@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,20 +54,19 @@ type Agent struct {
 	storage *logstore.Store
 	pidFile string // written, to be removed; empty: none
 
-	store      *fsm.Store
-	machine    *fsm.FSM
-	raft       *raft.Raft
-	address    raft.ServerAddress // that others reach the server port by
-	serverPort int                // the real one, when the system chose it
-	leaderCh   chan bool
-	leader     *leaderWatch
-	verifier   *verifier
-	deadlines  *deadlines
-	checks     *localChecks
-	leading    atomic.Bool // leads, and has applied what was committed before
-	alone      atomic.Bool // leads a cluster of one
-	caughtUp   chan struct{}
-	catchOnce  sync.Once
+	store     *fsm.Store
+	machine   *fsm.FSM
+	raft      *raft.Raft
+	address   raft.ServerAddress // that others reach the server port by
+	leaderCh  chan bool
+	leader    *leaderWatch
+	verifier  *verifier
+	deadlines *deadlines
+	checks    *localChecks
+	leading   atomic.Bool // leads, and has applied what was committed before
+	alone     atomic.Bool // leads a cluster of one
+	caughtUp  chan struct{}
+	catchOnce sync.Once
 
 	peers    *peers         // nil for a server that nobody can join
 	gossip   *gossip.Gossip // nil without one
@@ -101,7 +102,7 @@ func New(opts Options) (a *Agent, err error) {
 	a = &Agent{
 		opts: opts, now: opts.Now, logs: opts.Log, log: opts.Log.Named("agent"),
 		store: fsm.NewStore(), leaderCh: make(chan bool, 16),
-		caughtUp: make(chan struct{}), serverPort: opts.Loaded.Config.Ports.Server, fatal: make(chan error, 1), closing: make(chan struct{}), leave: make(chan struct{}, 1),
+		caughtUp: make(chan struct{}), fatal: make(chan error, 1), closing: make(chan struct{}), leave: make(chan struct{}, 1),
 		group: run.New(context.Background()), started: opts.Now(),
 	}
 	a.loaded.Store(opts.Loaded)
@@ -193,15 +194,20 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	a.tell("STOPPING=1")
 	if err == nil {
-		a.goodbye()
+		a.goodbye(context.Cause(ctx))
 	}
 	return errors.Join(err, a.close())
 }
 
 // goodbye is what an orderly end begins with, while requests are still answered:
 // leadership is handed over, and the cluster is left if the configuration says so.
-func (a *Agent) goodbye() {
-	if !a.config().Leave.OnTerminate || a.left.Load() {
+func (a *Agent) goodbye(why error) {
+	leave := &a.config().Leave
+	leaves := leave.OnTerminate
+	if why != nil && strings.HasPrefix(why.Error(), os.Interrupt.String()) { // as signal.NotifyContext says it
+		leaves = !leave.SkipOnInterrupt
+	}
+	if !leaves || a.left.Load() {
 		a.handOver()
 		return
 	}
@@ -224,17 +230,30 @@ func (a *Agent) stop(err error) {
 func (a *Agent) close() error {
 	err := a.closeHTTP()
 	close(a.closing)
+	if a.peers != nil {
+		a.peers.stop()
+	}
 	if a.gossip != nil {
 		err = errors.Join(err, a.gossip.Close())
 	}
-	if a.peers != nil {
-		err = errors.Join(err, a.peers.close())
+	// While Raft runs it answers whom it has taken something from. Afterwards it may
+	// not.
+	duties := make(chan error, 1)
+	go func() { duties <- a.group.Close() }() // ends with the duties, or with the process
+	var dutiesErr error
+	select {
+	case dutiesErr = <-duties:
+	case <-time.After(a.config().Leave.Timeout):
+		dutiesErr = errors.New("stop: not everything ended in time; what was acknowledged is on disk")
+	}
+	if dutiesErr != nil && !errors.Is(dutiesErr, context.Canceled) {
+		err = errors.Join(err, dutiesErr)
 	}
 	if a.raft != nil {
 		err = errors.Join(err, a.stopRaft())
 	}
-	if e := a.group.Close(); e != nil && !errors.Is(e, context.Canceled) {
-		err = errors.Join(err, e)
+	if a.peers != nil {
+		err = errors.Join(err, a.peers.close())
 	}
 	if a.storage != nil {
 		if !a.broken.Load() {

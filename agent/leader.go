@@ -25,7 +25,7 @@ func (a *Agent) startDuties() {
 	a.group.Go("joining", a.retryJoin)
 	a.group.Go("members", a.keepMembers)
 	if a.peers != nil {
-		a.group.Go("requests of other servers", a.peers.server.Serve)
+		a.peers.start(a.stop)
 		if a.onlyVoter() && a.mayVote() {
 			a.group.Go("election", a.electSelf)
 		}

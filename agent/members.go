@@ -50,7 +50,7 @@ func (a *Agent) tags() map[string]string {
 	cfg := a.config()
 	tags := map[string]string{
 		"acls": "0", "build": version.Version + ":", gossip.TagDatacenter: cfg.Datacenter, gossip.TagID: a.nodeID,
-		gossip.TagPort: strconv.Itoa(a.serverPort), "raft_vsn": strconv.Itoa(int(raft.ProtocolVersionMax)),
+		gossip.TagPort: strconv.Itoa(a.portOfServer()), "raft_vsn": strconv.Itoa(int(raft.ProtocolVersionMax)),
 		gossip.TagRole: gossip.RoleServer, "segment": "",
 		"vsn": strconv.Itoa(protocolCur), "vsn_min": strconv.Itoa(protocolMin), "vsn_max": strconv.Itoa(protocolMax),
 		gossip.TagEntries: strconv.Itoa(entryVersion),

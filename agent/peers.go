@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -23,6 +24,7 @@ type peers struct {
 	client  *rpc.Client
 	forward *rpc.Forwarder
 	raft    *transport
+	run     sync.WaitGroup
 }
 
 // openPeers opens the server port.
@@ -45,7 +47,7 @@ func (a *Agent) openPeers() error {
 	}
 	advertised := &net.TCPAddr{IP: net.ParseIP(cfg.AdvertiseAddr), Port: cfg.Ports.Server}
 	if tcp, ok := port.Addr().(*net.TCPAddr); ok {
-		a.serverPort, advertised.Port = tcp.Port, tcp.Port
+		advertised.Port = tcp.Port
 	}
 	p := &peers{port: port, client: rpc.NewClient(port)}
 	p.forward = rpc.NewForwarder(p.client)
@@ -55,8 +57,22 @@ func (a *Agent) openPeers() error {
 		MaxPool: 4, Timeout: rpcTimeout, MaxRPCsInFlight: rpcsInFlight,
 	})}
 	a.peers = p
-	a.group.Go("server port", port.Serve)
+	p.run.Go(func() {
+		if err := port.Serve(a.group.Context()); err != nil {
+			a.stop(err)
+		}
+	})
 	return nil
+}
+
+// portOfServer is the server port: the real one, when the system chose it.
+func (a *Agent) portOfServer() int {
+	if a.peers != nil {
+		if tcp, ok := a.peers.port.Addr().(*net.TCPAddr); ok {
+			return tcp.Port
+		}
+	}
+	return a.config().Ports.Server
 }
 
 // rpcTimeout bounds a message of Raft's to another server, but for snapshots, which
@@ -86,11 +102,27 @@ func (a *Agent) wantsGossip() bool {
 	return !cfg.Dev || written(a.loaded.Load(), "ports.serf_lan")
 }
 
-func (p *peers) close() error {
+// start answers the requests of other servers.
+func (p *peers) start(stop func(error)) {
+	p.run.Go(func() {
+		if err := p.server.Serve(); err != nil {
+			stop(fmt.Errorf("answer other servers: %w", err))
+		}
+	})
+}
+
+// stop ends all requests of and to other servers, but not Raft's.
+func (p *peers) stop() {
 	p.forward.Close()
 	p.client.Close()
 	p.server.Stop()
-	return p.port.Close()
+}
+
+// close closes the port. Raft must have ended.
+func (p *peers) close() error {
+	err := p.port.Close()
+	p.run.Wait()
+	return err
 }
 
 // transport is Raft's own, but that snapshots are sent at a bounded speed.

@@ -45,7 +45,7 @@ const soleTimeout = 50 * time.Millisecond
 // the configuration says so.
 func (a *Agent) openRaft() error {
 	cfg := a.config()
-	a.address = raft.ServerAddress(net.JoinHostPort(cfg.AdvertiseAddr, strconv.Itoa(a.serverPort)))
+	a.address = raft.ServerAddress(net.JoinHostPort(cfg.AdvertiseAddr, strconv.Itoa(a.portOfServer())))
 	conf := raft.DefaultConfig()
 	conf.LocalID = raft.ServerID(a.nodeID)
 	conf.Logger = a.logs.Named("raft")

@@ -59,7 +59,7 @@ func addressGroup() group {
 				Doc: "The port for traffic between servers. It is part of this server's address in its cluster and cannot be off.",
 			},
 			{
-				Key: "ports.serf_lan", Flag: "serf-lan-port", debug: "SerfPortLAN", Unused: soloUnused,
+				Key: "ports.serf_lan", Flag: "serf-lan-port", debug: "SerfPortLAN",
 				field: func(c *Config) any { return &c.Ports.SerfLAN }, rule: port,
 				Doc: "The port, TCP and UDP, of the gossip between the servers of a datacenter.",
 			},

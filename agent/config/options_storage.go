@@ -97,7 +97,7 @@ func raftGroup() group {
 				Doc:   "How many entries are kept behind a snapshot, so that a server that lags can catch up without one.",
 			},
 			{
-				Key: "performance.raft_multiplier", debug: "RaftMultiplier", Unused: soloUnused,
+				Key: "performance.raft_multiplier", debug: "RaftMultiplier",
 				field: func(c *Config) any { return &c.Performance.RaftMultiplier },
 				rule:  between(1, 10),
 				Doc: "Scales the times after which a silent leader is replaced. 1 is the fastest; raise it on machines or networks that " +

@@ -65,7 +65,7 @@ func NewServer(p *Port, b Backend) *Server {
 }
 
 // Serve answers until Stop.
-func (s *Server) Serve(context.Context) error {
+func (s *Server) Serve() error {
 	if err := s.grpc.Serve(s.port.grpc); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return err
 	}
