@@ -17,9 +17,14 @@ type settings struct {
 	servers   int
 	seed      uint64
 	span      time.Duration // how long a fault lasts that lasts
-	calm      time.Duration // of load before and after it
+	calm      time.Duration // of load before it
 	reportDir string        // for drawings of histories; "" is none
 }
+
+// aftermath is how much longer the load goes on when all servers take writes again: what
+// an old leader says that has just come back is seen then. It is short, since it counts
+// as time that the servers need to be equal.
+const aftermath = 500 * time.Millisecond
 
 // run is a fault that happens to a cluster under load.
 type run struct {
@@ -58,7 +63,7 @@ func do(tb testing.TB, f fault, set settings) torture.Run {
 	r.wait(set.calm)
 	f.happen(r)
 	r.writable("after the fault")
-	r.wait(set.calm)
+	r.wait(aftermath)
 
 	result := torture.Run{Seed: set.seed, Result: r.load.Settle(tb.Context())}
 	for id := range urls {
