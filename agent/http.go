@@ -21,7 +21,7 @@ import (
 func (a *Agent) openHTTP() error {
 	cfg := a.config()
 	a.api = httpapi.New(httpapi.Options{
-		Node: a, Cluster: a, Membership: a, Snapshots: a, Sessions: a, Agent: a,
+		Node: a, Cluster: a, Snapshots: a, Sessions: a, Agent: a, Membership: a,
 		Log: a.logs.Named("http"), Datacenter: cfg.Datacenter, NodeName: cfg.NodeName,
 	}, settingsOf(cfg))
 	a.conns = &connLimit{by: map[netip.Addr]int{}}

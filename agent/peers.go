@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -39,17 +40,23 @@ func (a *Agent) openPeers() error {
 	}
 	port, err := rpc.Listen(rpc.Options{
 		Listen: net.JoinHostPort(cfg.BindAddr, strconv.Itoa(cfg.Ports.Server)), Source: source,
+		Incoming: a.certs.Incoming(rpc.Protocols()...), RequireTLS: a.certs.RequiresTLS(),
+		Outgoing:         func(protocol string) *tls.Config { return a.certs.Outgoing(protocol) },
 		HandshakeTimeout: cfg.Limits.RPCHandshakeTimeout, MostPerClient: cfg.Limits.RPCMaxConnsPerClient,
 		Log: a.logs.Named("rpc"),
 	})
 	if err != nil {
 		return err
 	}
+	advertised := &net.TCPAddr{IP: net.ParseIP(cfg.AdvertiseAddr), Port: cfg.Ports.Server}
+	if tcp, ok := port.Addr().(*net.TCPAddr); ok {
+		advertised.Port = tcp.Port
+	}
 	p := &peers{port: port, client: rpc.NewClient(port)}
 	p.forward = rpc.NewForwarder(p.client)
 	p.server = rpc.NewServer(port, &backend{a})
 	p.raft = &network{a: a, NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: port.Streams(), ServerAddressProvider: a, Logger: a.logs.Named("raft.net"),
+		Stream: port.Streams(advertised), ServerAddressProvider: a, Logger: a.logs.Named("raft.net"),
 		MaxPool: 4, Timeout: rpcTimeout, MaxRPCsInFlight: rpcsInFlight,
 	})}
 	a.peers = p
@@ -125,6 +132,15 @@ func (p *peers) close() error {
 type network struct {
 	*raft.NetworkTransport
 	a *Agent
+}
+
+// EncodePeer is the sender that Raft names in its messages: of this server the address
+// that others know it by, which need not be the one where it reaches itself.
+func (t *network) EncodePeer(id raft.ServerID, address raft.ServerAddress) []byte {
+	if string(id) == t.a.nodeID {
+		return []byte(t.a.address)
+	}
+	return t.NetworkTransport.EncodePeer(id, address)
 }
 
 // ServerAddr is where the server with an id is now, whatever address the Raft

@@ -60,6 +60,7 @@ func newRoot() *cobra.Command {
 		newAgentCommand(),
 		newCompletionCommand(),
 		newConfigCommand(),
+		newDevCommand(),
 		newElectCommand(),
 		newEventCommand(),
 		newExitCodesTopic(),

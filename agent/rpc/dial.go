@@ -20,10 +20,13 @@ func (p *Port) dial(ctx context.Context, address, alpn string) (net.Conn, error)
 	if err != nil {
 		return nil, fmt.Errorf("connect to server %s: %w", address, err)
 	}
+	var conf *tls.Config
 	if p.opts.Outgoing != nil {
-		conf := p.opts.Outgoing().Clone()
-		conf.NextProtos = []string{alpn}
+		conf = p.opts.Outgoing(alpn)
+	}
+	if conf != nil {
 		if conf.ServerName == "" {
+			conf = conf.Clone()
 			conf.ServerName, _, _ = net.SplitHostPort(address)
 		}
 		secure := tls.Client(c, conf)
@@ -42,13 +45,21 @@ func (p *Port) dial(ctx context.Context, address, alpn string) (net.Conn, error)
 	return c, nil
 }
 
-// Streams returns what Raft's network transport stands on.
-func (p *Port) Streams() raft.StreamLayer { return &streams{inlet: p.raft, port: p} }
+// Streams returns what Raft's network transport stands on. The address is the one that
+// others know this server by: Raft puts it into its messages, and followers take it for
+// their leader's.
+func (p *Port) Streams(advertised net.Addr) raft.StreamLayer {
+	return &streams{inlet: p.raft, port: p, advertised: advertised}
+}
 
 type streams struct {
 	*inlet
-	port *Port
+	port       *Port
+	advertised net.Addr
 }
+
+// Addr is part of raft.StreamLayer.
+func (s *streams) Addr() net.Addr { return s.advertised }
 
 // Dial is part of raft.StreamLayer.
 func (s *streams) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {

@@ -25,6 +25,9 @@ const (
 	alpnGRPC = "h2"
 )
 
+// Protocols are the names by which an encrypted connection says what it is for.
+func Protocols() []string { return []string{alpnRaft, alpnGRPC} }
+
 // Options is what a Port is made of.
 type Options struct {
 	Listen string // address to listen on, such as "127.0.0.1:8300"
@@ -33,13 +36,14 @@ type Options struct {
 	// leaves that to the system.
 	Source netip.Addr
 
-	// Incoming encrypts what comes in; nil: plain. RequireTLS refuses what is not
-	// encrypted.
-	Incoming   func() *tls.Config
+	// Incoming encrypts what comes in, with [Protocols]; nil: plain. RequireTLS refuses
+	// what is not encrypted.
+	Incoming   *tls.Config
 	RequireTLS bool
 
-	// Outgoing encrypts what goes out; nil: plain.
-	Outgoing func() *tls.Config
+	// Outgoing returns what encrypts a connection for one of [Protocols]; nil, or a nil
+	// configuration: plain.
+	Outgoing func(protocol string) *tls.Config
 
 	HandshakeTimeout time.Duration // from the connection to knowing what it is for
 	MostPerClient    int           // connections of one address; <= 0: no bound
@@ -182,9 +186,7 @@ func (p *Port) classify(c net.Conn) (net.Conn, *inlet, error) {
 	case first[0] == firstTLS && p.opts.Incoming == nil:
 		return counted, nil, errors.New("it is encrypted, but this server has no certificate (tls.internal_rpc)")
 	case first[0] == firstTLS:
-		conf := p.opts.Incoming().Clone()
-		conf.NextProtos = []string{alpnRaft, alpnGRPC}
-		secure := tls.Server(peeked, conf)
+		secure := tls.Server(peeked, p.opts.Incoming)
 		if err := secure.HandshakeContext(context.Background()); err != nil { // bound by the deadline
 			return counted, nil, fmt.Errorf("TLS handshake: %w", err)
 		}
