@@ -61,7 +61,7 @@ type Port struct {
 
 	mu     sync.Mutex
 	by     map[netip.Addr]int    // open connections; guarded by mu
-	fresh  map[net.Conn]struct{} // of which it is not known what they are for; guarded by mu
+	open   map[net.Conn]struct{} // guarded by mu
 	closed bool                  // guarded by mu
 }
 
@@ -73,7 +73,7 @@ func Listen(o Options) (*Port, error) {
 	}
 	return &Port{
 		opts: o, listener: l, raft: newInlet(l.Addr()), grpc: newInlet(l.Addr()),
-		by: map[netip.Addr]int{}, fresh: map[net.Conn]struct{}{},
+		by: map[netip.Addr]int{}, open: map[net.Conn]struct{}{},
 	}, nil
 }
 
@@ -104,12 +104,13 @@ func (p *Port) Serve(ctx context.Context) error {
 	}
 }
 
-// Close ends the port. What was handed on is closed by those who have it.
+// Close ends the port and all its connections: Raft leaves those open that others
+// have made.
 func (p *Port) Close() error {
 	p.mu.Lock()
 	p.closed = true
-	for c := range p.fresh {
-		_ = c.Close() // nobody has it yet
+	for c := range p.open {
+		_ = c.Close()
 	}
 	p.mu.Unlock()
 	p.raft.close()
@@ -134,7 +135,7 @@ func (p *Port) enter(c net.Conn) bool {
 		return false
 	}
 	p.by[client]++
-	p.fresh[c] = struct{}{}
+	p.open[c] = struct{}{}
 	return true
 }
 
@@ -142,6 +143,7 @@ func (p *Port) leave(c net.Conn) {
 	client := addrOf(c.RemoteAddr())
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	delete(p.open, c)
 	if p.by[client]--; p.by[client] <= 0 {
 		delete(p.by, client)
 	}
@@ -157,9 +159,6 @@ func addrOf(a net.Addr) netip.Addr {
 // sort finds out what a connection is for and hands it on.
 func (p *Port) sort(c net.Conn) {
 	sorted, in, err := p.classify(c)
-	p.mu.Lock()
-	delete(p.fresh, c)
-	p.mu.Unlock()
 	if err == nil && in.hand(sorted) {
 		return
 	}
