@@ -51,6 +51,9 @@ func (a *Agent) keepMembers(ctx context.Context) error {
 func (a *Agent) keepMember(ctx context.Context, m *gossip.Member) error {
 	switch m.Status {
 	case gossip.Alive:
+		if err := a.pilot.keepConfig(ctx); err != nil {
+			return err
+		}
 		if err := a.admit(m); err != nil {
 			return err
 		}

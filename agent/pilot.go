@@ -55,16 +55,6 @@ func (p *pilot) lead(ctx context.Context) {
 	p.mu.Lock()
 	p.lost = map[raft.ServerID]time.Time{}
 	p.mu.Unlock()
-	if p.a.store.View().Autopilot() == nil {
-		c := &p.a.config().Autopilot
-		_, err := p.a.Propose(ctx, &fsm.Command{Autopilot: &fsm.SetAutopilot{Compare: true, Config: fsm.Autopilot{
-			CleanupDeadServers: c.CleanupDeadServers, LastContactThreshold: c.LastContactThreshold, MaxTrailingLogs: c.MaxTrailingLogs,
-			MinQuorum: uint64(c.MinQuorum), ServerStabilizationTime: c.ServerStabilizationTime,
-		}}})
-		if err != nil {
-			p.a.log.Warn("write the first configuration of autopilot", "error", err)
-		}
-	}
 	seen := make(chan raft.Observation, 64)
 	observer := raft.NewObserver(seen, false, func(o *raft.Observation) bool {
 		switch o.Data.(type) {
@@ -111,6 +101,31 @@ func (p *pilot) lostFor(id raft.ServerID) time.Duration {
 	return p.a.now().Sub(since)
 }
 
+// AutopilotConfig is the configuration of autopilot.
+func (a *Agent) AutopilotConfig() *fsm.Autopilot {
+	if c := a.store.View().Autopilot(); c != nil {
+		return c
+	}
+	c := &a.config().Autopilot
+	return &fsm.Autopilot{
+		CleanupDeadServers: c.CleanupDeadServers, LastContactThreshold: c.LastContactThreshold, MaxTrailingLogs: c.MaxTrailingLogs,
+		MinQuorum: uint64(c.MinQuorum), ServerStabilizationTime: c.ServerStabilizationTime,
+	}
+}
+
+// keepConfig makes the configuration of autopilot part of the state as soon as there
+// is more than one server, so that it does not change with the leader.
+func (p *pilot) keepConfig(ctx context.Context) error {
+	if p.a.store.View().Autopilot() != nil {
+		return nil
+	}
+	_, err := p.a.Propose(ctx, &fsm.Command{Autopilot: &fsm.SetAutopilot{Compare: true, Config: *p.a.AutopilotConfig()}})
+	if err != nil {
+		return fmt.Errorf("write the first configuration of autopilot: %w", err)
+	}
+	return nil
+}
+
 // add gives a member its place in the Raft configuration.
 func (p *pilot) add(m *gossip.Member) error {
 	return p.ap.AddServer(p.asServer(m))
@@ -144,10 +159,7 @@ func versionOf(m *gossip.Member) string {
 
 // AutopilotConfig is part of autopilot.ApplicationIntegration.
 func (p *pilot) AutopilotConfig() *autopilot.Config {
-	c := p.a.store.View().Autopilot()
-	if c == nil {
-		return nil
-	}
+	c := p.a.AutopilotConfig()
 	return &autopilot.Config{
 		CleanupDeadServers: c.CleanupDeadServers, LastContactThreshold: c.LastContactThreshold, MaxTrailingLogs: c.MaxTrailingLogs,
 		MinQuorum: uint(c.MinQuorum), ServerStabilizationTime: c.ServerStabilizationTime,

@@ -65,6 +65,9 @@ func (c *call) autopilotConfiguration() error {
 		return err
 	}
 	config := c.s.node.Store().View().Autopilot()
+	if config == nil && c.s.opts.Membership != nil {
+		config = c.s.opts.Membership.AutopilotConfig()
+	}
 	if config == nil {
 		return serverError("autopilot has no configuration yet: the first leader is about to write it")
 	}

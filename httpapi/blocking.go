@@ -56,7 +56,11 @@ func (c *call) await(q parkable, o readOptions) error {
 		case clientGone:
 			wakeups.Gone.Add(1)
 			return errClientGone
-		case stopping, stateReplaced: // answered with what there is
+		case stateReplaced: // answered with what there is
+			c.awaitMark(o.index)
+			wakeups.answered(q.settled(store.View(), o.index))
+			return nil
+		case stopping: // so is this
 			wakeups.answered(q.settled(store.View(), o.index))
 			return nil
 		case timeOver: // answered with what there is; that there was no change must be true of the cluster, not of this server
@@ -82,6 +86,16 @@ func (c *call) await(q parkable, o readOptions) error {
 		}
 		wakeups.Parked.Add(1)
 	}
+}
+
+// awaitMark waits, after the state was replaced by one that has not come as far as
+// the client, for the mark that a restore leaves in the log: only from it on are
+// indexes above all that were handed out. Should there be none, because the leader died
+// in between, the next change does it, or the client goes without.
+func (c *call) awaitMark(index uint64) {
+	ctx, cancel := context.WithTimeout(c.r.Context(), c.s.settings.Load().HoldTime)
+	defer cancel()
+	_ = c.s.node.Store().WaitApplied(ctx, index) // what there is then is the answer
 }
 
 type wake uint8

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/holdfast-kv/holdfast/fsm"
 )
 
 // fakeMembership is a server among others as a test wants them, that notes what it
@@ -220,3 +222,5 @@ func TestLeaveGoesOnWithoutItsClient(t *testing.T) {
 		}
 	})
 }
+
+func (f *fakeMembership) AutopilotConfig() *fsm.Autopilot { return nil }

@@ -131,6 +131,10 @@ type Membership interface {
 	// forgotten.
 	ForceLeave(ctx context.Context, node string, prune bool) error
 
+	// AutopilotConfig is the configuration of autopilot: that of the state, or, while a
+	// server is alone and nobody has set one, what its own configuration says.
+	AutopilotConfig() *fsm.Autopilot
+
 	// AutopilotState is what autopilot knows of the servers.
 	AutopilotState(ctx context.Context, mode Mode) (AutopilotState, error)
 
