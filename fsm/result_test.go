@@ -13,7 +13,8 @@ import (
 // and else like any other.
 func TestStamp(t *testing.T) {
 	for _, c := range []Command{
-		write(set("k", "v")), txn(set("a", "1"), get("a")), {Restored: true},
+		write(set("k", "v")), txn(set("a", "1"), get("a")),
+		{Restored: true},
 		{Write: &kvs.Op{Verb: kvs.Set, Key: "k"}, Origin: kvs.Origin{Accessor: "a", Address: "10.0.0.1", Reason: "why"}},
 	} {
 		data, err := EncodeToStamp(&c)

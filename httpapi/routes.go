@@ -83,8 +83,10 @@ func table() []*endpoint {
 		{path: "/v1/operator/autopilot/health", methods: get((*call).autopilotHealth)},
 		{path: "/v1/operator/autopilot/state", methods: get((*call).autopilotState)},
 		{path: "/v1/operator/keyring", deleteBody: true, methods: []method{
-			{http.MethodGet, (*call).keyringList}, {http.MethodPost, (*call).keyringInstall},
-			{http.MethodPut, (*call).keyringUse}, {http.MethodDelete, (*call).keyringRemove},
+			{http.MethodGet, (*call).keyringList},
+			{http.MethodPost, (*call).keyringInstall},
+			{http.MethodPut, (*call).keyringUse},
+			{http.MethodDelete, (*call).keyringRemove},
 		}},
 		{path: "/v1/operator/usage", methods: get((*call).operatorUsage)},
 
