@@ -49,8 +49,9 @@ check: ## the fast checks: build, format, vet, staticcheck, short tests
 .PHONY: test
 test: ## everything CI runs, with the race detector
 	@$(MAKE) build fmt-check lint stale
-	$(GO) test -race -timeout 40m $$($(GO) list ./... | grep -v '/internal/contract$$')
+	$(GO) test -race -timeout 40m $$($(GO) list ./... | grep -v -e '/internal/contract$$' -e '/internal/torture/faults$$')
 	$(GO) test -race -timeout 20m ./internal/contract # alone: some of its cases measure time
+	$(GO) test -timeout 15m ./internal/torture/faults # alone, and as fast as it is meant to be
 	cd $(CONFORMANCE) && $(GO) test -race -timeout 20m ./...
 	@$(MAKE) demo
 	@$(MAKE) fuzz FUZZTIME=5s
@@ -91,6 +92,10 @@ fuzz: ## run each fuzz target for FUZZTIME (60s)
 .PHONY: bench
 bench: ## measure the server against the machine's limits (see internal/bench)
 	$(GO) run ./internal/bench $(ARGS)
+
+.PHONY: torture
+torture: ## break real clusters under load and report what it cost: ARGS='-fault=kill-leader -runs=10 -servers=3 -seed=1 -duration=1h'
+	$(GO) test -count=1 -timeout 0 -v -run '^TestLong$$' ./internal/torture/faults -args -long $(ARGS)
 
 .PHONY: demo
 demo: build ## a real configuration tree, imported, watched, changed and rolled back

@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"os"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,7 +18,9 @@ import (
 
 	"github.com/holdfast-kv/holdfast/agent/config"
 	"github.com/holdfast-kv/holdfast/agent/datadir"
+	"github.com/holdfast-kv/holdfast/agent/gossip"
 	"github.com/holdfast-kv/holdfast/agent/logstore"
+	"github.com/holdfast-kv/holdfast/agent/tlsconf"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/httpapi"
 	"github.com/holdfast-kv/holdfast/internal/metrics"
@@ -53,22 +59,41 @@ type Agent struct {
 	store     *fsm.Store
 	machine   *fsm.FSM
 	raft      *raft.Raft
-	address   raft.ServerAddress
+	address   raft.ServerAddress // that others reach the server port by
 	leaderCh  chan bool
+	leader    *leaderWatch
 	verifier  *verifier
-	deadlines *deadlines
+	expirer   *expirer
 	checks    *localChecks
 	leading   atomic.Bool // leads, and has applied what was committed before
-	soleVoter atomic.Bool // no other server has a vote
+	alone     atomic.Bool // leads a cluster of one
+	followers *followers
+	ledSince  atomic.Int64 // when it began to lead the last time, Unix nanoseconds
 	caughtUp  chan struct{}
-	fatal     chan error  // of capacity 1: why the server must stop
-	broken    atomic.Bool // the files of the log store are damaged
+	catchOnce sync.Once
+
+	peers    *peers         // nil for a server that nobody can join
+	gossip   *gossip.Gossip // nil without one
+	founding *founding
+	pilot    *pilot
+
+	left      atomic.Bool   // the cluster, by request
+	leave     chan struct{} // of capacity 1: the server left and must end
+	keeping   sync.Mutex
+	transfers int // snapshots on their way to followers; guarded by keeping
+
+	fatal  chan error  // of capacity 1: why the server must stop
+	broken atomic.Bool // the files of the log store are damaged
 
 	api       *httpapi.Server
 	servers   []*http.Server
-	listeners []*listener
+	listeners []net.Listener
+	certs     *tlsconf.Keeper
 	conns     *connLimit
 	metrics   *metrics.Registry
+	logWrites *metrics.Histogram // how long the log store takes
+	expiry    certificateExpiry
+	scheduled scheduleFigures
 	reloads   reloads
 	untold    atomic.Bool // the service manager did not hear the last message
 
@@ -85,23 +110,45 @@ func New(opts Options) (a *Agent, err error) {
 	a = &Agent{
 		opts: opts, now: opts.Now, logs: opts.Log, log: opts.Log.Named("agent"),
 		store: fsm.NewStore(), leaderCh: make(chan bool, 16),
-		caughtUp: make(chan struct{}), fatal: make(chan error, 1), closing: make(chan struct{}),
+		caughtUp: make(chan struct{}), fatal: make(chan error, 1), closing: make(chan struct{}), leave: make(chan struct{}, 1),
 		group: run.New(context.Background()), started: opts.Now(),
 	}
 	a.loaded.Store(opts.Loaded)
-	a.deadlines = newDeadlines(opts.Now)
+	a.leader = newLeaderWatch(a.group.Context(), opts.Now())
+	a.logWrites = metrics.NewHistogram(raftLogWrite, metrics.TimeBounds)
+	a.followers = newFollowers(opts.Now)
+	a.expirer = &expirer{
+		store: a.store, deadlines: newDeadlines(opts.Now), propose: a.Propose, now: opts.Now, log: a.log, closing: a.closing,
+		leads: a.leading.Load,
+		ready: func() bool { return a.leading.Load() && a.writable() == nil },
+		fresh: func(ctx context.Context) error {
+			_, err := a.ReadIndex(ctx, httpapi.Consistent)
+			return err
+		},
+	}
 	a.checks = newLocalChecks(a.selfRegistration, a.store, a.Propose, opts.Now, opts.Log.Named("checks"))
-	a.store.OnSessions(a.sessionsChanged)
+	a.store.OnSessions(a.expirer.sessionsChanged)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.close())
 			a = nil
 		}
 	}()
+	if err := a.openTLS(); err != nil {
+		return a, err
+	}
 	if err := a.openStorage(); err != nil {
 		return a, err
 	}
+	if err := a.openPeers(); err != nil {
+		return a, err
+	}
 	if err := a.openRaft(); err != nil {
+		return a, err
+	}
+	a.founding = &founding{now: opts.Now, self: a.nodeID, hasState: a.hasPeers}
+	a.pilot = newPilot(a)
+	if err := a.openGossip(); err != nil {
 		return a, err
 	}
 	if err := a.openHTTP(); err != nil {
@@ -151,18 +198,46 @@ func (a *Agent) openStorage() error {
 func (a *Agent) Run(ctx context.Context) error {
 	a.startDuties()
 	a.startHTTP()
+	if err := a.joinAtStart(); err != nil {
+		return errors.Join(err, a.close())
+	}
 	a.group.Go("metrics", a.metrics.Run)
+	a.group.Go("certificates", a.certs.Run)
 	a.group.Go("service manager", a.serveManager)
 	var err error
 	select {
 	case <-ctx.Done():
 		a.log.Info("stopping")
+	case <-a.leave:
+		a.log.Info("stopping: this server has left the cluster")
 	case err = <-a.fatal:
 	case <-a.group.Context().Done():
 		err = context.Cause(a.group.Context())
 	}
 	a.tell("STOPPING=1")
+	if err == nil {
+		a.goodbye(context.Cause(ctx))
+	}
 	return errors.Join(err, a.close())
+}
+
+// goodbye is what an orderly end begins with, while requests are still answered:
+// leadership is handed over, and the cluster is left if the configuration says so.
+func (a *Agent) goodbye(why error) {
+	leave := &a.config().Leave
+	leaves := leave.OnTerminate
+	if why != nil && strings.HasPrefix(why.Error(), os.Interrupt.String()) { // as signal.NotifyContext says it
+		leaves = !leave.SkipOnInterrupt
+	}
+	if !leaves || a.left.Load() {
+		a.handOver()
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), a.config().Leave.Timeout)
+	defer cancel()
+	if err := a.Leave(ctx); err != nil {
+		a.log.Warn("leave the cluster", "error", err)
+	}
 }
 
 // stop makes Run end with an error.
@@ -175,13 +250,32 @@ func (a *Agent) stop(err error) {
 
 // close ends what New and Run have begun, in the opposite order.
 func (a *Agent) close() error {
-	close(a.closing)
 	err := a.closeHTTP()
+	close(a.closing)
+	if a.peers != nil {
+		a.peers.stop()
+	}
+	if a.gossip != nil {
+		err = errors.Join(err, a.gossip.Close())
+	}
+	// While Raft runs it answers whom it has taken something from. Afterwards it may
+	// not.
+	duties := make(chan error, 1)
+	go func() { duties <- a.group.Close() }() // ends with the duties, or with the process
+	var dutiesErr error
+	select {
+	case dutiesErr = <-duties:
+	case <-time.After(a.config().Leave.Timeout):
+		dutiesErr = errors.New("stop: not everything ended in time; what was acknowledged is on disk")
+	}
+	if dutiesErr != nil && !errors.Is(dutiesErr, context.Canceled) {
+		err = errors.Join(err, dutiesErr)
+	}
 	if a.raft != nil {
 		err = errors.Join(err, a.stopRaft())
 	}
-	if e := a.group.Close(); e != nil && !errors.Is(e, context.Canceled) {
-		err = errors.Join(err, e)
+	if a.peers != nil {
+		err = errors.Join(err, a.peers.close())
 	}
 	if a.storage != nil {
 		if !a.broken.Load() {

@@ -316,7 +316,7 @@ func TestAnExpiryThatFailsIsTriedAgain(t *testing.T) {
 		n.set(func() { n.fail = errors.New("disk is full") })
 		reaped := ttlCheck("web", catalog.Critical, time.Hour)
 		reaped.ServiceID = "web"
-		reaped.SetReapAfter(10 * time.Second)
+		reaped.Reap = 10 * time.Second
 		n.register("node-1", ttlCheck("mem", catalog.Passing, 10*time.Second), reaped)
 		time.Sleep(70 * time.Second)
 		n.expect("mem", catalog.Passing, "")
@@ -354,7 +354,7 @@ func TestAServiceThatStaysCriticalGoes(t *testing.T) {
 	reaped := func(status string) catalog.Check {
 		c := ttlCheck("service:web", status, 10*time.Second)
 		c.ServiceID = "web"
-		c.SetReapAfter(time.Minute)
+		c.Reap = time.Minute
 		return c
 	}
 	exists := func(n *timedNode) bool {

@@ -4,8 +4,8 @@
 //
 // # The way through it
 //
-// [New] opens what the server stands on, in this order: data dir, log store,
-// state machine, Raft, HTTP listeners. [Agent.Run] serves until its context ends
+// [New] opens what the server stands on, in this order: certificates, data dir,
+// log store, state machine, Raft, HTTP listeners. [Agent.Run] serves until its context ends
 // or something fatal happens, then closes in the opposite order: parked queries
 // are answered, requests finish, Raft stops, files close.
 //
@@ -15,10 +15,13 @@
 // # Locks
 //
 // No lock of this package is held while another is taken, nor over disk, network
-// or Raft. There are two exceptions: reloads.mu keeps whole reloads apart, and
-// logFile.mu keeps the lines of the log file in order, as the logger's own does. In
+// or Raft. There are exceptions: reloads.mu keeps whole reloads apart, tlsconf's
+// Keeper.looking looks at the certificate files, and logFile.mu keeps the lines of the
+// log file in order, as the logger's own does. In
 // package logstore, Store.writing is held while the log is written and flushed,
 // which is its point; cache.mu and walLog.mu are below it.
+//
+// followers.mu is held for a map look-up only.
 //
 // # Why not
 //

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -54,7 +55,11 @@ func (a *Agent) checkDisk() httpapi.Check {
 	if a.space == nil {
 		return httpapi.Check{Name: "disk", OK: true, Reason: "not used, everything is in memory"}
 	}
-	if err := a.space.Err(); err != nil {
+	if err := a.writable(); err != nil { // nearly full, or it does not answer
+		var readOnly *httpapi.ReadOnlyError
+		if errors.As(err, &readOnly) {
+			return httpapi.Check{Name: "disk", Reason: readOnly.Reason}
+		}
 		return httpapi.Check{Name: "disk", Reason: err.Error()}
 	}
 	return httpapi.Check{Name: "disk", OK: true, Reason: "room for writes"}

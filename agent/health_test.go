@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-kv/holdfast/agent/datadir"
+	"github.com/holdfast-kv/holdfast/agent/logstore"
 )
 
 func TestReadyWhenItLeadsAndHasApplied(t *testing.T) {
@@ -41,7 +42,7 @@ func TestNotReadyAfterRaftHasStopped(t *testing.T) {
 
 func TestDiskCheckSaysWhatToDo(t *testing.T) {
 	room := uint64(1 << 40)
-	a := &Agent{space: datadir.NewSpace("/data", 1<<30, func(string) (uint64, error) { return room, nil })}
+	a := &Agent{storage: logstore.Memory(), space: datadir.NewSpace("/data", 1<<30, func(string) (uint64, error) { return room, nil })}
 	look := func() {
 		t.Helper()
 		if _, _, err := a.space.Check(); err != nil {

@@ -21,7 +21,7 @@ import (
 func (a *Agent) openHTTP() error {
 	cfg := a.config()
 	a.api = httpapi.New(httpapi.Options{
-		Node: a, Cluster: a, Snapshots: a, Sessions: a, Agent: a,
+		Node: a, Cluster: a, Snapshots: a, Sessions: a, Agent: a, Membership: a,
 		Log: a.logs.Named("http"), Datacenter: cfg.Datacenter, NodeName: cfg.NodeName,
 	}, settingsOf(cfg))
 	a.conns = &connLimit{by: map[netip.Addr]int{}}
@@ -32,21 +32,45 @@ func (a *Agent) openHTTP() error {
 			return err
 		}
 		a.listeners = append(a.listeners, &listener{Listener: l, conns: a.conns})
-		a.servers = append(a.servers, &http.Server{
-			Handler:           a.api,
-			ReadHeaderTimeout: cfg.Limits.ReadHeaderTimeout,
-			IdleTimeout:       cfg.Limits.IdleTimeout,
-			MaxHeaderBytes:    int(cfg.HTTP.MaxHeaderBytes),
-			ErrorLog:          a.logs.Named("http").StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
-			ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-				if c, ok := c.(*limitedConn); ok {
-					return httpapi.WithClient(ctx, c.client)
-				}
-				return ctx
-			},
-		})
+		a.servers = append(a.servers, a.newServer(cfg))
+	}
+	return a.openHTTPS(cfg)
+}
+
+// openHTTPS opens the listeners with TLS.
+func (a *Agent) openHTTPS(cfg *config.Config) error {
+	where := cfg.HTTPSListeners()
+	secure := a.certs.HTTPS(httpsProtocols...)
+	if len(where) > 0 && secure == nil {
+		return errors.New("listen for HTTPS: there is no certificate")
+	}
+	for _, w := range where {
+		l, err := listen(w)
+		if err != nil {
+			return err
+		}
+		a.listeners = append(a.listeners, newTLSListener(
+			&listener{Listener: l, conns: a.conns, silent: true}, secure, cfg.Limits.HTTPSHandshakeTimeout, a.logs.Named("http"), a.group))
+		a.servers = append(a.servers, httpsServer(a.newServer(cfg)))
 	}
 	return nil
+}
+
+// newServer serves the API on one listener.
+func (a *Agent) newServer(cfg *config.Config) *http.Server {
+	return &http.Server{
+		Handler:           a.api,
+		ReadHeaderTimeout: cfg.Limits.ReadHeaderTimeout,
+		IdleTimeout:       cfg.Limits.IdleTimeout,
+		MaxHeaderBytes:    int(cfg.HTTP.MaxHeaderBytes),
+		ErrorLog:          a.logs.Named("http").StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if c := limited(c); c != nil {
+				return httpapi.WithClient(ctx, c.client)
+			}
+			return ctx
+		},
+	}
 }
 
 func listen(where config.Listener) (net.Listener, error) {
@@ -78,7 +102,7 @@ func settingsOf(cfg *config.Config) httpapi.Settings {
 	return httpapi.Settings{
 		ValueBytes: int64(cfg.Limits.KVMaxValueSize), TxnBytes: int64(cfg.Limits.TxnMaxReqLen), TxnOps: cfg.Limits.TxnMaxOps,
 		ParkedPerClient: cfg.Limits.ParkedPerClient, ParkedTotal: cfg.Limits.ParkedTotal,
-		SessionTTLMin: cfg.SessionTTLMin, SessionGrace: -1,
+		SessionTTLMin: cfg.SessionTTLMin, SessionGrace: cfg.SessionTTLGrace,
 		DefaultQueryTime: cfg.DefaultQueryTime, MaxQueryTime: cfg.MaxQueryTime,
 		HoldTime: cfg.RPCHoldTimeout, BodyTimeout: cfg.Limits.BodyReadTimeout,
 		Headers: headers, Blocked: cfg.HTTP.BlockEndpoints, WritersFrom: cfg.HTTP.AllowWriteFrom,
@@ -90,6 +114,9 @@ func settingsOf(cfg *config.Config) httpapi.Settings {
 func (a *Agent) startHTTP() {
 	for i, s := range a.servers {
 		l := a.listeners[i]
+		if secure, ok := l.(*tlsListener); ok {
+			secure.start()
+		}
 		a.group.Go("http "+l.Addr().String(), func(context.Context) error {
 			if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("serve HTTP on %s: %w", l.Addr(), err)
@@ -127,9 +154,13 @@ func (a *Agent) closeHTTP() error {
 func (a *Agent) URLs() []string {
 	var urls []string
 	for _, l := range a.listeners {
-		if l.Addr().Network() == "unix" {
+		_, secure := l.(*tlsListener)
+		switch {
+		case l.Addr().Network() == "unix":
 			urls = append(urls, "unix://"+l.Addr().String())
-		} else {
+		case secure:
+			urls = append(urls, "https://"+l.Addr().String())
+		default:
 			urls = append(urls, "http://"+l.Addr().String())
 		}
 	}
@@ -170,7 +201,8 @@ func (l *connLimit) leave(client netip.Addr) {
 // listener refuses connections of clients that have too many.
 type listener struct {
 	net.Listener
-	conns *connLimit
+	conns  *connLimit
+	silent bool // say nothing to those: they expect TLS
 }
 
 // Accept returns the next connection that is within the bound.
@@ -186,6 +218,10 @@ func (l *listener) Accept() (net.Conn, error) {
 		}
 		if l.conns.enter(client) {
 			return &limitedConn{Conn: c, conns: l.conns, client: client}, nil
+		}
+		if l.silent {
+			_ = c.Close()
+			continue
 		}
 		refuse(c)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -18,10 +19,24 @@ func (a *Agent) startDuties() {
 	a.group.Go("garbage collector", a.tuneGC)
 	a.group.Go("leadership verifier", a.verifier.run)
 	a.group.Go("leadership", a.watchLeadership)
-	a.group.Go("expiry", a.expire)
+	a.group.Go("leader", a.followLeader)
+	a.group.Go("catching up", a.catchUp)
+	a.group.Go("founding", a.found)
+	a.group.Go("joining", a.retryJoin)
+	a.group.Go("members", a.keepMembers)
+	if a.peers != nil {
+		a.peers.start(a.stop)
+		if a.onlyVoter() && a.mayVote() {
+			a.group.Go("election", a.electSelf)
+		}
+	}
+	a.group.Go("expiry", a.expirer.run)
 	a.group.Go("own node", a.watchSelf)
 	a.group.Go("checks", a.timeChecks)
 	a.group.Go("snapshots", a.watchLogLength)
+	if a.config().Schedule.Path != "" {
+		a.group.Go("scheduled snapshots", a.keepSnapshots)
+	}
 	if a.space != nil {
 		a.group.Go("disk space", a.watchSpace)
 	}
@@ -46,9 +61,10 @@ func (a *Agent) watchLeadership(ctx context.Context) error {
 // lead runs while this server leads.
 func (a *Agent) lead(ctx context.Context) {
 	defer a.leading.Store(false)
+	a.ledSince.Store(a.now().UnixNano())
 	// A new leader has entries from before that it has not applied yet. Only after
 	// them may it answer reads.
-	for a.raft.Barrier(0).Error() != nil {
+	for !a.applyAll() {
 		if a.raft.State() != raft.Leader {
 			return
 		}
@@ -58,15 +74,22 @@ func (a *Agent) lead(ctx context.Context) {
 		case <-time.After(leaderPoll):
 		}
 	}
-	a.soleVoter.Store(countVoters(a.raft.GetConfiguration().Configuration()) == 1)
+	a.alone.Store(len(a.configuration().Servers) == 1)
+	defer a.alone.Store(false)
+	a.expirer.begin(ctx, a.applyAsLeader)
+	defer a.expirer.deadlines.stop()
 	if err := a.registerSelf(ctx); err != nil {
 		a.log.Warn("register this server in the catalog", "error", err) // watchSelf goes on trying
 	}
-	a.deadlines.start(a.store)
-	defer a.deadlines.stop()
 	a.leading.Store(true)
 	a.reachedCommitted()
 	a.log.Info("leads the cluster", "index", a.store.Applied())
+
+	reign, end := context.WithCancel(ctx)
+	var duties sync.WaitGroup
+	duties.Go(func() { a.pilot.lead(reign) })
+	defer duties.Wait()
+	defer end()
 
 	tick := time.NewTicker(pruneInterval)
 	defer tick.Stop()
@@ -85,14 +108,30 @@ func (a *Agent) lead(ctx context.Context) {
 	}
 }
 
+// applyAll waits until everything in the log is applied, and tells whether it is.
+func (a *Agent) applyAll() bool {
+	barrier := a.raft.Barrier(0)
+	if barrier.Error() != nil {
+		return false
+	}
+	if entry, ok := barrier.(raft.IndexFuture); ok {
+		a.store.Reached(entry.Index())
+	}
+	return true
+}
+
 // reachedCommitted notes that this server has applied what was committed when it
 // started.
-func (a *Agent) reachedCommitted() {
-	select {
-	case <-a.caughtUp:
-	default:
-		close(a.caughtUp)
+func (a *Agent) reachedCommitted() { a.catchOnce.Do(func() { close(a.caughtUp) }) }
+
+// mayVote tells whether this server itself has a vote.
+func (a *Agent) mayVote() bool {
+	for _, s := range a.configuration().Servers {
+		if string(s.ID) == a.nodeID {
+			return s.Suffrage == raft.Voter
+		}
 	}
+	return false
 }
 
 func countVoters(c raft.Configuration) int {

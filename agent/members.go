@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/holdfast-kv/holdfast/agent/gossip"
 	"github.com/holdfast-kv/holdfast/httpapi"
 	"github.com/holdfast-kv/holdfast/internal/version"
 )
@@ -19,37 +20,68 @@ const (
 	delegateMin, delegateCur, delegateMax = 2, 4, 5
 )
 
-// Members are the servers that this one knows: itself. wan gives the name that it
-// has across datacenters.
+// Members are the servers that this one knows, itself among them. wan gives the names
+// that they have across datacenters.
 func (a *Agent) Members(wan bool) []httpapi.Member {
-	m := a.member()
-	if wan {
-		m.Name += "." + a.config().Datacenter
+	list := []httpapi.Member{}
+	if a.gossip == nil {
+		list = append(list, a.member())
+	} else {
+		for _, m := range a.gossip.Members() {
+			list = append(list, httpapi.Member{
+				Name: m.Name, Addr: m.Addr, Port: m.Port, Tags: m.Tags, Status: int(m.Status),
+				ProtocolMin: m.ProtocolMin, ProtocolMax: m.ProtocolMax, ProtocolCur: m.ProtocolCur,
+				DelegateMin: m.DelegateMin, DelegateMax: m.DelegateMax, DelegateCur: m.DelegateCur,
+			})
+		}
 	}
-	return []httpapi.Member{m}
+	if wan {
+		for i := range list {
+			list[i].Name += "." + a.config().Datacenter
+		}
+	}
+	return list
 }
 
-// member is this server as a member.
+// tags are what this server says of itself.
 //
-// Source: contract, agent, section 2, for the tags.
-func (a *Agent) member() httpapi.Member {
+// Source: contract, agent, section 2.
+func (a *Agent) tags() map[string]string {
 	cfg := a.config()
 	tags := map[string]string{
-		"acls": "0", "build": version.Version + ":", "dc": cfg.Datacenter, "id": a.nodeID, "port": strconv.Itoa(cfg.Ports.Server),
-		"raft_vsn": strconv.Itoa(int(raft.ProtocolVersionMax)), "role": "consul", "segment": "",
+		"acls": "0", "build": version.Version + ":", gossip.TagDatacenter: cfg.Datacenter, gossip.TagID: a.nodeID,
+		gossip.TagPort: strconv.Itoa(a.portOfServer()), "raft_vsn": strconv.Itoa(int(raft.ProtocolVersionMax)),
+		gossip.TagRole: gossip.RoleServer, "segment": "",
 		"vsn": strconv.Itoa(protocolCur), "vsn_min": strconv.Itoa(protocolMin), "vsn_max": strconv.Itoa(protocolMax),
+		gossip.TagEntries: strconv.Itoa(entryVersion),
 	}
 	if cfg.ACL.Enabled {
 		tags["acls"] = "1"
 	}
+	if cfg.ReadReplica {
+		tags[gossip.TagReplica] = "1"
+	}
 	switch {
 	case cfg.BootstrapExpect > 0:
-		tags["expect"] = strconv.Itoa(cfg.BootstrapExpect)
+		tags[gossip.TagExpect] = strconv.Itoa(cfg.BootstrapExpect)
 	case cfg.Bootstrap:
 		tags["bootstrap"] = "1"
 	}
+	return tags
+}
+
+// member is this server as a member.
+func (a *Agent) member() httpapi.Member {
+	cfg := a.config()
+	if a.gossip != nil {
+		for _, m := range a.Members(false) {
+			if m.Name == cfg.NodeName {
+				return m
+			}
+		}
+	}
 	return httpapi.Member{
-		Name: cfg.NodeName, Addr: cfg.AdvertiseAddr, Port: uint16(max(cfg.Ports.SerfLAN, 0)), Tags: tags, Status: httpapi.MemberAlive,
+		Name: cfg.NodeName, Addr: cfg.AdvertiseAddr, Port: uint16(max(cfg.Ports.SerfLAN, 0)), Tags: a.tags(), Status: httpapi.MemberAlive,
 		ProtocolMin: protocolMin, ProtocolMax: protocolMax, ProtocolCur: protocolCur,
 		DelegateMin: delegateMin, DelegateMax: delegateMax, DelegateCur: delegateCur,
 	}

@@ -11,7 +11,7 @@ func TestGCPercent(t *testing.T) {
 		{"nothing known yet is Go's default", 0, 100},
 		{"a tiny heap is bounded", 1 << 20, 1000},
 		{"a small heap gets a fixed room", 16 << 20, 200},
-		{"a large heap gets a sixth of itself", 400 << 20, 16},
+		{"a large heap gets a third of itself", 400 << 20, 33},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			if got := gcPercent(tc.live); got != tc.want {

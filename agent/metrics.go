@@ -11,7 +11,10 @@ import (
 	"github.com/holdfast-kv/holdfast/internal/hostinfo"
 	"github.com/holdfast-kv/holdfast/internal/metrics"
 	"github.com/holdfast-kv/holdfast/internal/version"
+	"github.com/holdfast-kv/holdfast/session"
 )
+
+//go:generate go test . -run TestMetricsPage -update
 
 // Metrics is what this server measures.
 func (a *Agent) Metrics() httpapi.Metrics { return a.metrics }
@@ -27,7 +30,8 @@ func (a *Agent) openMetrics() (err error) {
 type collector struct{ a *Agent }
 
 // What the server measures. The parts of the names are those of the server: http,
-// store, history, raft, disk, log, config.
+// store, history, raft, snapshot, tls, disk, log, config. The reference page is made
+// from these.
 var (
 	buildInfo = metrics.Desc("build", "info", "The build that is running; always 1.", "version", "revision", "go_version")
 	uptime    = metrics.Desc("process", "uptime_seconds", "How long the server has been running.")
@@ -39,6 +43,10 @@ var (
 	httpParked      = metrics.Desc("http", "parked_queries", "Blocking queries that wait for a change.")
 	httpWatched     = metrics.Desc("http", "watched_items", "Different keys and prefixes that blocking queries wait for.")
 	httpStreams     = metrics.Desc("http", "streams", "Log and metrics streams that are open.")
+	httpWakeups     = metrics.Desc("http", "wakeups_total", "Blocking queries whose wait ended or was broken, by how: changed (answered, what they ask about has changed), "+
+		"unchanged (answered early with the same result: a false wake-up), parked (woken and not answered), timeout, gone (the client left).", "result")
+
+	storeSessions = metrics.Desc("store", "sessions", "Sessions that exist.")
 
 	storeKeys       = metrics.Desc("store", "keys", "Keys that exist.")
 	storeBytes      = metrics.Desc("store", "bytes", "Size of the keys that exist, with their values and an estimate of the overhead.")
@@ -57,7 +65,21 @@ var (
 	raftApplied     = metrics.Desc("raft", "applied_index", "Index of the last entry handed to the state machine.")
 	raftLast        = metrics.Desc("raft", "last_log_index", "Index of the last entry in the log.")
 	raftLeaderKnown = metrics.Desc("raft", "leader_known", "1 when this server knows a leader.")
+	raftLogWrite    = metrics.Desc("raft", "log_write_seconds", "How long the log store took to write entries and flush them to the disk; nothing in memory.")
+	raftFollowerLag = metrics.Desc("raft", "follower_lag_entries", "Entries of the leader's log that a follower is not known to have; 0 on a server that does not lead.", "peer")
+	raftFollowerAge = metrics.Desc("raft", "follower_last_contact_seconds", "How long ago the leader heard from a follower; 0 on a server that does not lead.", "peer")
 	raftContact     = metrics.Desc("raft", "last_contact_seconds", "How long ago this server heard from the leader; 0 on the leader.")
+
+	snapshotAge   = metrics.Desc("snapshot", "age_seconds", "Age of this server's newest snapshot of its own; 0 without one and in memory.")
+	snapshotIndex = metrics.Desc("snapshot", "index", "Index that this server's newest snapshot reaches; 0 without one and in memory.")
+	snapshotSince = metrics.Desc("snapshot", "since_bytes", "Size of the log entries that were applied since the newest snapshot: what a restart reads again.")
+
+	scheduleTaken = metrics.Desc("snapshot", "scheduled_total", "Snapshots that the server took by its schedule, by what came of them.", "result")
+	scheduleAt    = metrics.Desc("snapshot", "scheduled_last_success_timestamp_seconds", "When the last of them was taken, as Unix time; 0 before there is one.")
+	scheduleBytes = metrics.Desc("snapshot", "scheduled_last_bytes", "Size of the last of them.")
+
+	tlsExpiry = metrics.Desc("tls", "certificate_expiry_timestamp_seconds",
+		"When the certificate, or one of its chain, expires, as Unix time, by what it is used for; 0 without one.", "use")
 
 	diskFree     = metrics.Desc("disk", "free_bytes", "Room on the disk of the data dir; 0 without one.")
 	diskMinFree  = metrics.Desc("disk", "min_free_bytes", "Room below which the server takes no writes, by configuration; 0 without a data dir.")
@@ -72,10 +94,14 @@ var (
 
 var descriptions = []*prometheus.Desc{
 	buildInfo, uptime,
-	httpRequests, httpDuration, httpConnections, httpParked, httpWatched, httpStreams,
-	storeKeys, storeBytes, storeTombstones, storeIndex, storeApplied,
+	httpRequests, httpDuration, httpConnections, httpParked, httpWatched, httpStreams, httpWakeups,
+	storeSessions, storeKeys, storeBytes, storeTombstones, storeIndex, storeApplied,
 	historyVersions, historyBytes, historyMax, historyPruned,
 	raftState, raftTerm, raftCommit, raftApplied, raftLast, raftLeaderKnown, raftContact,
+	raftLogWrite, raftFollowerLag, raftFollowerAge,
+	snapshotAge, snapshotIndex, snapshotSince,
+	scheduleTaken, scheduleAt, scheduleBytes,
+	tlsExpiry,
 	diskFree, diskMinFree, diskReadOnly,
 	logStreams, logDropped,
 	configReloads, configLastFailed,
@@ -97,6 +123,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	e.http(a)
 	e.store(a)
 	e.raft(a)
+	e.snapshots(a)
+	e.certificates(a)
 	e.disk(a)
 	e.gauge(logStreams, float64(a.logs.tails.Load()))
 	e.counter(logDropped, a.logs.dropped.Load())
@@ -147,11 +175,24 @@ func (e emitter) http(a *Agent) {
 	e.gauge(httpParked, float64(a.api.Parked()))
 	e.gauge(httpWatched, float64(a.store.Hub().Len()))
 	e.gauge(httpStreams, float64(a.api.Streams()))
+	w := a.api.Wakeups()
+	e.counter(httpWakeups, w.Changed.Load(), "changed")
+	e.counter(httpWakeups, w.Unchanged.Load(), "unchanged")
+	e.counter(httpWakeups, w.Parked.Load(), "parked")
+	e.counter(httpWakeups, w.Timeouts.Load(), "timeout")
+	e.counter(httpWakeups, w.Gone.Load(), "gone")
 }
 
 func (e emitter) store(a *Agent) {
 	view := a.store.View()
 	keys := view.Meta()
+	sessions := 0
+	all, _ := view.Sessions()
+	all.List(func(*session.Session) bool {
+		sessions++
+		return true
+	})
+	e.gauge(storeSessions, float64(sessions))
 	e.gauge(storeKeys, float64(keys.Live))
 	e.gauge(storeBytes, float64(keys.LiveBytes))
 	e.gauge(storeTombstones, float64(keys.Tombstones))
@@ -174,6 +215,48 @@ func (e emitter) raft(a *Agent) {
 	e.gauge(raftLast, float64(a.raft.LastIndex()))
 	e.gauge(raftLeaderKnown, flag(contact.KnownLeader))
 	e.gauge(raftContact, contact.LastContact.Seconds())
+	e <- a.logWrites.Metric()
+	for _, f := range a.followerStates() {
+		e.gauge(raftFollowerLag, float64(f.LagEntries), string(f.ID))
+		e.gauge(raftFollowerAge, max(f.LastContact, 0).Seconds(), string(f.ID))
+	}
+}
+
+func (e emitter) snapshots(a *Agent) {
+	index, at := a.storage.LastSnapshot()
+	var age time.Duration
+	if !at.IsZero() {
+		age = max(0, a.now().Sub(at))
+	}
+	e.gauge(snapshotAge, age.Seconds())
+	e.gauge(snapshotIndex, float64(index))
+	e.gauge(snapshotSince, float64(a.machine.SinceSnapshot()))
+	e.counter(scheduleTaken, a.scheduled.taken.Load(), "done")
+	e.counter(scheduleTaken, a.scheduled.failed.Load(), "failed")
+	e.gauge(scheduleAt, float64(a.scheduled.at.Load()))
+	e.gauge(scheduleBytes, float64(a.scheduled.bytes.Load()))
+}
+
+// certificateExpiry tells when what a certificate is used for ends; the zero time when
+// there is none. Functions may be called at any time from any goroutine; nil: no
+// certificate.
+type certificateExpiry struct {
+	https, rpc func() time.Time
+}
+
+func (e emitter) certificates(a *Agent) {
+	for _, c := range [...]struct {
+		use string
+		end func() time.Time
+	}{{"https", a.expiry.https}, {"rpc", a.expiry.rpc}} {
+		var unix float64 // 0, so that an alert on what is near skips it
+		if c.end != nil {
+			if at := c.end(); !at.IsZero() {
+				unix = float64(at.Unix())
+			}
+		}
+		e.gauge(tlsExpiry, unix, c.use)
+	}
 }
 
 func (e emitter) disk(a *Agent) {

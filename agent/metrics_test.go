@@ -71,6 +71,9 @@ func TestMetricsFollowTheServer(t *testing.T) {
 	m.ask(t, http.MethodPut, "/v1/kv/app/gone", "1")
 	m.ask(t, http.MethodDelete, "/v1/kv/app/gone", "")
 	m.ask(t, http.MethodGet, "/v1/kv/app/none", "")
+	m.ask(t, http.MethodGet, "/secret-path", "")
+	m.ask(t, http.MethodPut, "/v1/session/create", `{"Name":"secret-session"}`)
+	m.ask(t, http.MethodGet, "/v1/session/node/node-1?index=1000&wait=1ms", "")
 	after := m.scrape(t)
 
 	if b, a := series(before), series(after); a != b {
@@ -85,6 +88,14 @@ func TestMetricsFollowTheServer(t *testing.T) {
 		{"holdfast_http_requests_total", []string{"route", "/v1/kv/", "code", "4xx"}, 1},
 		{"holdfast_http_requests_total", []string{"route", "/v1/txn", "code", "5xx"}, 0},
 		{"holdfast_http_request_duration_seconds", []string{"route", "/v1/kv/"}, 5},
+		{"holdfast_http_requests_total", []string{"route", "none", "code", "4xx"}, 1},
+		{"holdfast_http_wakeups_total", []string{"result", "changed"}, 0},
+		{"holdfast_http_wakeups_total", []string{"result", "unchanged"}, 0},
+		{"holdfast_http_wakeups_total", []string{"result", "timeout"}, 1},
+		{"holdfast_store_sessions", nil, 1},
+		{"holdfast_raft_log_write_seconds", nil, 0},
+		{"holdfast_snapshot_age_seconds", nil, 0},
+		{"holdfast_snapshot_index", nil, 0},
 		{"holdfast_http_parked_queries", nil, 0},
 		{"holdfast_http_streams", nil, 0},
 		{"holdfast_store_keys", nil, 1},

@@ -8,37 +8,118 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/holdfast-kv/holdfast/agent/rpc"
+	"github.com/holdfast-kv/holdfast/agent/rpc/rpcpb"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/httpapi"
 )
 
-// Propose puts a command through the log and returns what became of it. While no
-// leader is known it is held, as long as the configuration says. It is tried
-// again only where it certainly did not happen.
+// errNotThere says that a request did not reach a leader: it has certainly not
+// happened and may be tried elsewhere.
+var errNotThere = errors.New("there was no leader")
+
+// Propose puts a command through the log, here or by the leader, and returns what
+// became of it. While no leader is known it is held, as long as the configuration
+// says. It is tried again only where it certainly did not happen.
 //
 // The error is httpapi.ErrNoLeader, httpapi.ErrUnknownOutcome, a
 // *httpapi.ReadOnlyError, or what the log store said.
 func (a *Agent) Propose(ctx context.Context, c *fsm.Command) (fsm.Result, error) {
-	if err := a.writable(); err != nil {
-		return fsm.Result{}, err
+	res, err := a.proposeOnce(c)
+	if !errors.Is(err, errNotThere) {
+		return res, err
 	}
-	if !a.leading.Load() { // Raft may take it already; but a leader registers its node first
-		held, cancel := context.WithTimeout(ctx, a.config().RPCHoldTimeout)
-		err := a.awaitLeadership(held, a.writable)
-		cancel()
-		if err != nil {
+	held, cancel := context.WithTimeout(ctx, a.config().RPCHoldTimeout)
+	defer cancel()
+	for {
+		if err := a.awaitLeader(held, a.writableAlone); err != nil {
 			return fsm.Result{}, err
 		}
+		if res, err = a.proposeOnce(c); !errors.Is(err, errNotThere) {
+			return res, err
+		}
+		if err := a.pause(held); err != nil {
+			return fsm.Result{}, err
+		}
+	}
+}
+
+// proposeOnce tries to put a command through, where this server thinks the leader is.
+// The error is errNotThere when it should be tried again.
+func (a *Agent) proposeOnce(c *fsm.Command) (fsm.Result, error) {
+	if a.leading.Load() { // Raft may take it earlier; but a leader registers its node first
+		return a.proposeHere(c)
+	}
+	address := a.otherLeader()
+	if address == "" {
+		return fsm.Result{}, errNotThere
+	}
+	entry, err := fsm.EncodeToStamp(c)
+	if err != nil {
+		return fsm.Result{}, err
+	}
+	data, err := a.peers.forward.Propose(address, entry)
+	if err != nil {
+		return fsm.Result{}, meaning(err)
+	}
+	return fsm.DecodeResult(data)
+}
+
+// otherLeader is where the leader is, if it is another server that is known.
+func (a *Agent) otherLeader() string {
+	l, _ := a.leader.get()
+	if l.id == "" || l.id == a.nodeID || a.peers == nil {
+		return ""
+	}
+	return a.addressOf(l.id, l.address)
+}
+
+// meaning translates an error of package rpc.
+func meaning(err error) error {
+	var refused *rpc.Refused
+	switch {
+	case errors.Is(err, rpc.ErrNotSent):
+		return errNotThere
+	case errors.Is(err, rpc.ErrUnknown):
+		return httpapi.ErrUnknownOutcome
+	case errors.As(err, &refused):
+		switch refused.Why {
+		case rpcpb.Refusal_REFUSAL_NOT_LEADER:
+			return errNotThere
+		case rpcpb.Refusal_REFUSAL_UNKNOWN_OUTCOME:
+			return httpapi.ErrUnknownOutcome
+		case rpcpb.Refusal_REFUSAL_READ_ONLY:
+			return &httpapi.ReadOnlyError{Reason: refused.Text}
+		}
+		return errors.New(refused.Text) // the leader's words, as they are
+	}
+	return err
+}
+
+// proposeHere puts a command through the log of this server, which leads.
+func (a *Agent) proposeHere(c *fsm.Command) (fsm.Result, error) {
+	if err := a.writable(); err != nil {
+		return fsm.Result{}, err
 	}
 	data, err := fsm.Encode(c, a.now().UnixNano())
 	if err != nil {
 		return fsm.Result{}, err
 	}
-	future := a.raft.Apply(data, stalled)
-	if future.Error() != nil {
-		if future, err = a.proposeAgain(ctx, data, future.Error()); err != nil {
-			return fsm.Result{}, err
-		}
+	return a.outcome(a.raft.Apply(data, stalled))
+}
+
+// outcome waits for what became of a proposal to Raft.
+func (a *Agent) outcome(future raft.ApplyFuture) (fsm.Result, error) {
+	switch err := future.Error(); {
+	case err == nil:
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrEnqueueTimeout), errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		return fsm.Result{}, errNotThere // it is certain that nothing happened
+	case errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrAbortedByRestore):
+		return fsm.Result{}, httpapi.ErrUnknownOutcome
+	case errors.Is(err, raft.ErrRaftShutdown):
+		return fsm.Result{}, httpapi.ErrNoLeader
+	default:
+		return fsm.Result{}, a.storeFailed(err)
 	}
 	switch answer := future.Response().(type) {
 	case fsm.Result:
@@ -50,55 +131,44 @@ func (a *Agent) Propose(ctx context.Context, c *fsm.Command) (fsm.Result, error)
 	}
 }
 
-// proposeAgain is what follows a proposal that Raft did not take.
-func (a *Agent) proposeAgain(ctx context.Context, data []byte, err error) (raft.ApplyFuture, error) {
-	deadline, cancel := context.WithTimeout(ctx, a.config().RPCHoldTimeout)
-	defer cancel()
-	for {
-		switch {
-		case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrEnqueueTimeout), errors.Is(err, raft.ErrLeadershipTransferInProgress):
-			// It is certain that nothing happened.
-		case errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrAbortedByRestore):
-			return nil, httpapi.ErrUnknownOutcome
-		case errors.Is(err, raft.ErrRaftShutdown):
-			return nil, httpapi.ErrNoLeader
-		default:
-			return nil, a.storeFailed(err)
-		}
-		if err := a.awaitLeadership(deadline, a.writable); err != nil {
-			return nil, err
-		}
-		future := a.raft.Apply(data, stalled)
-		if err = future.Error(); err == nil {
-			return future, nil
-		}
-	}
-}
-
 // leaderPoll is how often a held request looks for the leader. Only requests that
 // come during an election are held, so that a poll is simple and cheap enough.
 const leaderPoll = 5 * time.Millisecond
 
-// awaitLeadership waits until this server leads and has applied what was
-// committed before, as long as it makes sense. The error is httpapi.ErrNoLeader
-// when ctx ends first.
-func (a *Agent) awaitLeadership(ctx context.Context, sensible func() error) error {
-	tick := time.NewTicker(leaderPoll)
-	defer tick.Stop()
-	for !a.leading.Load() {
+// awaitLeader waits until this server leads and has applied what was committed
+// before, or knows another that leads, as long as it makes sense. The error is
+// httpapi.ErrNoLeader when ctx ends first.
+func (a *Agent) awaitLeader(ctx context.Context, sensible func() error) error {
+	for !a.leading.Load() && a.otherLeader() == "" {
 		if err := sensible(); err != nil {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return httpapi.ErrNoLeader
-		case <-a.closing:
-			return httpapi.ErrNoLeader
-		case <-tick.C:
+		if err := a.pause(ctx); err != nil {
+			return err
 		}
 	}
-	return sensible()
+	return nil
 }
+
+// pause waits for a moment, or until the leader changes.
+func (a *Agent) pause(ctx context.Context) error {
+	_, reign := a.leader.get()
+	timer := time.NewTimer(leaderPoll)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return httpapi.ErrNoLeader
+	case <-a.closing:
+		return httpapi.ErrNoLeader
+	case <-reign.Done():
+	case <-timer.C:
+	}
+	return nil
+}
+
+// writableAlone is why a server that knows no leader takes no writes: its own disk may
+// be the reason that there is none.
+func (a *Agent) writableAlone() error { return a.writable() }
 
 // always is the answer for what makes sense as long as the client waits.
 func always() error { return nil }

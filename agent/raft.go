@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/holdfast-kv/holdfast/agent/rpc/rpcpb"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/httpapi"
 )
@@ -20,59 +21,97 @@ import (
 // 64, and no more latency.
 const maxAppendEntries = 512
 
-// soleTimeout is the heartbeat and election timeout of a server that is alone: it
-// waits for nobody, so it may lead at once after a start. It is also how often an
-// idle leader looks at its lease: at 20 ms an idle server took 1.3 % of a core.
+// Raft's timeouts in a cluster, before performance.raft_multiplier: how long a
+// follower waits for a word of the leader before it stands for election, how long a
+// candidate waits, and how long a leader that reaches no majority goes on. With these
+// the longest time without writes after the death of a leader is about a second.
+const (
+	heartbeatTimeout = 500 * time.Millisecond
+	electionTimeout  = 500 * time.Millisecond
+	leaderLease      = 400 * time.Millisecond
+)
+
+// commitTimeout is how long followers may wait to hear that what they have is
+// committed, when no further entry tells them. A read on a follower right after a
+// write waits for it.
+const commitTimeout = 3 * time.Millisecond
+
+// soleTimeout is the heartbeat and election timeout of a server that is alone for
+// ever: it waits for nobody, so it may lead at once after a start. It is also how
+// often an idle leader looks at its lease: at 20 ms an idle server took 1.3 % of a core.
 const soleTimeout = 50 * time.Millisecond
 
 // openRaft starts Raft over the storage, and a new cluster if there is none and
 // the configuration says so.
 func (a *Agent) openRaft() error {
 	cfg := a.config()
-	a.address = raft.ServerAddress(net.JoinHostPort(cfg.AdvertiseAddr, strconv.Itoa(cfg.Ports.Server)))
+	a.address = raft.ServerAddress(net.JoinHostPort(cfg.AdvertiseAddr, strconv.Itoa(a.portOfServer())))
 	conf := raft.DefaultConfig()
 	conf.LocalID = raft.ServerID(a.nodeID)
 	conf.Logger = a.logs.Named("raft")
 	conf.BatchApplyCh = true
 	conf.MaxAppendEntries = maxAppendEntries
-	conf.HeartbeatTimeout, conf.ElectionTimeout, conf.LeaderLeaseTimeout = soleTimeout, soleTimeout, soleTimeout
 	conf.SnapshotThreshold = cfg.Raft.SnapshotThreshold
 	conf.SnapshotInterval = cfg.Raft.SnapshotInterval
 	conf.TrailingLogs = cfg.Raft.TrailingLogs
 	conf.NotifyCh = a.leaderCh
 	conf.NoLegacyTelemetry = true // metrics that have a peer's id for a name
+	conf.ShutdownOnRemove = false // the process goes on to say what it is
 
 	state, err := a.storage.State()
 	if err != nil {
 		return fmt.Errorf("look for raft state: %w", err)
 	}
-	// One server needs no network. The transport is what a cluster will replace.
-	_, transport := raft.NewInmemTransport(a.address)
-	if a.dir == nil || state.Fresh() {
-		if err := a.bootstrap(conf, transport); err != nil {
+	var transport raft.Transport
+	if a.peers == nil {
+		conf.HeartbeatTimeout, conf.ElectionTimeout, conf.LeaderLeaseTimeout = soleTimeout, soleTimeout, soleTimeout
+		_, local := raft.NewInmemTransport(a.address)
+		transport = a.followers.listen(local)
+	} else {
+		m := time.Duration(cfg.Performance.RaftMultiplier)
+		conf.HeartbeatTimeout, conf.ElectionTimeout, conf.LeaderLeaseTimeout = m*heartbeatTimeout, m*electionTimeout, m*leaderLease
+		conf.CommitTimeout = commitTimeout
+		transport = a.followers.listen(a.peers.raft)
+	}
+	fresh := a.dir == nil || state.Fresh()
+	if fresh && cfg.Bootstrap {
+		if err := a.bootstrap(conf, transport, []raft.Server{a.asServer()}); err != nil {
 			return err
 		}
 	}
+	if fresh && !cfg.Bootstrap && a.peers == nil {
+		return errors.New("there is no state and the configuration does not allow to start a new cluster: set bootstrap = true for the first server")
+	}
 	a.machine = fsm.New(a.store, a.logs.Named("fsm"), a.stop)
+	a.verifier = newVerifier(a.readIndexRound)
 	a.raft, err = raft.NewRaft(conf, a.machine, a.storage, a.storage.Stable(), a.storage.Snapshots(), transport)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
-	if err := a.checkMembership(); err != nil {
-		return err
+	if a.peers == nil || a.onlyVoter() {
+		return a.checkMembership()
 	}
-	a.verifier = newVerifier(func() error { return a.raft.VerifyLeader().Error() })
 	return nil
 }
 
-func (a *Agent) bootstrap(conf *raft.Config, transport raft.Transport) error {
-	if !a.config().Bootstrap {
-		return errors.New("there is no state and the configuration does not allow to start a new cluster: set bootstrap = true for the first server")
-	}
-	servers := raft.Configuration{Servers: []raft.Server{{
-		Suffrage: raft.Voter, ID: conf.LocalID, Address: a.address,
-	}}}
-	if err := raft.BootstrapCluster(conf, a.storage, a.storage.Stable(), a.storage.Snapshots(), transport, servers); err != nil {
+// asServer is this server as a voter.
+func (a *Agent) asServer() raft.Server {
+	return raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(a.nodeID), Address: a.address}
+}
+
+// configuration is the latest configuration that this server has in its log.
+func (a *Agent) configuration() raft.Configuration { return a.raft.GetConfiguration().Configuration() }
+
+// hasPeers tells whether this server belongs to a cluster, be it of one.
+func (a *Agent) hasPeers() bool { return len(a.configuration().Servers) > 0 }
+
+// onlyVoter tells whether no other server has a vote.
+func (a *Agent) onlyVoter() bool { return countVoters(a.configuration()) == 1 }
+
+// bootstrap writes the first configuration of a new cluster.
+func (a *Agent) bootstrap(conf *raft.Config, transport raft.Transport, servers []raft.Server) error {
+	err := raft.BootstrapCluster(conf, a.storage, a.storage.Stable(), a.storage.Snapshots(), transport, raft.Configuration{Servers: servers})
+	if err != nil {
 		return fmt.Errorf("start a new cluster: %w", err)
 	}
 	return nil
@@ -107,7 +146,7 @@ func (a *Agent) LeaderAddress() string {
 // PeerAddresses are the server addresses of all members.
 func (a *Agent) PeerAddresses() []string {
 	peers := []string{}
-	for _, s := range a.raft.GetConfiguration().Configuration().Servers {
+	for _, s := range a.configuration().Servers {
 		peers = append(peers, string(s.Address))
 	}
 	return peers
@@ -126,6 +165,10 @@ func (a *Agent) RaftConfiguration() ([]httpapi.RaftServer, uint64, error) {
 			ID: string(s.ID), Node: "(unknown)", Address: string(s.Address), ProtocolVersion: "unknown",
 			Leader: s.ID == leader, Voter: s.Suffrage == raft.Voter,
 		}
+		if m := a.memberOf(string(s.ID)); m != nil {
+			server.Node, server.ProtocolVersion = m.Name, m.Tags["raft_vsn"]
+			server.LastIndex = a.pilot.lastIndexOf(s.ID)
+		}
 		if string(s.ID) == a.nodeID {
 			server.Node, server.ProtocolVersion = a.config().NodeName, strconv.Itoa(int(raft.ProtocolVersionMax))
 			server.LastIndex = a.raft.LastIndex()
@@ -138,8 +181,15 @@ func (a *Agent) RaftConfiguration() ([]httpapi.RaftServer, uint64, error) {
 // TransferLeader hands leadership over.
 //
 // Source: contract, status and operator, section 2, for the texts.
-func (a *Agent) TransferLeader(_ context.Context, id string) error {
-	servers := a.raft.GetConfiguration().Configuration().Servers
+func (a *Agent) TransferLeader(ctx context.Context, id string) error {
+	return a.askLeader(ctx, func() error { return a.transferHere(id) }, func(ctx context.Context, s rpcpb.ServerServiceClient) error {
+		_, err := s.TransferLeader(ctx, &rpcpb.TransferLeaderRequest{Id: id})
+		return err
+	})
+}
+
+func (a *Agent) transferHere(id string) error {
+	servers := a.configuration().Servers
 	if id == "" {
 		if len(servers) < 2 {
 			return errors.New("cannot find peer")
@@ -158,9 +208,16 @@ func (a *Agent) TransferLeader(_ context.Context, id string) error {
 	return fmt.Errorf("Could not find address for server id %s", id)
 }
 
-// RemovePeer takes a member out, named by its id or its address.
-func (a *Agent) RemovePeer(_ context.Context, id, address string) error {
-	for _, s := range a.raft.GetConfiguration().Configuration().Servers {
+// RemovePeer takes a server out, named by its id or its address.
+func (a *Agent) RemovePeer(ctx context.Context, id, address string) error {
+	return a.askLeader(ctx, func() error { return a.removeHere(id, address) }, func(ctx context.Context, s rpcpb.ServerServiceClient) error {
+		_, err := s.RemovePeer(ctx, &rpcpb.RemovePeerRequest{Id: id, Address: address})
+		return err
+	})
+}
+
+func (a *Agent) removeHere(id, address string) error {
+	for _, s := range a.configuration().Servers {
 		if id != "" && string(s.ID) == id || address != "" && string(s.Address) == address {
 			return a.raft.RemoveServer(s.ID, 0, 0).Error()
 		}
@@ -190,6 +247,18 @@ const restoreTimeout = 10 * time.Minute
 // Restore replaces the state by the one in r and marks the place in the log, so
 // that watchers with an index from before can be told.
 func (a *Agent) Restore(ctx context.Context, meta httpapi.SnapshotMeta, size int64, r io.Reader) error {
+	held, cancel := context.WithTimeout(ctx, a.config().RPCHoldTimeout)
+	defer cancel()
+	if err := a.awaitLeader(held, a.writableAlone); err != nil {
+		return err
+	}
+	if address := a.otherLeader(); address != "" && !a.leading.Load() {
+		return a.restoreThere(ctx, address, meta, size, r)
+	}
+	return a.restoreHere(ctx, meta, size, r)
+}
+
+func (a *Agent) restoreHere(ctx context.Context, meta httpapi.SnapshotMeta, size int64, r io.Reader) error {
 	if err := a.writable(); err != nil {
 		return err
 	}

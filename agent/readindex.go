@@ -3,49 +3,126 @@ package agent
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 
+	"github.com/holdfast-kv/holdfast/agent/rpc"
+	"github.com/holdfast-kv/holdfast/agent/rpc/rpcpb"
 	"github.com/holdfast-kv/holdfast/httpapi"
 )
 
 // ReadIndex returns when the local state is fresh enough for a read: at once for a
-// stale one on a server that has caught up once; otherwise when this server has
-// made sure, after the request came, that it leads. Every write that was
-// acknowledged before is in the state then, since a leader acknowledges only what
-// it has applied.
+// stale one on a server that has caught up once; otherwise when it has everything
+// that was acknowledged, or seen by anybody, before the request came.
+//
+// A leader makes sure, after the request came, that it still leads; another server
+// asks the leader for the index that such a round confirms, and waits until it has
+// applied as much itself. Everybody who comes while a round is under way shares the
+// next.
 func (a *Agent) ReadIndex(ctx context.Context, mode httpapi.Mode) (httpapi.Contact, error) {
-	if a.leading.Load() && (mode == httpapi.Stale || a.soleVoter.Load()) {
+	if a.leading.Load() && (mode == httpapi.Stale || a.alone.Load()) {
 		return httpapi.Contact{KnownLeader: true}, nil
 	}
 	return a.readIndexSlow(ctx, mode)
 }
 
 func (a *Agent) readIndexSlow(ctx context.Context, mode httpapi.Mode) (httpapi.Contact, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.config().RPCHoldTimeout)
+	held, cancel := context.WithTimeout(ctx, a.config().RPCHoldTimeout)
 	defer cancel()
 	if mode == httpapi.Stale {
 		select {
 		case <-a.caughtUp:
 			return a.Contact(), nil
-		case <-ctx.Done():
+		case <-held.Done():
 			return httpapi.Contact{}, httpapi.ErrNotReady
 		case <-a.closing:
 			return httpapi.Contact{}, httpapi.ErrNotReady
 		}
 	}
 	for {
-		if err := a.awaitLeadership(ctx, always); err != nil {
+		if err := a.awaitLeader(held, always); err != nil {
 			return httpapi.Contact{}, err
 		}
-		if a.soleVoter.Load() || a.verifier.verify(ctx) == nil {
+		index, err := a.verifier.verify(held)
+		if err == nil {
+			if err := a.store.WaitApplied(held, index); err != nil {
+				return httpapi.Contact{}, httpapi.ErrNotReady
+			}
+			a.reachedCommitted()
 			return httpapi.Contact{KnownLeader: true}, nil
 		}
-		if ctx.Err() != nil {
+		if held.Err() != nil {
 			return httpapi.Contact{}, httpapi.ErrNoLeader
+		}
+		if err := a.pause(held); err != nil {
+			return httpapi.Contact{}, err
 		}
 	}
 }
+
+// verifyTimeout bounds one round of verification, so that those who wait for it can
+// be told, or try another leader.
+const verifyTimeout = 2 * time.Second
+
+// readIndexRound returns the index of a command that all reads must see which began
+// before the round did.
+func (a *Agent) readIndexRound(ctx context.Context) (uint64, error) {
+	if a.leading.Load() {
+		return a.readIndexHere(ctx)
+	}
+	address := a.otherLeader()
+	if address == "" || ctx.Err() != nil {
+		return 0, errNotThere
+	}
+	_, reign := a.leader.get() // of a leader that is none any more nothing is heard
+	ctx, cancel := context.WithTimeout(reign, verifyTimeout)
+	defer cancel()
+	server, err := a.peers.client.Server(address)
+	if err != nil {
+		return 0, err
+	}
+	r, err := server.ReadIndex(ctx, &rpcpb.ReadIndexRequest{})
+	if err != nil {
+		return 0, rpc.AsError(err)
+	}
+	return r.GetIndex(), nil
+}
+
+// readIndexHere is the round of a leader. What is committed when it begins may have
+// been seen on a follower that applied it already; so it is waited for here too.
+func (a *Agent) readIndexHere(ctx context.Context) (uint64, error) {
+	commit := a.raft.CommitIndex()
+	if !a.alone.Load() {
+		if err := a.raft.VerifyLeader().Error(); err != nil {
+			return 0, errNotThere
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
+	defer cancel()
+	if err := a.store.WaitReached(ctx, commit); err != nil {
+		return 0, err
+	}
+	return a.store.Applied(), nil
+}
+
+// catchUp finds out, once after the start, when this server has applied what the
+// cluster had committed: from then on it answers stale reads.
+func (a *Agent) catchUp(ctx context.Context) error {
+	for {
+		select {
+		case <-a.caughtUp:
+			return nil
+		case <-ctx.Done():
+			return nil
+		case <-time.After(catchUpPause):
+		}
+		_, _ = a.readIndexSlow(ctx, httpapi.Default) // notes it
+	}
+}
+
+// catchUpPause is between two looks at whether this server has caught up.
+const catchUpPause = 10 * time.Millisecond
 
 // Contact tells what this server knows of the leader.
 func (a *Agent) Contact() httpapi.Contact {
@@ -64,24 +141,25 @@ func (a *Agent) Contact() httpapi.Contact {
 // under way rides on the next one, for the one under way may have begun before
 // a write that the asker must see.
 type verifier struct {
-	check func() error  // one round with a majority
-	kick  chan struct{} // of capacity 1: somebody waits
+	check func(context.Context) (uint64, error) // one round
+	kick  chan struct{}                         // of capacity 1: somebody waits
 
 	mu   sync.Mutex
 	next *round // guarded by mu
 }
 
 type round struct {
-	done chan struct{}
-	err  error // set before done is closed
+	done  chan struct{}
+	index uint64 // this and the error are set before done is closed
+	err   error
 }
 
-func newVerifier(check func() error) *verifier {
+func newVerifier(check func(context.Context) (uint64, error)) *verifier {
 	return &verifier{check: check, kick: make(chan struct{}, 1)}
 }
 
-// verify waits for a round that begins after the call.
-func (v *verifier) verify(ctx context.Context) error {
+// verify waits for a round that begins after the call, and returns its index.
+func (v *verifier) verify(ctx context.Context) (uint64, error) {
 	v.mu.Lock()
 	if v.next == nil {
 		v.next = &round{done: make(chan struct{})}
@@ -94,9 +172,9 @@ func (v *verifier) verify(ctx context.Context) error {
 	}
 	select {
 	case <-r.done:
-		return r.err
+		return r.index, r.err
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return 0, context.Cause(ctx)
 	}
 }
 
@@ -113,7 +191,7 @@ func (v *verifier) run(ctx context.Context) error {
 		v.next = nil
 		v.mu.Unlock()
 		if r != nil {
-			r.err = v.check()
+			r.index, r.err = v.check(ctx)
 			close(r.done)
 		}
 	}

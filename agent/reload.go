@@ -53,6 +53,9 @@ func (a *Agent) reload() (string, error) {
 	if err := a.logs.Reopen(); err != nil { // no reason to keep the old configuration
 		a.log.Error("log file", "error", err)
 	}
+	if err := a.certs.Reload(); err != nil {
+		return "", err
+	}
 	if a.opts.Reload == nil {
 		return summarize(nil, nil), nil
 	}
@@ -121,6 +124,9 @@ func withReloadable(cfg *config.Config, r config.Reloadable) *config.Config {
 
 	next.DefaultQueryTime = r.DefaultQueryTime
 	next.MaxQueryTime = r.MaxQueryTime
+
+	next.SessionTTLMin = r.SessionTTLMin
+	next.SessionTTLGrace = r.SessionTTLGrace
 
 	next.History = r.History
 	next.Disk.MinFree = r.DiskMinFree

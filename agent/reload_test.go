@@ -74,6 +74,7 @@ func TestReloadTakesOverWhatMayChange(t *testing.T) {
 	next.Limits.KVMaxValueSize = 4
 	next.Limits.HTTPMaxConnsPerClient = 7
 	next.History.Versions = 3
+	next.SessionTTLGrace = 3 * time.Second
 	next.Raft.SnapshotThreshold, next.Raft.TrailingLogs = 77, 88
 	next.Ports.Server = 9999
 	next.Datacenter = "dc2"
@@ -106,6 +107,12 @@ func TestReloadTakesOverWhatMayChange(t *testing.T) {
 	}
 	if status, _, _ := m.ask(t, http.MethodGet, "/v1/agent/host", ""); status != 403 {
 		t.Errorf("%d: the blocked path is not in force", status)
+	}
+	if _, _, body := m.ask(t, http.MethodPut, "/v1/session/create", `{"TTL":"10s"}`); !strings.Contains(body, "ID") {
+		t.Errorf("create a session: %s", body)
+	}
+	if _, _, body := m.ask(t, http.MethodGet, "/v1/session/list", ""); !strings.Contains(body, `"Grace":"3s"`) {
+		t.Errorf("sessions %s: the grace is not in force", body)
 	}
 	m.conns.mu.Lock()
 	most := m.conns.most

@@ -44,7 +44,7 @@ func (a *Agent) watchSelf(ctx context.Context) error {
 	defer again.Stop()
 	for {
 		watch := a.store.Topics().WatchKey(fsm.TopicCatalog)
-		if a.leading.Load() {
+		if a.leading.Load() || a.otherLeader() != "" {
 			settled, err := a.keepSelf(ctx, a.Propose)
 			switch {
 			case err != nil:
@@ -74,6 +74,9 @@ func (a *Agent) watchSelf(ctx context.Context) error {
 // under this name only. It is settled when nothing is left to do later.
 func (a *Agent) keepSelf(ctx context.Context, propose proposer) (settled bool, err error) {
 	self := a.selfRegistration()
+	if !a.leading.Load() && a.store.View().Catalog().Check(self.Node.Name, httpapi.SelfCheck) != nil {
+		self.Checks = nil // how this server is, the leader says
+	}
 	if !a.store.View().Catalog().Holds(self) {
 		if _, err := propose(ctx, &fsm.Command{Register: self}); err != nil {
 			return false, fmt.Errorf("register node %s: %w", self.Node.Name, err)
@@ -205,16 +208,5 @@ func (a *Agent) applyAsLeader(_ context.Context, c *fsm.Command) (fsm.Result, er
 	if err != nil {
 		return fsm.Result{}, err
 	}
-	future := a.raft.Apply(data, 0)
-	if err := future.Error(); err != nil {
-		return fsm.Result{}, fmt.Errorf("put into the log: %w", err)
-	}
-	switch answer := future.Response().(type) {
-	case fsm.Result:
-		return answer, nil
-	case error:
-		return fsm.Result{}, answer
-	default:
-		return fsm.Result{}, fmt.Errorf("state machine answered with a %T", answer)
-	}
+	return a.outcome(a.raft.Apply(data, 0))
 }

@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"time"
+
 	"github.com/holdfast-kv/holdfast/agent/config"
 	"github.com/holdfast-kv/holdfast/agent/datadir"
 	"github.com/holdfast-kv/holdfast/agent/logstore"
@@ -18,6 +20,7 @@ func (a *Agent) openDisk(dir *datadir.Dir, loaded *config.Loaded) (*logstore.Sto
 		Initialised:      dir.Initialised(),
 		OnInitialised:    dir.MarkInitialised,
 		OnDamage:         a.damaged,
+		OnWrite:          func(took time.Duration) { a.logWrites.Observe(took.Seconds()) },
 	}
 	if set.DisableLogCache {
 		o.CacheBytes = -1

@@ -3,9 +3,11 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 )
 
 // Agent asks the one server that the client talks to about itself. It is a view of
@@ -86,6 +88,10 @@ func (a Agent) Self(ctx context.Context, opts ...CallOption) (*Self, error) {
 	return &self, nil
 }
 
+// WAN makes [Agent.Members] show the names that nodes have across datacenters, and
+// [Agent.ForceLeave] take one of those.
+func WAN() CallOption { return callOption(func(r *request) { r.set("wan", "1") }) }
+
 // Members lists the nodes the server knows, in no particular order.
 func (a Agent) Members(ctx context.Context, opts ...CallOption) ([]Member, error) {
 	var members []Member
@@ -94,6 +100,70 @@ func (a Agent) Members(ctx context.Context, opts ...CallOption) ([]Member, error
 	}
 	return members, nil
 }
+
+// Join makes the server meet another at an address: host or host:port of its gossip.
+// So all whom they know meet, and become one cluster.
+func (a Agent) Join(ctx context.Context, address string, opts ...CallOption) error {
+	r := argRequest(http.MethodPut, "/v1/agent/join/", address).calls(opts)
+	if address == "" {
+		r.err = errNoName
+	}
+	if err := a.c.act(ctx, r); err != nil {
+		return fmt.Errorf("join %q: %w", address, err)
+	}
+	return nil
+}
+
+// Leave takes the server out of its cluster for good and ends it. It returns when the
+// server has left; an error may also mean that it ended without having left in good
+// order. A client of several servers refuses it, since it could be any of them.
+func (a Agent) Leave(ctx context.Context, opts ...CallOption) error {
+	r := newRequest(http.MethodPut, "/v1/agent/leave").calls(opts)
+	if len(a.c.servers) > 1 {
+		r.err = errors.New("the client has several servers, of which any could be meant")
+	}
+	if err := a.leave(ctx, r); err != nil {
+		return fmt.Errorf("leave the cluster: %w", err)
+	}
+	return nil
+}
+
+func (a Agent) leave(ctx context.Context, r *request) error {
+	res, err := a.c.call(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer closeBody(res)
+	// The answer begins at once and ends when the server has left. It says something
+	// only when that went wrong.
+	said, err := io.ReadAll(io.LimitReader(res.Body, maxErrorBytes))
+	if err != nil {
+		return fmt.Errorf("the server ended before it said that it has left: %w", err)
+	}
+	if text := strings.TrimSpace(string(said)); text != "" {
+		return errors.New(text)
+	}
+	return nil
+}
+
+// ForceLeave makes a failed node count as one that left, so that nobody waits for its
+// return; with prune it is also taken off the list of members.
+func (a Agent) ForceLeave(ctx context.Context, node string, prune bool, opts ...CallOption) error {
+	r := argRequest(http.MethodPut, "/v1/agent/force-leave/", node).calls(opts)
+	if node == "" {
+		r.err = errNoName
+	}
+	if prune {
+		r.set("prune", "")
+	}
+	if err := a.c.act(ctx, r); err != nil {
+		return fmt.Errorf("force %q to leave: %w", node, err)
+	}
+	return nil
+}
+
+// errNoName says that a call was not told what it is about.
+var errNoName = errors.New("no name was given")
 
 // Reload makes the server read its configuration again. The text says in one line
 // what that changed, "" when the server does not tell (Consul does not); an error

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 )
@@ -67,7 +66,7 @@ func (c Catalog) Nodes(ctx context.Context, opts ...ReadOption) ([]*Node, Meta, 
 func (c Catalog) Checks(ctx context.Context, node string, opts ...ReadOption) ([]*Check, Meta, error) {
 	r := argRequest(http.MethodGet, "/v1/health/node/", node).reads(opts)
 	if node == "" {
-		r.err = errors.New("no name was given")
+		r.err = errNoName
 	}
 	var checks []*Check
 	meta, err := c.c.fetch(ctx, r, &checks)

@@ -173,8 +173,11 @@ func stayOnHost(next *http.Request, via []*http.Request) error {
 
 // send does one round trip to one server.
 func (c *Client) send(ctx context.Context, to *server, r *request) (*http.Response, error) {
-	var sent atomic.Bool
-	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
+	var sent, reused atomic.Bool
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn:      func(info httptrace.GotConnInfo) { reused.Store(info.Reused) },
+		WroteHeaders: func() { sent.Store(true) },
+	})
 	req, err := c.httpRequest(traced, to, r)
 	if err != nil {
 		return nil, err
@@ -194,6 +197,13 @@ func (c *Client) send(ctx context.Context, to *server, r *request) (*http.Respon
 	var wrapped *url.Error // it repeats the method and the whole URL, which our own errors name better
 	if errors.As(err, &wrapped) {
 		failed.Err = wrapped.Err
+	}
+	why := explainTLS(failed.Err)
+	if transport, ok := to.http.Transport.(*http.Transport); ok && why == nil && !reused.Load() {
+		why = probe(ctx, to.base, transport, failed.Err)
+	}
+	if why != nil {
+		failed.Err, failed.Sent = why, false // TLS was refused: nobody has read the request
 	}
 	return nil, failed
 }

@@ -28,7 +28,9 @@
 //
 // [Client.Lock], [Client.Semaphore], [Client.Election] and [Client.EphemeralKey]
 // are recipes: what they give out holds something with a session that they keep
-// alive ([Lease]), and must be given back.
+// alive ([Lease]), and must be given back. [Client.ServerLock],
+// [Client.ServerElection] and [Client.Group] are those of the server, one request
+// each, with a session that the caller keeps alive.
 //
 // # How safe a lock is
 //

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 )
@@ -39,4 +40,61 @@ func (o Operator) RaftConfiguration(ctx context.Context, opts ...ReadOption) (*R
 		return nil, fmt.Errorf("read raft configuration: %w", err)
 	}
 	return &config, nil
+}
+
+// TransferLeader hands the leadership to the server with that id, or to one of the
+// cluster's choice when it is "", and returns when that has happened.
+func (o Operator) TransferLeader(ctx context.Context, id string, opts ...CallOption) error {
+	r := newRequest(http.MethodPost, "/v1/operator/raft/transfer-leader").calls(opts)
+	if id != "" {
+		r.set("id", id)
+	}
+	var answer struct{ Success bool }
+	_, err := o.c.fetch(ctx, r, &answer)
+	if err == nil && !answer.Success {
+		err = errors.New("it was not handed over")
+	}
+	if err != nil {
+		return fmt.Errorf("transfer leadership: %w", err)
+	}
+	return nil
+}
+
+// RemovePeer takes the server with that id out of the consensus group. It is for one
+// that is gone for good: others leave by themselves with [Agent.Leave].
+func (o Operator) RemovePeer(ctx context.Context, id string, opts ...CallOption) error {
+	return o.removePeer(ctx, "id", id, opts)
+}
+
+// RemovePeerByAddress is RemovePeer for the server that has that address, host:port,
+// in the consensus group.
+func (o Operator) RemovePeerByAddress(ctx context.Context, address string, opts ...CallOption) error {
+	return o.removePeer(ctx, "address", address, opts)
+}
+
+func (o Operator) removePeer(ctx context.Context, by, peer string, opts []CallOption) error {
+	r := newRequest(http.MethodDelete, "/v1/operator/raft/peer").calls(opts).set(by, peer)
+	if err := o.c.act(ctx, r); err != nil {
+		return fmt.Errorf("remove peer with %s %q: %w", by, peer, err)
+	}
+	return nil
+}
+
+// A Usage counts what a datacenter has.
+type Usage struct {
+	Services                 int // names
+	ServiceInstances         int
+	ConnectServiceInstances  map[string]int // those of a service mesh, by kind; Holdfast has none
+	BillableServiceInstances int            // those that are not the servers' own
+	Nodes                    int
+}
+
+// Usage counts what each datacenter has in its catalog. [WaitIndex] waits for a change.
+func (o Operator) Usage(ctx context.Context, opts ...ReadOption) (map[string]Usage, Meta, error) {
+	var answer struct{ Usage map[string]Usage }
+	meta, err := o.c.fetch(ctx, newRequest(http.MethodGet, "/v1/operator/usage").reads(opts), &answer)
+	if err != nil {
+		return nil, meta, fmt.Errorf("read usage: %w", err)
+	}
+	return answer.Usage, meta, nil
 }

@@ -153,7 +153,11 @@ func (c *Client) attempt(ctx context.Context, to *server, r *request, accept []i
 		}
 	}
 	defer closeBody(res)
-	return nil, statusError(res)
+	answer := statusError(res)
+	if why := explainStatus(to.base.Scheme, answer); why != nil {
+		return nil, &ConnectionError{Address: to.shown, Write: r.method != http.MethodGet, Err: why}
+	}
+	return nil, answer
 }
 
 // errNoPatience is why a server that does not answer is given up for another.

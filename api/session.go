@@ -236,7 +236,7 @@ func (s Sessions) read(ctx context.Context, r *request, opts []ReadOption) ([]*S
 func sessionRequest(method, what, arg string) *request {
 	r := argRequest(method, "/v1/session/"+what+"/", arg)
 	if arg == "" {
-		r.err = errors.New("no name was given")
+		r.err = errNoName
 	}
 	return r
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // config turns the settings into what crypto/tls takes. Files are read once.
@@ -56,7 +57,8 @@ func (t TLS) authorityFiles() ([]string, error) {
 		return nil, fmt.Errorf("read authorities: %w", err)
 	}
 	for _, entry := range entries {
-		if !entry.IsDir() {
+		// Folders that are mounted into containers have their versions behind such names.
+		if !entry.IsDir() && !strings.HasPrefix(entry.Name(), ".") {
 			files = append(files, filepath.Join(t.CAPath, entry.Name()))
 		}
 	}

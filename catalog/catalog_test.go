@@ -450,16 +450,15 @@ func TestReapAfter(t *testing.T) {
 	if got := ttl.ReapAfter(); got != 0 {
 		t.Errorf("without a time it is %s, want never", got)
 	}
-	ttl.SetReapAfter(90 * time.Minute)
+	ttl.Reap = 90 * time.Minute
 	if got := ttl.ReapAfter(); got != 90*time.Minute {
 		t.Errorf("%s, want 90m", got)
 	}
 	for rule, change := range map[string]func(*Check){
 		"a check of no service has none to remove": func(c *Check) { c.ServiceID = "" },
-		"the timeout of another kind is one":       func(c *Check) { c.Type = "http" },
+		"nobody times a check of another kind":     func(c *Check) { c.Type = "http" },
 		"nobody times a check without a TTL":       func(c *Check) { c.TTL = 0 },
-		"a text that is no time is none":           func(c *Check) { c.Timeout = "soon" },
-		"nor is one in the past":                   func(c *Check) { c.Timeout = "-1s" },
+		"a time in the past is none":               func(c *Check) { c.Reap = -time.Second },
 	} {
 		c := ttl
 		change(&c)

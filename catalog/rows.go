@@ -78,8 +78,13 @@ type Check struct {
 	ServiceTags []string // filled in from the service
 	Type        string
 	Interval    string
-	Timeout     string        // for TypeTTL see ReapAfter
+	Timeout     string
 	TTL         time.Duration // of TypeTTL: without news for so long it is critical
+	Reap        time.Duration // see ReapAfter
+
+	// Definition is what an external monitor, which performs the check, keeps here: a
+	// JSON object without spaces, or empty. It means nothing to us.
+	Definition string
 	Indexes
 }
 
@@ -87,21 +92,13 @@ type Check struct {
 const TypeTTL = "ttl"
 
 // ReapAfter is after how long in the critical state the service of a check is
-// removed, as its server does; 0: never. A check of TypeTTL has no timeout, and its
-// field holds this time.
+// removed, as its server does; 0: never. It does so for checks that it times only.
 func (c *Check) ReapAfter() time.Duration {
 	if c.Type != TypeTTL || c.TTL <= 0 || c.ServiceID == "" {
 		return 0
 	}
-	d, err := time.ParseDuration(c.Timeout)
-	if err != nil {
-		return 0 // there is none
-	}
-	return max(d, 0)
+	return max(c.Reap, 0)
 }
-
-// SetReapAfter sets what ReapAfter tells of a check of TypeTTL.
-func (c *Check) SetReapAfter(d time.Duration) { c.Timeout = d.String() }
 
 // RowID is part of staging.Row.
 func (c *Check) RowID() string { return childID(c.Node, c.ID) }
@@ -109,7 +106,8 @@ func (c *Check) RowID() string { return childID(c.Node, c.ID) }
 func (c *Check) same(o *Check) bool {
 	return c.Name == o.Name && c.Status == o.Status && c.Notes == o.Notes && c.Output == o.Output &&
 		c.ServiceID == o.ServiceID && c.ServiceName == o.ServiceName && slices.Equal(c.ServiceTags, o.ServiceTags) &&
-		c.Type == o.Type && c.Interval == o.Interval && c.Timeout == o.Timeout && c.TTL == o.TTL
+		c.Type == o.Type && c.Interval == o.Interval && c.Timeout == o.Timeout && c.TTL == o.TTL &&
+		c.Reap == o.Reap && c.Definition == o.Definition
 }
 
 // folded is a name without regard to case. It ends with a zero byte, which no name

@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast-kv/holdfast/agent"
 	"github.com/holdfast-kv/holdfast/agent/config"
+	"github.com/holdfast-kv/holdfast/agent/tlsconf"
 	"github.com/holdfast-kv/holdfast/internal/version"
 )
 
@@ -34,7 +35,7 @@ queries are answered, requests end. A second one ends it at once.`,
 	flags.Register(c.Flags())
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		load := func() (*config.Loaded, error) {
-			return config.Load(config.Sources{Flags: &flags, Env: os.Environ()})
+			return config.Load(config.Sources{Flags: &flags, Env: os.Environ(), Inspect: tlsconf.Check})
 		}
 		return serve(c.Context(), load, c.OutOrStdout())
 	}

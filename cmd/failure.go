@@ -2,9 +2,11 @@ package cmd
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 
 	"github.com/holdfast-kv/holdfast/api"
@@ -79,6 +81,7 @@ func advice(err error, path string) (why, try string) {
 		usage *usageError
 		hint  *hintError
 		conn  *api.ConnectionError
+		tls   *api.TLSError
 	)
 	switch {
 	case errors.As(err, &usage):
@@ -94,6 +97,8 @@ func advice(err error, path string) (why, try string) {
 	case errors.Is(err, api.ErrNoLeader):
 		return "a majority of the servers cannot be reached, or an election is going on",
 			"the same again in a moment, or -stale to read without a leader"
+	case errors.As(err, &tls):
+		return "", tlsAdvice(tls)
 	case errors.As(err, &conn) && errors.Is(err, api.ErrUnreachable):
 		return connectionAdvice(conn)
 	case errors.Is(err, context.DeadlineExceeded):
@@ -121,4 +126,27 @@ func connectionAdvice(conn *api.ConnectionError) (why, try string) {
 	return "no server answers there",
 		"holdfast agent -dev                     to start one on this machine\n" +
 			"-http-addr or HOLDFAST_HTTP_ADDR        to name another"
+}
+
+// tlsAdvice says what to change so that both sides agree.
+func tlsAdvice(refused *api.TLSError) string {
+	var (
+		unknown x509.UnknownAuthorityError
+		host    x509.HostnameError
+		invalid x509.CertificateInvalidError
+		status  *api.StatusError
+	)
+	switch {
+	case errors.As(refused, &unknown):
+		return "-ca-file or HOLDFAST_CACERT, with the certificate of the authority"
+	case errors.As(refused, &host):
+		return "an address that the certificate names, or -tls-server-name with one of its names"
+	case errors.As(refused, &invalid):
+		return "holdfast tls cert create -server         where the authority is, for a new certificate"
+	case errors.Is(refused, http.ErrSchemeMismatch):
+		return "an address that begins with http://, or the port for HTTPS"
+	case errors.As(refused, &status):
+		return "an address that begins with https://, or HOLDFAST_HTTP_SSL=true"
+	}
+	return "-client-cert and -client-key, with a certificate of an authority that the server trusts"
 }

@@ -17,7 +17,7 @@ import (
 )
 
 func newMembersCommand() *cobra.Command {
-	var detailed bool
+	var detailed, wan bool
 	var status string
 	c := &cobra.Command{
 		Use:   "members [flags]",
@@ -31,6 +31,7 @@ func newMembersCommand() *cobra.Command {
 	out := prints(c)
 	c.Flags().BoolVar(&detailed, "detailed", false, "Show every tag of each node.")
 	c.Flags().StringVar(&status, "status", ".*", "Show only nodes whose status matches this regular `expression`.")
+	c.Flags().BoolVar(&wan, "wan", false, "Show the names that nodes have across datacenters.")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if err := operands(args, 0); err != nil {
 			return err
@@ -47,7 +48,7 @@ func newMembersCommand() *cobra.Command {
 			return err
 		}
 		defer cancel()
-		members, err := client.Agent().Members(ctx)
+		members, err := client.Agent().Members(ctx, wanNames(wan)...)
 		if err != nil {
 			return err
 		}

@@ -12,11 +12,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-kv/holdfast/api"
+	"github.com/holdfast-kv/holdfast/internal/backup"
 )
 
 // newSnapshotCommand holds the commands on snapshots.
 func newSnapshotCommand() *cobra.Command {
 	return group("snapshot", "Save, look into and restore the state of the whole cluster",
+		newSnapshotAgentCommand(),
 		newSnapshotInspectCommand(),
 		newSnapshotRestoreCommand(),
 		newSnapshotSaveCommand(),
@@ -85,18 +87,7 @@ func saveSnapshot(ctx context.Context, client *api.Client, path string, bar io.W
 	if err = os.Rename(f.Name(), path); err != nil {
 		return info, err
 	}
-	return info, syncFolder(filepath.Dir(path))
-}
-
-// syncFolder makes a rename in a folder last. Some systems cannot do that, and then
-// there is nothing more to be done about it.
-func syncFolder(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	_ = d.Sync() // see above
-	return d.Close()
+	return info, backup.SyncFolder(filepath.Dir(path))
 }
 
 func newSnapshotInspectCommand() *cobra.Command {

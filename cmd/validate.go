@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast-kv/holdfast/agent/config"
+	"github.com/holdfast-kv/holdfast/agent/tlsconf"
 )
 
 // verdict is what "validate" prints as JSON and YAML.
@@ -30,7 +31,8 @@ func newValidateCommand() *cobra.Command {
 .hcl or .json are read, in the order of their names. Every fault of every file is shown,
 each on its own line with its place; if there is none, what the files set is shown.
 
-Flags and the environment have no part in it: the files must be whole by themselves.`,
+Flags and the environment have no part in it: the files must be whole by themselves. The
+certificates, keys and authorities that they name are read and checked too.`,
 		Example: `  holdfast validate /etc/holdfast.d
   holdfast validate -quiet server.hcl && systemctl reload holdfast`,
 		Annotations: exits(""),
@@ -49,7 +51,7 @@ Flags and the environment have no part in it: the files must be whole by themsel
 		if err != nil {
 			return err
 		}
-		loaded, err := config.Load(config.Sources{Paths: args, Format: format})
+		loaded, err := config.Load(config.Sources{Paths: args, Format: format, Inspect: tlsconf.Check})
 		var faults config.Faults
 		if errors.As(err, &faults) {
 			return invalid(out, chosen, faults)

@@ -59,6 +59,9 @@ func (f *FSM) ApplyBatch(entries []*raft.Log) []any {
 		}
 	}
 	b.commit()
+	if f.stopped == nil && len(entries) > 0 { // the last one may be a configuration
+		f.store.Reached(entries[len(entries)-1].Index)
+	}
 	return answers
 }
 
@@ -93,6 +96,7 @@ func (f *FSM) Restore(r io.ReadCloser) error {
 		return fmt.Errorf("restore state: %w", err)
 	}
 	// Whoever waits must look at the other state.
+	f.store.marks.reset()
 	f.store.publish(db, st, f.store.View().Generation+1)
 	f.store.hub.Reset()
 	f.store.topics.Reset()
@@ -110,10 +114,14 @@ type batch struct {
 	catalog  *catalog.Tx
 	events   *event.Tx
 	changed  bool
+	ops      []kvs.Op // room for the operations of a transaction
+	elapsed  int64    // nanoseconds between the last command and the current one
 
 	topics map[string]bool // beside keys, what has changed
 	born   []*session.Session
 	dead   []string
+
+	passed []Hash // marks of the rolling hash
 }
 
 func (s *Store) begin() *batch {
@@ -126,17 +134,22 @@ func (s *Store) begin() *batch {
 
 // apply performs one command. An error means that the server must stop.
 func (b *batch) apply(index uint64, data []byte) (Result, error) {
-	p, err := parse(data)
+	p, err := parse(data, b.ops)
 	if err != nil {
 		return Result{}, err
 	}
-	before := b.state
+	if p != nil && p.txn != nil {
+		b.ops = p.txn[:0]
+	}
+	before, dead := b.state, len(b.dead)
 	b.state.Index = index
 	if p == nil { // unknown, and may be skipped
+		b.link(before, index, data, b.outcome(nil, nil, 0))
 		b.changed = true
 		return Result{Index: index}, nil
 	}
 	b.state.LastTime = max(b.state.LastTime, p.time)
+	b.elapsed = b.state.LastTime - before.LastTime
 	b.kv.Command(index, b.state.LastTime, p.origin)
 	b.catalog.Command(index)
 	res := Result{Index: index, Applied: true}
@@ -150,13 +163,26 @@ func (b *batch) apply(index uint64, data []byte) (Result, error) {
 		b.sessions.Reject()
 		b.catalog.Reject()
 		b.events.Reject()
+		if err == nil {
+			b.link(before, index, data, b.outcome(p, &res, dead))
+		}
 		return res, err
 	}
 	b.kv.Accept()
 	b.sessions.Accept()
 	b.catalog.Accept()
 	b.events.Accept()
+	b.link(before, index, data, b.outcome(p, &res, dead))
 	return res, nil
+}
+
+// link puts a command into the rolling hash; before is the state it found.
+func (b *batch) link(before state, index uint64, data []byte, outcome uint64) {
+	mark, passed := before.link(index, data, outcome)
+	if passed {
+		b.passed = append(b.passed, mark)
+	}
+	b.state.Chain = before.Chain
 }
 
 func (b *batch) do(p *parsed, res *Result) error {
@@ -176,12 +202,21 @@ func (b *batch) do(p *parsed, res *Result) error {
 		b.kv.DropDelays(limit.PruneRecords)
 	case *fsmpb.Command_Restored:
 		b.state.Restored = res.Index
+		b.sessions.ForgetTimes() // they are of another time
 	case *fsmpb.Command_SessionCreate:
 		b.createSession(sessionFromProto(kind.SessionCreate.GetSession()), res)
 	case *fsmpb.Command_SessionEnd:
 		for _, id := range kind.SessionEnd.GetIds() {
 			b.endSession(string(id), res)
 		}
+	case *fsmpb.Command_MixedTxn:
+		ops, err := mixedFromProto(kind.MixedTxn)
+		if err != nil {
+			return err
+		}
+		b.mixed(ops, res)
+	case *fsmpb.Command_SessionTime:
+		b.sessionTime(kind.SessionTime)
 	case *fsmpb.Command_Register:
 		b.register(registrationFromProto(kind.Register), res)
 	case *fsmpb.Command_Deregister:
@@ -200,6 +235,10 @@ func (b *batch) do(p *parsed, res *Result) error {
 				res.Ended++
 			}
 		}
+	case *fsmpb.Command_AutopilotSet:
+		b.setAutopilot(kind.AutopilotSet, res)
+	case *fsmpb.Command_Contend:
+		return b.contend(contendFromProto(kind.Contend), res)
 	default:
 		return errors.New("command has no case in apply")
 	}
@@ -225,6 +264,9 @@ func (b *batch) write(op kvs.Op, ties Ties, res *Result) {
 		return
 	case ties.Persist:
 		res.Applied = b.kv.Persist(op.Key)
+		return
+	case op.Verb == kvs.Delete && live: // what belongs to another by now stays
+		res.Applied = b.kv.Disown(op.Key, owner)
 		return
 	case ties.Sequential:
 		op.Key = kvs.SequentialKey(op.Key, b.kv.Next(op.Key), ties.Width)
@@ -277,6 +319,7 @@ func doAll(tx *kvs.Tx, ops []kvs.Op, sessions kvs.Sessions) (shown []kvs.Shown, 
 	if refused != nil {
 		return nil, refused
 	}
+	shown = make([]kvs.Shown, 0, len(ops))
 	for i, op := range ops {
 		out := tx.Do(op, sessions)
 		if !out.Applied {
@@ -308,11 +351,13 @@ func (b *batch) commit() {
 	b.catalog.Flush(txn)
 	b.events.Flush(txn)
 	txn.Commit()
+	b.store.marks.keep(b.passed)
 	b.store.publish(b.base.db, b.state, b.base.Generation)
 	b.store.hub.Notify(b.kv.Changed())
 	if b.state.Restored != b.base.state.Restored { // an index from before is news to everybody
 		b.store.hub.Reset()
 		b.store.topics.Reset()
+		b.store.tellSessions(nil, nil)
 	}
 	if len(b.topics) > 0 {
 		b.store.topics.Notify(b.touched())

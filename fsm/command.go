@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -14,8 +15,16 @@ import (
 	"github.com/holdfast-kv/holdfast/session"
 )
 
-// formatCommand is the first byte of a log entry: what follows is one Command.
-const formatCommand = 1
+// The first byte of a log entry says what follows: one Command; or the time of its
+// proposal, eight bytes with the highest first, and one Command without it. The
+// second is what a server writes that does not lead: the leader stamps the time.
+const (
+	formatCommand = 1
+	formatStamped = 2
+)
+
+// stampBytes is how long the time in a stamped entry is.
+const stampBytes = 8
 
 // ErrUnknownCommand says that an entry of the log was written by a newer version
 // of Holdfast than this one.
@@ -30,22 +39,26 @@ type Command struct {
 	Write *kvs.Op // one operation that answers true or false
 	Ties  Ties    // of Write
 	Txn   []kvs.Op
+	Mixed []MixedOp // a transaction that touches the catalog too
 	Prune *kvs.Plan
 
 	Restored bool // an archive was restored just before this entry
 
-	Session    *session.Session // to be created
-	EndSession *EndSession
-	Register   *catalog.Registration
-	Deregister *Deregistration
-	Event      *event.Event
-	Expire     []kvs.Expiring
+	Session     *session.Session // to be created
+	EndSession  *EndSession
+	SessionTime *SessionTime
+	Register    *catalog.Registration
+	Deregister  *Deregistration
+	Event       *event.Event
+	Expire      []kvs.Expiring
+	Autopilot   *SetAutopilot
+	Contend     *Contend
 }
 
 // Ties are what a write may say beside the operation: what the key ends with, and
 // what it depends on.
 type Ties struct {
-	Owner   string        // session with which the key ends; empty: as it is
+	Owner   string        // session with which the key ends, or must end to be deleted; empty: as it is
 	TTL     time.Duration // time after which the key ends by itself; 0: as it is
 	Persist bool          // the key no longer ends with anything
 	Touch   bool          // begin the key's time anew, without writing it
@@ -57,10 +70,47 @@ type Ties struct {
 	Width      int  // digits of the number, at least
 }
 
+// Action is what a session does about its place in a queue. The numbers stand in the
+// log.
+type Action uint8
+
+// The actions.
+const (
+	Enter   Action = 1 // take a place, or ask again for the one it has
+	Leave   Action = 2 // give it back
+	Forsake Action = 3 // its client has left: keep it for a short while only
+)
+
+// Contend is what a session does about its place in the queue of a lock or election.
+type Contend struct {
+	Action        Action
+	kvs.Contender       // of Leave and Forsake only the queue and the session count
+	ExpireAt      int64 // Forsake: only if the place still expires then, Unix nanoseconds
+}
+
 // EndSession ends sessions, those that exist.
 type EndSession struct {
 	IDs     []string
 	Expired bool // their time is over, rather than somebody having asked
+}
+
+// SessionTime takes what only the leader knows of the time of sessions into the
+// state, so that the next leader goes on where it ended; see [session.Session].Due.
+// An empty one says that time has passed.
+type SessionTime struct {
+	// Begin is a new leader's first word. The time since the last command does not
+	// count: nobody could renew while there was no leader. A session whose time only
+	// the former leader knew may have been renewed just before, and begins it anew.
+	Begin bool
+
+	Left    []SessionLeft
+	Renewed []string // sessions whose time only the leader knows from here on
+}
+
+// SessionLeft says how long a session lives from here on if nobody renews it.
+type SessionLeft struct {
+	ID   string
+	Left time.Duration
 }
 
 // Deregistration removes a node, or a service or a check of it.
@@ -82,6 +132,7 @@ type Result struct {
 	// Shown and Errors are the answer of a transaction.
 	Shown  []kvs.Shown
 	Errors []TxnError
+	Mixed  []MixedShown // instead of Shown, of a transaction that touches the catalog too
 
 	// Invalid is the text for a command that could not be judged; see
 	// [kvs.Outcome].
@@ -93,12 +144,37 @@ type Result struct {
 	Key   string // of a sequential write: the key it was given
 	Fence uint64 // of an acquire: its fencing number
 	Ended int    // sessions or keys that were ended
+
+	// Of a Contend that enters: where the session stands, or why it does not, with
+	// the sentence in Invalid. A session that does not exist is Invalid alone.
+	Standing kvs.Standing
+	Refusal  kvs.Refusal
 }
 
 // Encode returns the bytes of a log entry. now is the time of the proposal in
 // Unix nanoseconds; the state machine raises it to that of the last command
 // where it is below.
 func Encode(c *Command, now int64) ([]byte, error) {
+	return encode(c, now, []byte{formatCommand})
+}
+
+// EncodeToStamp returns the bytes of a log entry for which the leader is to put in the
+// time of the proposal, with [Stamp].
+func EncodeToStamp(c *Command) ([]byte, error) {
+	return encode(c, 0, append([]byte{formatStamped}, make([]byte, stampBytes)...))
+}
+
+// Stamp puts the time of the proposal, in Unix nanoseconds, into what EncodeToStamp
+// returned.
+func Stamp(entry []byte, now int64) error {
+	if len(entry) < 1+stampBytes || entry[0] != formatStamped {
+		return errors.New("log entry of another server has no place for its time")
+	}
+	binary.BigEndian.PutUint64(entry[1:], uint64(now))
+	return nil
+}
+
+func encode(c *Command, now int64, prefix []byte) ([]byte, error) {
 	msg := &fsmpb.Command{Header: &fsmpb.Header{
 		Time: now, Accessor: c.Origin.Accessor, Address: c.Origin.Address, Reason: c.Origin.Reason,
 	}}
@@ -111,6 +187,8 @@ func Encode(c *Command, now int64) ([]byte, error) {
 			ops[i] = opToProto(&c.Txn[i])
 		}
 		msg.Kind = &fsmpb.Command_Txn{Txn: &fsmpb.Txn{Ops: ops}}
+	case c.Mixed != nil:
+		msg.Kind = &fsmpb.Command_MixedTxn{MixedTxn: mixedToProto(c.Mixed)}
 	case c.Prune != nil:
 		msg.Kind = &fsmpb.Command_Prune{Prune: pruneToProto(c.Prune)}
 	case c.Restored:
@@ -121,6 +199,8 @@ func Encode(c *Command, now int64) ([]byte, error) {
 		msg.Kind = &fsmpb.Command_SessionEnd{SessionEnd: &fsmpb.SessionEnd{
 			Ids: toBytes(c.EndSession.IDs), Expired: c.EndSession.Expired,
 		}}
+	case c.SessionTime != nil:
+		msg.Kind = &fsmpb.Command_SessionTime{SessionTime: sessionTimeToProto(c.SessionTime)}
 	case c.Register != nil:
 		msg.Kind = &fsmpb.Command_Register{Register: registrationToProto(c.Register)}
 	case c.Deregister != nil:
@@ -131,11 +211,15 @@ func Encode(c *Command, now int64) ([]byte, error) {
 		msg.Kind = &fsmpb.Command_Event{Event: eventToProto(c.Event)}
 	case c.Expire != nil:
 		msg.Kind = &fsmpb.Command_Expire{Expire: expireToProto(c.Expire)}
+	case c.Autopilot != nil:
+		msg.Kind = &fsmpb.Command_AutopilotSet{AutopilotSet: c.Autopilot.toProto()}
+	case c.Contend != nil:
+		msg.Kind = &fsmpb.Command_Contend{Contend: contendToProto(c.Contend)}
 	default:
 		return nil, errors.New("encode command: it says nothing")
 	}
-	buf := make([]byte, 1, 1+proto.Size(msg))
-	buf[0] = formatCommand
+	buf := make([]byte, len(prefix), len(prefix)+proto.Size(msg))
+	copy(buf, prefix)
 	buf, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(buf, msg)
 	if err != nil {
 		return nil, fmt.Errorf("encode command: %w", err)
@@ -143,14 +227,11 @@ func Encode(c *Command, now int64) ([]byte, error) {
 	return buf, nil
 }
 
-// decode parses a log entry. It returns a nil command for one that this version
+// decode parses the command of a log entry. It returns a nil command for one that this version
 // does not know and may skip, and ErrUnknownCommand for one it may not.
 func decode(data []byte) (*fsmpb.Command, error) {
-	if len(data) == 0 || data[0] != formatCommand {
-		return nil, ErrUnknownCommand
-	}
 	msg := &fsmpb.Command{}
-	if err := proto.Unmarshal(data[1:], msg); err != nil {
+	if err := proto.Unmarshal(data, msg); err != nil {
 		return nil, fmt.Errorf("log entry cannot be read: %w", err)
 	}
 	if msg.GetKind() == nil {

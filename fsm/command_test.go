@@ -31,7 +31,7 @@ func TestEncodedCommandsComeBackAsTheyWere(t *testing.T) {
 		if err != nil {
 			t.Fatalf("encode %+v: %v", c, err)
 		}
-		msg, err := decode(data)
+		msg, err := decode(data[1:])
 		if err != nil {
 			t.Fatalf("decode %+v: %v", c, err)
 		}
@@ -111,7 +111,7 @@ func unreadable(t tb) map[string]struct {
 		unknown bool
 	}{
 		"nothing":              {nil, true},
-		"another format":       {append([]byte{formatCommand + 1}, good[1:]...), true},
+		"another format":       {append([]byte{formatStamped + 1}, good[1:]...), true},
 		"a kind from later":    {future(t, false), true},
 		"no kind":              {message(t, &fsmpb.Command{Header: &fsmpb.Header{Time: 1}}), true},
 		"only the format":      {[]byte{formatCommand}, true},
@@ -165,7 +165,7 @@ func FuzzDecode(f *testing.F) {
 			{Index: m.index, Type: raft.LogCommand, Data: data},
 			entry(t, m.index+1, 9, write(set("after", "x"))),
 		})
-		_, err := decode(data)
+		_, err := parse(data, nil)
 		if len(m.stops) == 0 {
 			if err != nil {
 				t.Fatalf("applied what cannot be decoded: %v", err)

@@ -47,7 +47,7 @@ func sessionToProto(s *session.Session) *fsmpb.Session {
 		Behavior: uint32(s.Behavior), Ttl: s.TTL, Lifetime: int64(s.Lifetime), Grace: int64(s.Grace),
 		HasNodeChecks: s.NodeChecks != nil, NodeChecks: toBytes(s.NodeChecks),
 		HasServiceChecks: s.ServiceChecks != nil, Checks: toBytes(s.Checks),
-		Implied: s.Implied, CreateIndex: s.CreateIndex,
+		Implied: s.Implied, CreateIndex: s.CreateIndex, Due: s.Due,
 	}
 	for _, c := range s.ServiceChecks {
 		msg.ServiceChecks = append(msg.ServiceChecks, []byte(c.ID))
@@ -61,7 +61,7 @@ func sessionFromProto(m *fsmpb.Session) *session.Session {
 		ID: m.GetId(), Name: string(m.GetName()), Node: string(m.GetNode()),
 		LockDelay: time.Duration(m.GetLockDelay()), Behavior: session.Behavior(m.GetBehavior()),
 		TTL: m.GetTtl(), Lifetime: time.Duration(m.GetLifetime()), Grace: time.Duration(m.GetGrace()),
-		Implied: m.GetImplied(), CreateIndex: m.GetCreateIndex(),
+		Implied: m.GetImplied(), CreateIndex: m.GetCreateIndex(), Due: m.GetDue(),
 	}
 	if m.GetHasNodeChecks() {
 		s.NodeChecks = toStrings(m.GetNodeChecks())
@@ -80,6 +80,14 @@ func sessionFromProto(m *fsmpb.Session) *session.Session {
 		s.ServiceChecks = append(s.ServiceChecks, c)
 	}
 	return s
+}
+
+func sessionTimeToProto(t *SessionTime) *fsmpb.SessionTime {
+	msg := &fsmpb.SessionTime{Begin: t.Begin, Renewed: t.Renewed}
+	for _, l := range t.Left {
+		msg.Left = append(msg.Left, &fsmpb.SessionTime_Left{Id: l.ID, Left: int64(l.Left)})
+	}
+	return msg
 }
 
 func registrationToProto(r *catalog.Registration) *fsmpb.Register {
@@ -143,18 +151,27 @@ func checkToProto(c *catalog.Check) *fsmpb.Check {
 		Node: []byte(c.Node), Id: []byte(c.ID), Name: []byte(c.Name), Status: c.Status, Notes: []byte(c.Notes),
 		Output: []byte(c.Output), ServiceId: []byte(c.ServiceID), ServiceName: []byte(c.ServiceName),
 		ServiceTags: toBytes(c.ServiceTags), Type: c.Type, Interval: c.Interval, Timeout: c.Timeout,
-		Ttl: int64(c.TTL), CreateIndex: c.CreateIndex, ModifyIndex: c.ModifyIndex,
+		Ttl: int64(c.TTL), ReapAfter: int64(c.Reap), Definition: []byte(c.Definition),
+		CreateIndex: c.CreateIndex, ModifyIndex: c.ModifyIndex,
 	}
 }
 
 func checkFromProto(m *fsmpb.Check) *catalog.Check {
-	return &catalog.Check{
+	c := &catalog.Check{
 		Node: string(m.GetNode()), ID: string(m.GetId()), Name: string(m.GetName()), Status: m.GetStatus(),
 		Notes: string(m.GetNotes()), Output: string(m.GetOutput()), ServiceID: string(m.GetServiceId()),
 		ServiceName: string(m.GetServiceName()), ServiceTags: toStrings(m.GetServiceTags()),
 		Type: m.GetType(), Interval: m.GetInterval(), Timeout: m.GetTimeout(), TTL: time.Duration(m.GetTtl()),
+		Reap: time.Duration(m.GetReapAfter()), Definition: string(m.GetDefinition()),
 		Indexes: catalog.Indexes{CreateIndex: m.GetCreateIndex(), ModifyIndex: m.GetModifyIndex()},
 	}
+	if c.TTL > 0 && c.Timeout != "" { // as it once stood there; such a check has no timeout
+		if d, err := time.ParseDuration(c.Timeout); err == nil {
+			c.Reap = d
+		}
+		c.Timeout = ""
+	}
+	return c
 }
 
 func eventToProto(e *event.Event) *fsmpb.Event {

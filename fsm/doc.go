@@ -18,6 +18,9 @@
 //   - A command that this version does not know stops the server (unless the
 //     command says that it may be skipped): to go on would be to diverge.
 //   - A restore replaces the whole state or nothing of it.
+//   - Two servers of the same log have the same rolling hash ([Store.Hash]): what a
+//     command did is in it, and nothing that may differ between sound servers, such as
+//     the words of a refusal.
 //
 // # Why not
 //

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"encoding/binary"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -33,11 +34,25 @@ type writeCommand struct {
 // that allocates. Whatever is not exactly as [Encode] writes it goes through the
 // generated code, so that there is one meaning of an entry; TestParse holds both
 // against each other.
-func parse(data []byte) (*parsed, error) {
-	if len(data) > 0 && data[0] == formatCommand {
-		if p := parseHot(data[1:]); p != nil {
-			return p, nil
+//
+// The operations of a transaction are put into room, which may be nil, if they fit.
+func parse(data []byte, room []kvs.Op) (*parsed, error) {
+	switch {
+	case len(data) >= 1 && data[0] == formatCommand:
+		return parseCommand(data[1:], room)
+	case len(data) >= 1+stampBytes && data[0] == formatStamped:
+		p, err := parseCommand(data[1+stampBytes:], room)
+		if p != nil {
+			p.time = int64(binary.BigEndian.Uint64(data[1:]))
 		}
+		return p, err
+	}
+	return nil, ErrUnknownCommand
+}
+
+func parseCommand(data []byte, room []kvs.Op) (*parsed, error) {
+	if p := parseHot(data, room); p != nil {
+		return p, nil
 	}
 	msg, err := decode(data)
 	if err != nil || msg == nil {
@@ -107,7 +122,7 @@ func fields(b []byte, repeated protowire.Number, field func(n protowire.Number, 
 }
 
 // parseHot reads a write or a transaction; nil for anything else.
-func parseHot(b []byte) *parsed {
+func parseHot(b []byte, room []kvs.Op) *parsed {
 	p := &parsed{}
 	ok := fields(b, 0, func(n protowire.Number, bytes []byte, _ uint64) bool {
 		if bytes == nil {
@@ -120,17 +135,22 @@ func parseHot(b []byte) *parsed {
 			p.write = &writeCommand{}
 			seen := false
 			return fields(bytes, 0, func(n protowire.Number, bytes []byte, _ uint64) bool {
-				seen = n == 1 && bytes != nil && parseOp(bytes, &p.write.op)
+				// Hardly anything else is in the entry: its memory may live as
+				// long as the value.
+				seen = n == 1 && bytes != nil && parseOp(bytes, &p.write.op, asIs)
 				return seen
 			}) && seen
 		case 3:
-			p.txn = make([]kvs.Op, 0, 8)
+			p.txn = room[:0]
+			if p.txn == nil {
+				p.txn = make([]kvs.Op, 0, 8)
+			}
 			return fields(bytes, 1, func(n protowire.Number, bytes []byte, _ uint64) bool {
 				if n != 1 || bytes == nil {
 					return false
 				}
 				p.txn = append(p.txn, kvs.Op{})
-				return parseOp(bytes, &p.txn[len(p.txn)-1])
+				return parseOp(bytes, &p.txn[len(p.txn)-1], bytesClone)
 			})
 		}
 		return false
@@ -155,9 +175,14 @@ func (p *parsed) header(b []byte) bool {
 	})
 }
 
-// parseOp reads an operation with a verb of this version. The value is copied: the
-// entry it stands in is not kept.
-func parseOp(b []byte, op *kvs.Op) bool {
+// asIs and bytesClone say what becomes of a value: whether it shares the memory of the
+// entry it stands in, which nobody changes, or lets go of it.
+func asIs(value []byte) []byte { return value[:len(value):len(value)] }
+
+func bytesClone(value []byte) []byte { return append([]byte(nil), value...) }
+
+// parseOp reads an operation with a verb of this version.
+func parseOp(b []byte, op *kvs.Op, keep func([]byte) []byte) bool {
 	ok := fields(b, 0, func(n protowire.Number, bytes []byte, number uint64) bool {
 		switch {
 		case n == 1 && bytes == nil && number < 256:
@@ -165,7 +190,7 @@ func parseOp(b []byte, op *kvs.Op) bool {
 		case n == 2 && bytes != nil:
 			op.Key = string(bytes)
 		case n == 3 && bytes != nil:
-			op.Value = append([]byte(nil), bytes...)
+			op.Value = keep(bytes)
 		case n == 4 && bytes == nil:
 			op.Flags = number
 		case n == 5 && bytes == nil:

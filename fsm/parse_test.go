@@ -61,7 +61,7 @@ func TestParse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := parseHot(data[1:])
+		p := parseHot(data[1:], nil)
 		if p == nil {
 			t.Fatalf("%x is not read by hand", data)
 		}

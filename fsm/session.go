@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/holdfast-kv/holdfast/catalog"
+	"github.com/holdfast-kv/holdfast/fsm/fsmpb"
 	"github.com/holdfast-kv/holdfast/session"
 )
 
@@ -67,7 +68,7 @@ func (b *batch) createSession(s *session.Session, res *Result) {
 			return
 		}
 	}
-	s.CreateIndex = res.Index
+	s.CreateIndex, s.Due = res.Index, 0
 	if err := b.sessions.Create(s); err != nil {
 		refuse("%s", err)
 		return
@@ -86,6 +87,19 @@ func (b *batch) endSession(id string, res *Result) {
 	b.dead = append(b.dead, s.ID)
 	res.Ended++
 	b.sessionChanged(s, res.Index)
+}
+
+// sessionTime takes the time of sessions into the state. Nobody waits for that.
+func (b *batch) sessionTime(t *fsmpb.SessionTime) {
+	if t.GetBegin() {
+		b.sessions.BeginTime(b.state.LastTime, b.elapsed)
+	}
+	for _, l := range t.GetLeft() {
+		b.sessions.SetDue(l.GetId(), b.state.LastTime+l.GetLeft())
+	}
+	for _, id := range t.GetRenewed() {
+		b.sessions.SetDue(id, 0)
+	}
 }
 
 func (b *batch) sessionChanged(s *session.Session, index uint64) {

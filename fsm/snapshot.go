@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"time"
 	"unique"
 
 	"github.com/cespare/xxhash/v2"
@@ -140,6 +139,8 @@ func (s *Snapshot) write(out *recordWriter) error {
 		Indexes: &fsmpb.Indexes{
 			Sessions: st.Sessions, Nodes: st.Nodes, Services: st.Services, Checks: st.Checks, Events: st.Events,
 		},
+		Autopilot: autopilotToProto(st.Autopilot),
+		Chain:     &fsmpb.Chain{Rules: chainRules, Since: st.Chain.Since, Sum: st.Chain.Sum},
 	}); err != nil {
 		return err
 	}
@@ -376,12 +377,16 @@ func load(r io.Reader, txn *memdb.Txn) (state, error) {
 		return state{}, err
 	}
 	im.Finish()
-	return state{
+	st := state{
 		Index: header.GetIndex(), LastTime: header.GetLastTime(), Restored: header.GetRestoredIndex(),
 		Sessions: header.GetIndexes().GetSessions(), Nodes: header.GetIndexes().GetNodes(),
 		Services: header.GetIndexes().GetServices(), Checks: header.GetIndexes().GetChecks(),
-		Events: header.GetIndexes().GetEvents(),
-	}, nil
+		Events: header.GetIndexes().GetEvents(), Chain: chainFromSnapshot(&header),
+	}
+	if header.GetAutopilot() != nil {
+		st.Autopilot = autopilotFromProto(header.GetAutopilot())
+	}
+	return st, nil
 }
 
 // openRecords reads the magic and returns the stream behind it.
@@ -407,9 +412,10 @@ func openRecords(r io.Reader) (records io.Reader, closeRecords func(), err error
 }
 
 type recordReader struct {
-	r   *bufio.Reader
-	sum hash.Hash64
-	buf []byte
+	r    *bufio.Reader
+	sum  hash.Hash64
+	head [1 + binary.MaxVarintLen64]byte // of the last record
+	buf  []byte
 }
 
 // next returns the kind and the message of the next record; the message is valid
@@ -429,9 +435,8 @@ func (in *recordReader) next() (byte, []byte, error) {
 	if err := in.fill(int(n)); err != nil {
 		return 0, nil, err
 	}
-	var head [1 + binary.MaxVarintLen64]byte
-	head[0] = kind
-	_, _ = in.sum.Write(head[:1+binary.PutUvarint(head[1:], n)]) // a hash cannot fail
+	in.head[0] = kind
+	_, _ = in.sum.Write(in.head[:1+binary.PutUvarint(in.head[1:], n)]) // a hash cannot fail
 	_, _ = in.sum.Write(in.buf)
 	return kind, in.buf, nil
 }
@@ -534,39 +539,4 @@ func (in *recordReader) end(data []byte, seen *fsmpb.SnapshotTrailer) error {
 		return damaged("read its end: %w", err)
 	}
 	return nil
-}
-
-func readItem(data []byte, origins []unique.Handle[kvs.Origin]) (*kvs.Item, error) {
-	var msg fsmpb.Item
-	if err := proto.Unmarshal(data, &msg); err != nil {
-		return nil, err
-	}
-	n := len(msg.GetVersions())
-	if n == 0 {
-		return nil, errors.New("no version")
-	}
-	it := &kvs.Item{Key: string(msg.GetKey()), Floor: msg.GetFloor()}
-	versions := make([]*kvs.Version, n)
-	for i, m := range msg.GetVersions() {
-		kind := kvs.Kind(m.GetKind())
-		if !kind.Valid() || uint32(kind) != m.GetKind() {
-			return nil, fmt.Errorf("version of kind %d, which this version of holdfast does not know", m.GetKind())
-		}
-		if int(m.GetOrigin()) >= len(origins) {
-			return nil, fmt.Errorf("origin %d is not in the table", m.GetOrigin())
-		}
-		versions[i] = &kvs.Version{
-			Key: it.Key, Value: m.GetValue(), Session: string(m.GetSession()), Flags: m.GetFlags(),
-			LockIndex: m.GetLockIndex(), CreateIndex: m.GetCreateIndex(), ModifyIndex: m.GetModifyIndex(),
-			Time: m.GetTime(), Kind: kind, By: origins[m.GetOrigin()],
-		}
-	}
-	it.Extra = kvs.Extra{
-		Owner: string(msg.GetOwner()), ExpireAt: msg.GetExpireAt(), TTL: time.Duration(msg.GetTtl()), Fence: msg.GetFence(),
-	}.Packed()
-	it.Cur = versions[n-1]
-	if n > 1 {
-		it.Older = versions[: n-1 : n-1]
-	}
-	return it, nil
 }

@@ -23,6 +23,9 @@ type state struct {
 
 	// Indexes of the last change of each table beside the keys; 0 when there was none.
 	Sessions, Nodes, Services, Checks, Events uint64
+
+	Autopilot *Autopilot // never changed; nil when it was not set yet
+	Chain     chain      // the rolling hash up to Index
 }
 
 // Store is the state that reads go through. All methods may be called at any
@@ -36,6 +39,8 @@ type Store struct {
 	onSessions atomic.Pointer[func(born []*session.Session, dead []string)]
 
 	applied atomic.Uint64 // index of the last command that can be read
+	reached atomic.Uint64 // index up to which all commands can be read; see Reached
+	marks   marks         // of the rolling hash
 
 	mu      sync.Mutex
 	moved   chan struct{} // closed and replaced when applied grows and somebody waits; guarded by mu
@@ -114,7 +119,7 @@ func (s *Store) Topics() *kvs.Hub { return s.topics }
 
 // OnSessions makes tell be called after every batch that created or ended sessions,
 // once they can be read, by the goroutine that applies; both empty means that the
-// whole state was replaced. It must not block.
+// whole state was replaced, or a restore of an archive is complete. It must not block.
 func (s *Store) OnSessions(tell func(born []*session.Session, dead []string)) {
 	s.onSessions.Store(&tell)
 }
@@ -133,17 +138,42 @@ func (s *Store) Applied() uint64 { return s.applied.Load() }
 
 // WaitApplied waits until the command at index can be read.
 func (s *Store) WaitApplied(ctx context.Context, index uint64) error {
-	for s.applied.Load() < index {
+	return s.wait(ctx, &s.applied, index)
+}
+
+// Reached notes that all commands up to index can be read, where the entry at index
+// is itself none: Raft has entries of its own.
+func (s *Store) Reached(index uint64) {
+	for {
+		old := s.reached.Load()
+		if old >= index {
+			return
+		}
+		if s.reached.CompareAndSwap(old, index) {
+			break
+		}
+	}
+	s.tellWaiting()
+}
+
+// WaitReached waits until all commands up to index can be read, whether or not the
+// entry at index is one.
+func (s *Store) WaitReached(ctx context.Context, index uint64) error {
+	return s.wait(ctx, &s.reached, index)
+}
+
+func (s *Store) wait(ctx context.Context, at *atomic.Uint64, index uint64) error {
+	for at.Load() < index {
 		s.mu.Lock()
 		moved := s.moved
 		s.waiting++
 		s.mu.Unlock()
 		var err error
-		if s.applied.Load() < index {
+		if at.Load() < index {
 			select {
 			case <-moved:
 			case <-ctx.Done():
-				err = fmt.Errorf("wait for index %d, reached %d: %w", index, s.applied.Load(), context.Cause(ctx))
+				err = fmt.Errorf("wait for index %d, reached %d: %w", index, at.Load(), context.Cause(ctx))
 			}
 		}
 		s.mu.Lock()
@@ -159,6 +189,14 @@ func (s *Store) WaitApplied(ctx context.Context, index uint64) error {
 // advance publishes that the commands up to index can be read.
 func (s *Store) advance(index uint64) {
 	s.applied.Store(index)
+	if s.reached.Load() < index {
+		s.Reached(index) // tells whoever waits
+		return
+	}
+	s.tellWaiting()
+}
+
+func (s *Store) tellWaiting() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.waiting > 0 {

@@ -17,7 +17,7 @@ import (
 // of ids.
 func (s *Snapshot) writeTables(out *recordWriter) error {
 	err := s.view.ExportDelays(func(d *kvs.Delay) error {
-		return out.message(recordDelay, &fsmpb.Delay{Key: []byte(d.Key), Until: d.Until})
+		return out.message(recordDelay, &fsmpb.Delay{Key: []byte(d.Key), Until: d.Until, Slots: d.Slots})
 	})
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func (t *tableReader) add(im *kvs.Import, kind byte, data []byte) error {
 		if err := proto.Unmarshal(data, &m); err != nil {
 			return err
 		}
-		im.AddDelay(&kvs.Delay{Key: string(m.GetKey()), Until: m.GetUntil()})
+		im.AddDelay(&kvs.Delay{Key: string(m.GetKey()), Until: m.GetUntil(), Slots: m.GetSlots()})
 	case recordCounter:
 		var m fsmpb.Counter
 		if err := proto.Unmarshal(data, &m); err != nil {

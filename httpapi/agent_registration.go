@@ -228,7 +228,7 @@ func (b *localCheckBody) check() (catalog.Check, error) {
 		ID: b.id(), Name: b.Name, Notes: b.Notes, ServiceID: b.ServiceID, Type: catalog.TypeTTL, TTL: ttl,
 	}
 	if reap > 0 {
-		check.SetReapAfter(max(reap, leastReap))
+		check.Reap = max(reap, leastReap)
 	}
 	return check, nil
 }

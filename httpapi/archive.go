@@ -13,6 +13,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/holdfast-kv/holdfast/fsm"
@@ -48,9 +49,14 @@ type archiveServer struct {
 	ID, Address string
 }
 
-// writeArchive streams an archive of the snapshot: nothing of it is kept, neither
-// in memory nor on disk.
-func writeArchive(w io.Writer, meta SnapshotMeta, s *fsm.Snapshot) error {
+// archiveBuffer is how much is written to the client at a time: the compressor gives
+// a few hundred bytes.
+const archiveBuffer = 64 << 10
+
+// writeArchive streams an archive of the snapshot: nothing of it is kept on disk, and
+// no more than a few pieces in memory.
+func writeArchive(client io.Writer, meta SnapshotMeta, s *fsm.Snapshot) error {
+	w := bufio.NewWriterSize(client, archiveBuffer)
 	// Huffman codes alone are more than twice as fast as the lowest level with matches,
 	// for an archive that is up to twice as large (BenchmarkArchiveLevel).
 	z, err := gzip.NewWriterLevel(w, gzip.HuffmanOnly)
@@ -80,7 +86,9 @@ func writeArchive(w io.Writer, meta SnapshotMeta, s *fsm.Snapshot) error {
 	if err := t.WriteHeader(&tar.Header{Name: memberState, Mode: 0o600, Size: m.Size}); err != nil {
 		return err
 	}
-	if _, err := s.WriteTo(io.MultiWriter(t, sums[memberState])); err != nil {
+	ahead := newAheadWriter(t)
+	_, err = s.WriteTo(io.MultiWriter(sums[memberState], ahead))
+	if err := errors.Join(err, ahead.Close()); err != nil {
 		return err
 	}
 	var list bytes.Buffer
@@ -90,7 +98,7 @@ func writeArchive(w io.Writer, meta SnapshotMeta, s *fsm.Snapshot) error {
 	if err := writeMember(t, memberSums, list.Bytes(), io.Discard); err != nil {
 		return err
 	}
-	return errors.Join(t.Close(), z.Close())
+	return errors.Join(t.Close(), z.Close(), w.Flush())
 }
 
 func writeMember(t *tar.Writer, name string, data []byte, sum io.Writer) error {
@@ -124,12 +132,52 @@ const metaBytes = 1 << 20
 // readArchive reads an archive to its end, copies the state to w and checks
 // everything against the sums. Padding behind the end is accepted.
 func readArchive(r io.Reader, w io.Writer) (archiveMeta, error) {
+	return throughArchive(r, func(state io.Reader) error {
+		_, err := io.Copy(w, state)
+		return err
+	})
+}
+
+// LoadArchive reads an archive to its end, checks everything against the sums, and
+// restores the state into a store of its own, which it throws away: an archive that
+// passes can be restored. It takes as much memory as a server that holds that state.
+func LoadArchive(r io.Reader) (SnapshotMeta, error) {
+	scratch := fsm.NewStore()
+	machine := fsm.New(scratch, hclog.NewNullLogger(), func(error) {}) // a restore stops nobody
+	m, err := throughArchive(r, func(state io.Reader) error { return machine.Restore(io.NopCloser(state)) })
+	if err != nil {
+		return SnapshotMeta{}, err
+	}
+	if applied := scratch.Applied(); applied > m.Index {
+		return SnapshotMeta{}, fmt.Errorf("snapshot says that it reaches index %d and holds a state of index %d", m.Index, applied)
+	}
+	return SnapshotMeta{ID: m.ID, Index: m.Index, Term: m.Term, ConfigurationIndex: m.ConfigurationIndex}, nil
+}
+
+// CheckArchive is LoadArchive without the store: every record of the state is read and
+// judged, and none is kept. It takes little memory, and is for a server at work.
+func CheckArchive(r io.Reader) (SnapshotMeta, error) {
+	m, err := throughArchive(r, fsm.CheckSnapshot)
+	if err != nil {
+		return SnapshotMeta{}, err
+	}
+	return SnapshotMeta{ID: m.ID, Index: m.Index, Term: m.Term, ConfigurationIndex: m.ConfigurationIndex}, nil
+}
+
+// WriteArchive writes an archive of the snapshot, as a stream.
+func WriteArchive(w io.Writer, meta SnapshotMeta, s *fsm.Snapshot) error {
+	return writeArchive(w, meta, s)
+}
+
+// throughArchive reads an archive to its end, hands the state to take, and checks
+// everything against the sums. Padding behind the end is accepted.
+func throughArchive(r io.Reader, take func(state io.Reader) error) (archiveMeta, error) {
 	var meta archiveMeta
 	z, err := gzip.NewReader(r)
 	if err != nil {
 		return meta, fmt.Errorf("failed to decompress snapshot: %w", err)
 	}
-	sums, err := readMembers(tar.NewReader(io.LimitReader(z, limit.SnapshotBytes+metaBytes)), w)
+	sums, err := readMembers(tar.NewReader(io.LimitReader(z, limit.SnapshotBytes+metaBytes)), take)
 	if err != nil {
 		return meta, fmt.Errorf("failed to read snapshot file: %w", err)
 	}
@@ -196,7 +244,7 @@ func (s archiveSums) check() error {
 	return nil
 }
 
-func readMembers(t *tar.Reader, state io.Writer) (archiveSums, error) {
+func readMembers(t *tar.Reader, take func(state io.Reader) error) (archiveSums, error) {
 	sums := archiveSums{got: map[string]string{}, listed: map[string]string{}}
 	for {
 		head, err := t.Next()
@@ -222,7 +270,10 @@ func readMembers(t *tar.Reader, state io.Writer) (archiveSums, error) {
 				sums.meta = data
 			}
 		case memberState:
-			_, err = io.Copy(io.MultiWriter(state, sum), io.LimitReader(t, limit.SnapshotBytes))
+			state := io.TeeReader(io.LimitReader(t, limit.SnapshotBytes), sum)
+			if err = take(state); err == nil {
+				_, err = io.Copy(io.Discard, state) // what was left is in the sum too
+			}
 		default:
 			return sums, fmt.Errorf("unexpected file %q in snapshot", head.Name)
 		}

@@ -39,22 +39,39 @@ func (c *call) await(q parkable, o readOptions) error {
 
 	timer := time.NewTimer(c.s.waitTime(o.wait))
 	defer timer.Stop()
+	wakeups := &c.s.wakeups
 	for {
 		// Register first, then look: what commits in between wakes.
 		watch := q.watch(store)
 		if q.settled(store.View(), o.index) {
 			watch.Stop()
+			wakeups.answered(true)
 			return nil
 		}
-		reason := c.park(watch.C, watch.Reset, timer.C)
+		reason := c.park(watch.C, watch.Reset, timer.C, o.mode)
 		if reason != changed { // a registration that was woken is gone already
 			watch.Stop()
 		}
 		switch reason {
 		case clientGone:
+			wakeups.Gone.Add(1)
 			return errClientGone
-		case timeOver, stopping, stateReplaced: // answered with what there is
+		case stateReplaced: // answered with what there is
+			c.awaitMark(o.index)
+			wakeups.answered(q.settled(store.View(), o.index))
 			return nil
+		case stopping: // so is this
+			wakeups.answered(q.settled(store.View(), o.index))
+			return nil
+		case timeOver: // answered with what there is; that there was no change must be true of the cluster, not of this server
+			wakeups.Timeouts.Add(1)
+			if o.mode == Stale {
+				return nil
+			}
+			_, err := c.s.node.ReadIndex(c.r.Context(), o.mode)
+			return err
+		case cutOff:
+			return ErrNoLeader
 		case changed:
 		}
 		if o.mode == Consistent {
@@ -64,9 +81,21 @@ func (c *call) await(q parkable, o readOptions) error {
 		}
 		// Thousands may wake together: who has its answer needs no registration.
 		if q.settled(store.View(), o.index) {
+			wakeups.answered(true)
 			return nil
 		}
+		wakeups.Parked.Add(1)
 	}
+}
+
+// awaitMark waits, after the state was replaced by one that has not come as far as
+// the client, for the mark that a restore leaves in the log: only from it on are
+// indexes above all that were handed out. Should there be none, because the leader died
+// in between, the next change does it, or the client goes without.
+func (c *call) awaitMark(index uint64) {
+	ctx, cancel := context.WithTimeout(c.r.Context(), c.s.settings.Load().HoldTime)
+	defer cancel()
+	_ = c.s.node.Store().WaitApplied(ctx, index) // what there is then is the answer
 }
 
 type wake uint8
@@ -77,10 +106,17 @@ const (
 	timeOver
 	clientGone
 	stopping
+	cutOff
 )
 
-func (c *call) park(changes, reset <-chan struct{}, timer <-chan time.Time) wake {
+func (c *call) park(changes, reset <-chan struct{}, timer <-chan time.Time, mode Mode) wake {
+	var cut <-chan struct{}
+	if mode != Stale {
+		cut = *c.s.cutOff.Load()
+	}
 	select {
+	case <-cut:
+		return cutOff
 	case <-changes:
 		return changed
 	case <-reset:
@@ -98,6 +134,12 @@ func (c *call) park(changes, reset <-chan struct{}, timer <-chan time.Time) wake
 //
 // Source: contract, blocking queries, section 1.
 func (s *Server) waitTime(d time.Duration) time.Duration {
+	d = s.longest(d)
+	return d + jitter.UpTo(d/16)
+}
+
+// longest is d within the limits.
+func (s *Server) longest(d time.Duration) time.Duration {
 	settings := s.settings.Load()
 	if d > settings.MaxQueryTime {
 		d = settings.MaxQueryTime
@@ -105,7 +147,7 @@ func (s *Server) waitTime(d time.Duration) time.Duration {
 	if d <= 0 {
 		d = settings.DefaultQueryTime
 	}
-	return d + jitter.UpTo(d/16)
+	return d
 }
 
 // fresh returns when the local state may answer a read.

@@ -55,9 +55,11 @@ func (c *call) writeCompressed(body []byte, contentType []string) {
 func (c *call) writeAsIs(body []byte, contentType []string) {
 	h := c.w.Header()
 	h["Content-Type"] = contentType
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	if c.status == 0 {
 		c.status = http.StatusOK
+	}
+	if len(body) >= lengthFrom || c.status != http.StatusOK || c.r.Method != http.MethodGet {
+		h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	}
 	if c.status != http.StatusOK {
 		c.w.WriteHeader(c.status)
@@ -71,6 +73,11 @@ func (c *call) writeAsIs(body []byte, contentType []string) {
 	}
 	_, _ = c.w.Write(body) // the client may be gone; there is nobody to tell
 }
+
+// lengthFrom is from how many bytes on a good answer to a GET is told its length. Below,
+// net/http finds it by itself; and the answer to a read of one key has eight headers
+// then, which is what a map holds before it becomes a table at several times the cost.
+const lengthFrom = 2 << 10
 
 // writeTimeout is how long a client may take to read an answer of more than
 // writeAtOnce bytes, which no socket buffer holds.

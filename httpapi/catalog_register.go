@@ -228,13 +228,39 @@ func (b *checkBody) row(node string) (catalog.Check, error) {
 	if check.Status == "" {
 		check.Status = catalog.Critical
 	}
+	var err error
+	check.Definition, err = compactDefinition(b.Definition)
 	switch {
+	case err != nil:
+		return check, err
 	case check.ID == "":
 		return check, serverError(catalog.ErrNoCheck.Error())
 	case !catalog.ValidStatus(check.Status):
 		return check, serverError(fmt.Sprintf("Invalid check status: '%s'", check.Status))
 	}
 	return check, nil
+}
+
+// definitionBytes bounds the definition of a check: it is replicated with every
+// change of it.
+const definitionBytes = 4096
+
+// compactDefinition is a definition as the state keeps it: empty when it says nothing.
+func compactDefinition(text json.RawMessage) (string, error) {
+	var b bytes.Buffer
+	if err := json.Compact(&b, text); err != nil && len(text) > 0 {
+		return "", badRequest("Request decode failed: " + err.Error()) // it was read before, so it is valid
+	}
+	switch s := b.String(); {
+	case s == "", s == "null", s == "{}":
+		return "", nil
+	case s[0] != '{':
+		return "", badRequest("Request decode failed: the Definition of a check must be an object")
+	case len(s) > definitionBytes:
+		return "", badRequest(fmt.Sprintf("Definition of a check is too large (%d > %d bytes)", len(s), definitionBytes))
+	default:
+		return s, nil
+	}
 }
 
 // maxWeight bounds the weights of a service: they are shares of traffic.

@@ -76,6 +76,9 @@ func TestWhatWasReadCanBeRegistered(t *testing.T) {
 	if err := json.Unmarshal(before, &health); err != nil {
 		t.Fatal(err)
 	}
+	if want := `"Definition":{"HTTP":"http://x"}`; !strings.Contains(string(before), want) {
+		t.Errorf("answer %s lacks %s", before, want)
+	}
 	meta, err := json.Marshal(health[0].Node.Meta)
 	if err != nil {
 		t.Fatal(err)
@@ -88,6 +91,23 @@ func TestWhatWasReadCanBeRegistered(t *testing.T) {
 	w := ask(t, s.Server, http.MethodGet, "/v1/health/service/web", "")
 	expect(t, w, 200, string(before))
 	expectHeader(t, w, "X-Consul-Index", index) // unchanged, and so no index has moved
+}
+
+func TestDefinitions(t *testing.T) {
+	for _, tc := range []struct{ rule, text, want string }{
+		{"none is none", "", ""},
+		{"nor is null", "null", ""},
+		{"an empty one says nothing", "{ }", ""},
+		{"spaces go", `{ "HTTP": "http://x y",  "Interval":"10s"}`, `{"HTTP":"http://x y","Interval":"10s"}`},
+		{"it is an object", `"x"`, "error"},
+		{"nor a list", "[]", "error"},
+		{"it has a bound", `{"a":"` + strings.Repeat("x", definitionBytes) + `"}`, "error"},
+	} {
+		got, err := compactDefinition(json.RawMessage(tc.text))
+		if (err != nil) != (tc.want == "error") || err == nil && got != tc.want {
+			t.Errorf("%s: %q, %v; want %q", tc.rule, got, err, tc.want)
+		}
+	}
 }
 
 func TestTaggedAddressesComeBack(t *testing.T) {

@@ -109,28 +109,36 @@ func TestAnEmptyCatalogHasIndexOne(t *testing.T) {
 	expectHeader(t, w, "X-Consul-Index", "1")
 }
 
-// TestCatalogWakes: which change of the catalog answers which waiting read.
+// TestCatalogWakes: a waiting read is answered by a change of its own answer and by
+// nothing else.
 func TestCatalogWakes(t *testing.T) {
 	const (
 		aNode    = `{"Node":"n2","Address":"x"}`
 		aService = `{"Node":"node-1","Address":"x","SkipNodeUpdate":true,"Service":{"Service":"web"}}`
 		aCheck   = `{"Node":"node-1","Address":"x","SkipNodeUpdate":true,"Check":{"Name":"c"}}`
 	)
-	wakes := map[string]string{ // path: which of node, service, check wake it
-		"/v1/catalog/nodes":                           "n",
-		"/v1/catalog/services":                        "s",
-		"/v1/catalog/services?node-meta=rack:7":       "ns",
-		"/v1/catalog/service/web":                     "ns",
-		"/v1/catalog/node/n2":                         "ns",
-		"/v1/catalog/node-services/n2":                "ns",
-		"/v1/health/node/node-1":                      "c",
-		"/v1/health/checks/web":                       "c",
-		"/v1/health/state/critical":                   "c",
-		"/v1/health/state/critical?node-meta=rack:7":  "nc",
-		"/v1/health/service/web":                      "nsc",
-		"/v1/health/service/web?passing&tag=x&tag=y&": "nsc",
+	// path: which of node, service, check wake it, as they change its answer; and which
+	// move its index, as they change a table that it is made of.
+	wakes := map[string]struct{ by, moved string }{
+		"/v1/catalog/nodes":                           {"n", "n"},
+		"/v1/catalog/services":                        {"s", "s"},
+		"/v1/catalog/services?node-meta=rack:7":       {"s", "ns"},
+		"/v1/catalog/services?node-meta=rack:8":       {"", "ns"},
+		"/v1/catalog/service/web":                     {"s", "ns"},
+		"/v1/catalog/service/other":                   {"", "ns"},
+		"/v1/catalog/node/n2":                         {"n", "ns"},
+		"/v1/catalog/node/node-1":                     {"s", "ns"},
+		"/v1/catalog/node-services/n2":                {"n", "ns"},
+		"/v1/health/node/node-1":                      {"c", "c"},
+		"/v1/health/node/n2":                          {"", "c"},
+		"/v1/health/checks/web":                       {"", "c"},
+		"/v1/health/state/critical":                   {"c", "c"},
+		"/v1/health/state/passing":                    {"", "c"},
+		"/v1/health/state/critical?node-meta=rack:7":  {"c", "nc"},
+		"/v1/health/service/web":                      {"s", "nsc"},
+		"/v1/health/service/web?passing&tag=x&tag=y&": {"", "nsc"},
 	}
-	for path, by := range wakes {
+	for path, want := range wakes {
 		for name, body := range map[string]string{"n": aNode, "s": aService, "c": aCheck} {
 			t.Run(path+" by "+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
@@ -152,12 +160,12 @@ func TestCatalogWakes(t *testing.T) {
 					}
 					mustRegister(t, s.Server, body)
 					synctest.Wait()
-					if woken, want := s.Parked() == 0, strings.Contains(by, name); woken != want {
+					if woken, want := s.Parked() == 0, strings.Contains(want.by, name); woken != want {
 						t.Errorf("woken: %v, want %v", woken, want)
 					}
 					<-x.done
 					index := "4"
-					if strings.Contains(by, name) {
+					if strings.Contains(want.moved, name) {
 						index = "7"
 					}
 					expectHeader(t, x.w, "X-Consul-Index", index)

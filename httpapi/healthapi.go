@@ -24,9 +24,20 @@ type healthCheck struct {
 	Interval    string
 	Timeout     string
 	ExposedPort int
-	Definition  nothing
+	Definition  definition
 	CreateIndex uint64
 	ModifyIndex uint64
+}
+
+// definition is a JSON object as the client sent it; empty is the empty object.
+type definition string
+
+// MarshalJSON implements json.Marshaler.
+func (d definition) MarshalJSON() ([]byte, error) {
+	if d == "" {
+		return []byte("{}"), nil
+	}
+	return []byte(d), nil
 }
 
 // serviceHealth is an instance of a service with all that its health depends on.
@@ -148,7 +159,8 @@ func checkOf(c *catalog.Check) healthCheck {
 	h := healthCheck{
 		Node: c.Node, CheckID: c.ID, Name: c.Name, Status: c.Status, Notes: c.Notes, Output: c.Output,
 		ServiceID: c.ServiceID, ServiceName: c.ServiceName, ServiceTags: listOf(c.ServiceTags),
-		Type: c.Type, Interval: c.Interval, Timeout: c.Timeout, CreateIndex: c.CreateIndex, ModifyIndex: c.ModifyIndex,
+		Type: c.Type, Interval: c.Interval, Timeout: c.Timeout, Definition: definition(c.Definition),
+		CreateIndex: c.CreateIndex, ModifyIndex: c.ModifyIndex,
 	}
 	if c.Type == catalog.TypeTTL {
 		h.Interval, h.Timeout = "0s", "0s" // contract, agent, worked example 32

@@ -19,7 +19,7 @@ var latencyBounds = [...]time.Duration{
 
 // RouteMetrics counts the requests of one endpoint.
 type RouteMetrics struct {
-	Path    string
+	Path    string                       // as the table of routes has it; "none" for requests without an endpoint
 	Codes   [statusClasses]atomic.Uint64 // by the first digit of the status
 	Buckets [len(latencyBounds) + 1]atomic.Uint64
 	Nanos   atomic.Uint64 // sum of the answer times
@@ -39,11 +39,24 @@ func newRequestMetrics(endpoints []*endpoint) *requestMetrics {
 	for _, e := range endpoints {
 		m.routes = append(m.routes, &RouteMetrics{Path: e.path})
 	}
+	m.routes = append(m.routes, &RouteMetrics{Path: noRoute})
 	return m
 }
 
+// noRoute stands for the requests that reach no endpoint, whatever their path: it is
+// the client's choice.
+const noRoute = "none"
+
+// unrouted counts a request that reaches no endpoint. It is answered at once.
+func (s *Server) unrouted(status int) {
+	s.metrics.routes[len(s.metrics.routes)-1].observe(status, 0)
+}
+
 func (m *requestMetrics) observe(e *endpoint, status int, took time.Duration) {
-	r := m.routes[e.number]
+	m.routes[e.number].observe(status, took)
+}
+
+func (r *RouteMetrics) observe(status int, took time.Duration) {
 	if class := status / 100; class > 0 && class < statusClasses {
 		r.Codes[class].Add(1)
 	}
@@ -56,5 +69,5 @@ func (m *requestMetrics) observe(e *endpoint, status int, took time.Duration) {
 }
 
 // RequestMetrics returns the counters of every endpoint, in the order of the
-// table. They go on counting.
+// table, and at last those of the requests that reach none. They go on counting.
 func (s *Server) RequestMetrics() []*RouteMetrics { return s.metrics.routes }

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -90,6 +91,91 @@ type Cluster interface {
 
 	// RemovePeer takes a member out, named by its id or its address.
 	RemovePeer(ctx context.Context, id, address string) error
+}
+
+// AutopilotServer is one server as autopilot sees it.
+type AutopilotServer struct {
+	ID, Name, Address      string
+	NodeStatus, SerfStatus string // alive, failed, left; as the gossip says: also leaving, none
+	Version                string
+	Status                 string // leader, voter, non-voter, staging, none
+	NodeType               string // voter, read-replica
+	Leader, Voter, Healthy bool
+	ReadReplica            bool
+	LastContact            time.Duration
+	LastTerm, LastIndex    uint64
+	StableSince            time.Time // of Healthy
+	Meta                   map[string]string
+}
+
+// AutopilotState is what autopilot knows of the servers.
+type AutopilotState struct {
+	Known                      bool // false before the first look
+	Healthy                    bool
+	FailureTolerance           int // servers that may fail without loss of quorum
+	OptimisticFailureTolerance int
+	Leader                     string
+	Voters                     []string
+	Servers                    []AutopilotServer // by id
+}
+
+// Membership is the server among the others.
+type Membership interface {
+	// Join meets another server at an address.
+	Join(ctx context.Context, address string) error
+
+	// Leave takes this server out of the cluster for good, and then ends it.
+	LeaveAndStop(ctx context.Context) error
+
+	// ForceLeave makes a failed server count as one that left; with prune it is
+	// forgotten.
+	ForceLeave(ctx context.Context, node string, prune bool) error
+
+	// AutopilotConfig is the configuration of autopilot: that of the state, or, while a
+	// server is alone and nobody has set one, what its own configuration says.
+	AutopilotConfig() *fsm.Autopilot
+
+	// AutopilotState is what autopilot knows of the servers.
+	AutopilotState(ctx context.Context, mode Mode) (AutopilotState, error)
+
+	// Keyring lists or changes the keys of the gossip; see KeyringRequest.
+	Keyring(ctx context.Context, r KeyringRequest) ([]KeyringMembers, error)
+}
+
+// KeyringRequest is what shall happen to the keys of the gossip.
+type KeyringRequest struct {
+	Op    KeyringOp
+	Key   string // in base64; for all but KeyringList
+	Relay uint8  // 0 to 5: members that pass answers on
+}
+
+// KeyringOp is an operation on the keys of the gossip.
+type KeyringOp uint8
+
+// The operations.
+const (
+	KeyringList KeyringOp = iota
+	KeyringInstall
+	KeyringUse
+	KeyringRemove
+)
+
+// KeyringMembers are the keys that members have.
+type KeyringMembers struct {
+	Datacenter        string
+	Keys, PrimaryKeys map[string]int // how many have each
+	NumNodes          int
+}
+
+// A KeyringError says which members did not do as they were asked.
+type KeyringError struct {
+	Datacenter      string
+	Members, Failed int
+	Messages        map[string]string // by member
+}
+
+func (e *KeyringError) Error() string {
+	return fmt.Sprintf("%d/%d nodes reported failure", e.Failed, e.Members)
 }
 
 // SnapshotMeta describes the state in an archive.

@@ -267,7 +267,7 @@ func newServerWith(_ testing.TB, node Node, change func(*Settings)) *Server {
 	change(&settings)
 	opts := Options{Node: node, Log: hclog.NewNullLogger(), Datacenter: "dc1"}
 	if local, ok := node.(*localNode); ok {
-		opts.Cluster, opts.Snapshots = local, local
+		opts.Cluster, opts.Snapshots, opts.Membership = local, local, &fakeMembership{}
 	}
 	return New(opts, settings)
 }

@@ -56,6 +56,10 @@ const (
 	pLogLevel
 	pLogJSON
 	pVerbose
+	pSession
+	pMode
+	pSlots
+	pLockDelay
 	paramCount
 )
 
@@ -155,6 +159,14 @@ func paramOf(name string) (param, bool) {
 		return pLogJSON, true
 	case "verbose":
 		return pVerbose, true
+	case "session":
+		return pSession, true
+	case "mode":
+		return pMode, true
+	case "slots":
+		return pSlots, true
+	case "lock-delay":
+		return pLockDelay, true
 	}
 	return 0, false
 }

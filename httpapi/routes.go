@@ -16,6 +16,8 @@ type endpoint struct {
 	methods []method
 	allow   []string // value of the Allow header
 	number  int      // position in the table, for the metrics
+
+	deleteBody bool // its DELETE has a body, which its handler reads
 }
 
 type method struct {
@@ -59,12 +61,34 @@ func table() []*endpoint {
 		{path: "/v1/session/node/", methods: get((*call).sessionNode)},
 		{path: "/v1/session/list", methods: get((*call).sessionList)},
 
+		{path: "/v1/lock/", methods: []method{
+			{http.MethodGet, (*call).lockGet}, {http.MethodPost, (*call).lockPost}, {http.MethodDelete, (*call).lockDelete},
+		}},
+		{path: "/v1/election/", methods: []method{
+			{http.MethodGet, (*call).electionGet}, {http.MethodPost, (*call).electionPost},
+		}},
+		{path: "/v1/group/", methods: []method{
+			{http.MethodGet, (*call).groupGet}, {http.MethodPut, (*call).groupPut}, {http.MethodDelete, (*call).groupDelete},
+		}},
+
 		{path: "/v1/status/leader", methods: get((*call).statusLeader)},
 		{path: "/v1/status/peers", methods: get((*call).statusPeers)},
 
 		{path: "/v1/operator/raft/configuration", methods: get((*call).raftConfiguration)},
 		{path: "/v1/operator/raft/transfer-leader", methods: []method{{http.MethodPost, (*call).raftTransferLeader}}},
 		{path: "/v1/operator/raft/peer", methods: []method{{http.MethodDelete, (*call).raftRemovePeer}}},
+		{path: "/v1/operator/autopilot/configuration", methods: []method{
+			{http.MethodGet, (*call).autopilotConfiguration}, {http.MethodPut, (*call).setAutopilotConfiguration},
+		}},
+		{path: "/v1/operator/autopilot/health", methods: get((*call).autopilotHealth)},
+		{path: "/v1/operator/autopilot/state", methods: get((*call).autopilotState)},
+		{path: "/v1/operator/keyring", deleteBody: true, methods: []method{
+			{http.MethodGet, (*call).keyringList},
+			{http.MethodPost, (*call).keyringInstall},
+			{http.MethodPut, (*call).keyringUse},
+			{http.MethodDelete, (*call).keyringRemove},
+		}},
+		{path: "/v1/operator/usage", methods: get((*call).operatorUsage)},
 
 		{path: "/v1/snapshot", methods: []method{
 			{http.MethodGet, (*call).snapshotSave}, {http.MethodPut, (*call).snapshotRestore},
@@ -74,6 +98,9 @@ func table() []*endpoint {
 		{path: "/v1/agent/version", methods: get((*call).agentVersion)},
 		{path: "/v1/agent/host", methods: get((*call).agentHost)},
 		{path: "/v1/agent/members", methods: get((*call).agentMembers)},
+		{path: "/v1/agent/join/", methods: put((*call).agentJoin)},
+		{path: "/v1/agent/leave", methods: put((*call).agentLeave)},
+		{path: "/v1/agent/force-leave/", methods: put((*call).agentForceLeave)},
 		{path: "/v1/agent/metrics", methods: get((*call).agentMetrics)},
 		{path: "/v1/agent/metrics/stream", methods: get((*call).agentMetricsStream)},
 		{path: "/v1/agent/monitor", methods: get((*call).agentMonitor)},
@@ -137,7 +164,7 @@ func (s *Server) routes() *chi.Mux {
 			s.kv = e
 		}
 		if prefix, ok := strings.CutSuffix(e.path, "/"); ok && e.path != indexPath {
-			mux.HandleFunc(prefix, func(w http.ResponseWriter, r *http.Request) { redirect(w, r, prefix+"/") })
+			mux.HandleFunc(prefix, func(w http.ResponseWriter, r *http.Request) { s.redirectDown(w, r, prefix) })
 			mux.HandleFunc(e.path+"*", func(w http.ResponseWriter, r *http.Request) {
 				s.serve(w, r, e, strings.TrimPrefix(r.URL.Path, e.path))
 			})
@@ -145,7 +172,7 @@ func (s *Server) routes() *chi.Mux {
 		}
 		mux.HandleFunc(e.path, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, e, "") })
 	}
-	mux.NotFound(notFoundPage)
+	mux.NotFound(s.noEndpoint)
 	mux.MethodNotAllowed(s.otherMethod)
 	return mux
 }
@@ -160,14 +187,26 @@ func (s *Server) otherMethod(w http.ResponseWriter, r *http.Request) {
 			s.serve(w, r, e, "")
 			return
 		case prefix && path+"/" == e.path:
-			redirect(w, r, e.path)
+			s.redirectDown(w, r, strings.TrimSuffix(e.path, "/"))
 			return
 		}
 	}
+	s.noEndpoint(w, r)
+}
+
+// redirectDown sends the client from a prefix without its slash to the one with it.
+func (s *Server) redirectDown(w http.ResponseWriter, r *http.Request, prefix string) {
+	s.unrouted(http.StatusTemporaryRedirect)
+	redirect(w, r, prefix+"/")
+}
+
+// noEndpoint answers a path that no endpoint has.
+func (s *Server) noEndpoint(w http.ResponseWriter, r *http.Request) {
+	s.unrouted(http.StatusNotFound)
 	notFoundPage(w, r)
 }
 
-// notFoundPage answers a path that no endpoint has.
+// notFoundPage is what a path is answered with that no endpoint has.
 //
 // Source: contract, README, worked examples 8 and 9.
 func notFoundPage(w http.ResponseWriter, r *http.Request) {

@@ -12,15 +12,26 @@ import (
 func TestMethods(t *testing.T) {
 	s := newTestServer(t, newLocalNode(t))
 	for target, allow := range map[string]string{
-		"/v1/kv/a":                          "OPTIONS,GET,PUT,DELETE",
-		"/v1/kv/":                           "OPTIONS,GET,PUT,DELETE",
-		"/v1/txn":                           "OPTIONS,PUT",
-		"/v1/status/leader":                 "OPTIONS,GET",
-		"/v1/status/peers":                  "OPTIONS,GET",
-		"/v1/operator/raft/configuration":   "OPTIONS,GET",
-		"/v1/operator/raft/transfer-leader": "OPTIONS,POST",
-		"/v1/operator/raft/peer":            "OPTIONS,DELETE",
-		"/v1/snapshot":                      "OPTIONS,GET,PUT",
+		"/v1/kv/a":                             "OPTIONS,GET,PUT,DELETE",
+		"/v1/kv/":                              "OPTIONS,GET,PUT,DELETE",
+		"/v1/txn":                              "OPTIONS,PUT",
+		"/v1/status/leader":                    "OPTIONS,GET",
+		"/v1/status/peers":                     "OPTIONS,GET",
+		"/v1/operator/raft/configuration":      "OPTIONS,GET",
+		"/v1/operator/raft/transfer-leader":    "OPTIONS,POST",
+		"/v1/operator/raft/peer":               "OPTIONS,DELETE",
+		"/v1/operator/keyring":                 "OPTIONS,GET,POST,PUT,DELETE",
+		"/v1/operator/usage":                   "OPTIONS,GET",
+		"/v1/operator/autopilot/health":        "OPTIONS,GET",
+		"/v1/operator/autopilot/state":         "OPTIONS,GET",
+		"/v1/agent/join/a":                     "OPTIONS,PUT",
+		"/v1/agent/leave":                      "OPTIONS,PUT",
+		"/v1/agent/force-leave/a":              "OPTIONS,PUT",
+		"/v1/snapshot":                         "OPTIONS,GET,PUT",
+		"/v1/operator/autopilot/configuration": "OPTIONS,GET,PUT",
+		"/v1/lock/l":                           "OPTIONS,GET,POST,DELETE",
+		"/v1/election/e/observe":               "OPTIONS,GET,POST",
+		"/v1/group/g":                          "OPTIONS,GET,PUT,DELETE",
 	} {
 		t.Run(target, func(t *testing.T) {
 			w := ask(t, s, http.MethodOptions, target, "")
@@ -118,10 +129,17 @@ func TestRequestMetrics(t *testing.T) {
 	ask(t, s, http.MethodGet, "/v1/kv/a?dc=x", "")
 	ask(t, s, http.MethodGet, "/v1/kv/a", "", "If-None-Match", "*")
 	ask(t, s, http.MethodPut, "/v1/txn", "[null]")
+	ask(t, s, http.MethodGet, "/v1/a-path-of-the-client", "")
+	ask(t, s, "FOO", "/another", "")
+	ask(t, s, http.MethodGet, "/v1/kv", "")
+	ask(t, s, "FOO", "/v1/kv", "")
+	ask(t, s, http.MethodGet, "/v1//kv/a", "")
+	ask(t, s, http.MethodGet, "/v1/kv/a%01", "")
 	for _, m := range s.RequestMetrics() {
 		want := map[string][statusClasses]uint64{
 			kvPrefix:  {2: 2, 3: 1, 4: 1, 5: 1},
 			"/v1/txn": {4: 1},
+			"none":    {3: 3, 4: 3},
 		}[m.Path]
 		var all, buckets uint64
 		for class := range m.Codes {

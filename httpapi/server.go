@@ -17,12 +17,13 @@ import (
 // Options is what a Server is made of. All fields are required unless they say
 // otherwise.
 type Options struct {
-	Node      Node
-	Cluster   Cluster
-	Snapshots Snapshots
-	Sessions  Sessions
-	Agent     Agent
-	Log       hclog.Logger
+	Node       Node
+	Cluster    Cluster
+	Membership Membership
+	Snapshots  Snapshots
+	Sessions   Sessions
+	Agent      Agent
+	Log        hclog.Logger
 
 	Datacenter string
 	NodeName   string
@@ -68,10 +69,15 @@ type Server struct {
 	parked  parking
 	lists   *listCache
 	metrics *requestMetrics
+	wakeups WakeupMetrics
 	streams atomic.Int64 // log and metrics streams that are open
 
 	draining chan struct{} // closed by Drain
-	drained  atomic.Bool
+
+	// cutOff is closed, and replaced, by EndParked.
+	cutOff atomic.Pointer[chan struct{}]
+
+	drained atomic.Bool
 }
 
 // New returns a Server.
@@ -83,6 +89,8 @@ func New(opts Options, settings Settings) *Server {
 		draining:  make(chan struct{}),
 		endpoints: table(),
 	}
+	cut := make(chan struct{})
+	s.cutOff.Store(&cut)
 	s.metrics = newRequestMetrics(s.endpoints)
 	s.Configure(settings)
 	s.mux = s.routes()
@@ -103,6 +111,13 @@ func (s *Server) Drain() {
 	if s.drained.CompareAndSwap(false, true) {
 		close(s.draining)
 	}
+}
+
+// EndParked ends every parked query that wants fresh answers with an error, because
+// this server is cut off from the cluster: what they wait for may have happened.
+func (s *Server) EndParked() {
+	next := make(chan struct{})
+	close(*s.cutOff.Swap(&next))
 }
 
 // Parked is how many blocking queries wait.
@@ -131,10 +146,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	raw := r.URL.EscapedPath()
 	if !settings.AnyPath && !printable(r.URL.Path) && !isExact(r.URL.RawQuery) {
+		s.unrouted(http.StatusBadRequest)
 		refusePath(w, r)
 		return
 	}
 	if unclean(raw) && !isExact(r.URL.RawQuery) {
+		s.unrouted(http.StatusTemporaryRedirect)
 		redirect(w, r, cleanPath(raw))
 		return
 	}
@@ -193,7 +210,7 @@ func (c *call) dispatch(settings *Settings) error {
 		!within(settings.WritersFrom, clientOf(c.r)) {
 		return &statusError{http.StatusForbidden, "Access is restricted"}
 	}
-	if c.r.ContentLength != 0 && (method == http.MethodGet || method == http.MethodHead || method == http.MethodDelete) {
+	if c.r.ContentLength != 0 && (method == http.MethodGet || method == http.MethodHead || method == http.MethodDelete && !c.endpoint.deleteBody) {
 		// Not looked at, but read: until then net/http does not see a client leave.
 		if _, err := c.body(settings.ValueBytes, "kv_max_value_size"); err != nil {
 			return err

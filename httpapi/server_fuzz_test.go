@@ -19,7 +19,7 @@ var fixed500 = []string{
 	"No path to datacenter", "raft apply failed: invalid session ", "raft apply failed: missing session",
 	"stale not allowed for restore", "failed to decompress snapshot: ", "failed to read snapshot file: ",
 	"this server has not reached min-index yet", "cannot find peer", "Could not find address for server id ", "id ", "address ",
-	"Failed to create boolean expression evaluator: ",
+	"Failed to create boolean expression evaluator: ", "autopilot has no configuration yet",
 }
 
 // slow are parts of targets whose answers take as long as the client stays.
@@ -46,6 +46,8 @@ func FuzzServeHTTP(f *testing.F) {
 		{"GET", "/v1/snapshot?stale", ""},
 		{"POST", "/v1/operator/raft/transfer-leader?id=x", ""},
 		{"DELETE", "/v1/operator/raft/peer?id", ""},
+		{"PUT", "/v1/operator/autopilot/configuration?cas=4", `{"LastContactThreshold":"1s","MinQuorum":null}`},
+		{"DELETE", "/v1/operator/keyring?relay-factor=1&local-only=0", `{"Key":""}`},
 		{"GET", "/v1//kv/../a/./b%2F%zz", ""},
 		{"GET", "/v1/kv/%00%ff?exact", ""},
 		{"FOO", "/v1/kv", ""},
@@ -92,7 +94,7 @@ func fuzzedServer(t *testing.T) *Server {
 	settings := testSettings()
 	settings.DefaultQueryTime, settings.MaxQueryTime, settings.HoldTime = time.Millisecond, time.Millisecond, time.Millisecond
 	s := New(Options{
-		Node: node, Cluster: node, Snapshots: node, Agent: &fakeAgent{tail: newFakeTail(), metrics: newFakeMetrics()},
+		Node: node, Cluster: node, Membership: &fakeMembership{}, Snapshots: node, Agent: &fakeAgent{tail: newFakeTail(), metrics: newFakeMetrics()},
 		Log: hclog.NewNullLogger(), Datacenter: "dc1",
 	}, settings)
 	mustPut(t, s, "a", "1")

@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"encoding/json"
+	"hash/maphash"
 	"net/http"
 
 	"github.com/holdfast-kv/holdfast/fsm"
@@ -18,6 +20,51 @@ func (q *tableQuestion) settled(v *fsm.View, n uint64) bool { return max(q.index
 
 func (q *tableQuestion) watch(s *fsm.Store) kvs.Watch { return s.Topics().WatchKey(q.topic) }
 
+// newsOnly is a question about a part of tables, whose index moves with the whole. It
+// is settled only when its own answer is another one than at the beginning.
+type newsOnly struct {
+	tableQuestion
+	answer func(*fsm.View) (uint64, bool)
+	first  uint64 // what stands for the answer at the beginning
+	seen   uint64 // index up to which the answer is known to be that
+}
+
+// onlyNews makes a question that waits for another answer, if that of the present
+// state is what the client has seen.
+func (c *call) onlyNews(q *tableQuestion, o readOptions, show func(*fsm.View) (any, error)) parkable {
+	view := c.s.node.Store().View()
+	if q.settled(view, o.index) {
+		return q
+	}
+	// An answer is held as a hash, so that who waits holds nothing of a state.
+	answer := func(v *fsm.View) (uint64, bool) {
+		what, err := show(v)
+		if err != nil {
+			return 0, false
+		}
+		text, err := json.Marshal(what)
+		return maphash.Bytes(answerSeed, text), err == nil
+	}
+	first, ok := answer(view)
+	if !ok {
+		return q
+	}
+	return &newsOnly{tableQuestion: *q, answer: answer, first: first}
+}
+
+var answerSeed = maphash.MakeSeed()
+
+func (q *newsOnly) settled(v *fsm.View, n uint64) bool {
+	if !q.tableQuestion.settled(v, max(n, q.seen)) {
+		return false
+	}
+	if now, ok := q.answer(v); !ok || now != q.first {
+		return true
+	}
+	q.seen = max(q.index(v), 1)
+	return false
+}
+
 // readTable answers a read of a table, blocking if it is asked to. check makes the
 // checks that come between the common parameters and the read; nil for none. show
 // makes the answer from a state.
@@ -25,6 +72,20 @@ func (q *tableQuestion) watch(s *fsm.Store) kvs.Watch { return s.Topics().WatchK
 // Source: contract, README, section 8: also a failed read carries the headers of a
 // query; consistency is shown by catalog and health reads only.
 func (c *call) readTable(q tableQuestion, showConsistency bool, check func() error, show func(*fsm.View) (any, error)) error {
+	return c.readTableSaying(q, showConsistency, check, func(v *fsm.View, _ tableSeen) (any, error) { return show(v) })
+}
+
+// tableSeen is what the headers say of an answer, for one that says it in its body too.
+type tableSeen struct {
+	index   uint64
+	contact Contact
+	mode    Mode
+}
+
+// readTableSaying is readTable for such an answer.
+func (c *call) readTableSaying(
+	q tableQuestion, showConsistency bool, check func() error, show func(*fsm.View, tableSeen) (any, error),
+) error {
 	o, err := c.readOptions()
 	if err == nil && check != nil {
 		err = check()
@@ -37,13 +98,14 @@ func (c *call) readTable(q tableQuestion, showConsistency bool, check func() err
 		contact, err = c.fresh(o)
 	}
 	if err == nil && o.index > 0 {
-		err = c.await(&q, o)
+		bare := func(v *fsm.View) (any, error) { return show(v, tableSeen{}) }
+		err = c.await(c.onlyNews(&q, o, bare), o)
 		contact = c.s.node.Contact()
 	}
 	var answer any
 	view := c.s.node.Store().View()
 	if err == nil {
-		answer, err = show(view)
+		answer, err = show(view, tableSeen{max(q.index(view), 1), contact, o.mode})
 	}
 	h := c.w.Header()
 	if err != nil {

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/holdfast-kv/holdfast/fsm"
@@ -24,6 +25,9 @@ func (c *call) txn() error {
 	if n > settings.TxnOps {
 		return tooLarge(fmt.Sprintf("Transaction contains too many operations (%d > %d)", n, settings.TxnOps))
 	}
+	if slices.ContainsFunc(elements, func(e txnElement) bool { return e.kind != "" }) {
+		return c.mixedTxn(elements, settings)
+	}
 	ops, refused, err := checkTxn(elements, settings)
 	if err != nil {
 		return err
@@ -42,6 +46,10 @@ type txnElement struct {
 	present bool
 	verb    string
 	op      kvs.Op
+
+	// An operation on the catalog has a kind, and stands in row as it was sent.
+	kind string
+	row  []byte
 }
 
 // checkTxn turns elements into operations and finds those that cannot be done at
@@ -96,6 +104,19 @@ func (c *call) writeTxn(ops []kvs.Op, refused []fsm.TxnError) error {
 
 // readTxn answers a transaction without a write from the local state.
 func (c *call) readTxn(ops []kvs.Op, refused []fsm.TxnError) error {
+	return c.answerReadTxn(func(v *fsm.View, b []byte) ([]byte, []fsm.TxnError, error) {
+		var shown []kvs.Shown
+		refused := refused
+		if refused == nil {
+			shown, refused = v.ReadTxn(ops)
+		}
+		return appendOutcome(b, shown, refused), refused, nil
+	})
+}
+
+// answerReadTxn answers a transaction without a write from the local state. outcome
+// appends the members that every answer has.
+func (c *call) answerReadTxn(outcome func(*fsm.View, []byte) ([]byte, []fsm.TxnError, error)) error {
 	o, err := c.readOptions()
 	if err != nil {
 		return err
@@ -108,15 +129,14 @@ func (c *call) readTxn(ops []kvs.Op, refused []fsm.TxnError) error {
 		return err
 	}
 	view := c.s.node.Store().View()
-	var shown []kvs.Shown
-	if refused == nil {
-		shown, refused = view.ReadTxn(ops)
-	}
 	index := storeIndex(view)
 	setContact(c.w.Header(), contact)
 	buf := getBuffer()
 	defer putBuffer(buf)
-	b := appendOutcome(*buf, shown, refused)
+	b, refused, err := outcome(view, *buf)
+	if err != nil {
+		return err
+	}
 	b = append(b, `,"Index":`...)
 	b = strconv.AppendUint(b, index, 10)
 	b = append(b, `,"LastContact":`...)

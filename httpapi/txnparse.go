@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -123,12 +124,13 @@ func (p *txnParser) object(member func(name []byte) error) error {
 	return nil
 }
 
-// element reads one element of the list: an object with the operation under KV.
+// element reads one element of the list: an object with the operation under KV, or
+// under one of txnKinds; of the latter only the form is looked at.
 func (p *txnParser) element() (e txnElement, err error) {
 	if p.i < len(p.b) && p.b[p.i] == 'n' {
 		return e, p.errorf("an operation must be an object, not null,")
 	}
-	var other string
+	var rows [len(txnKinds)][]byte
 	err = p.object(func(name []byte) error {
 		switch {
 		case fold(name, "KV"):
@@ -138,20 +140,33 @@ func (p *txnParser) element() (e txnElement, err error) {
 			}
 			e.present = true
 			return p.operation(&e)
-		case fold(name, "Node"), fold(name, "Service"), fold(name, "Check"):
+		}
+		for i, kind := range txnKinds {
+			if !fold(name, kind) {
+				continue
+			}
+			rows[i] = nil
 			if p.null() {
 				return nil
 			}
-			other = string(name)
-			return p.skip(0)
+			from := p.i
+			err := p.skip(0)
+			rows[i] = bytes.TrimRight(p.b[from:p.i], " \t\r\n")
+			return err
 		}
 		return unknownField(name)
 	})
-	if err == nil && other != "" && !e.present {
-		return e, fmt.Errorf("operations of kind %s are not supported by this server", other)
+	for i, row := range rows {
+		if row != nil && !e.present {
+			return txnElement{present: true, kind: txnKinds[i], row: bytes.Clone(row)}, err
+		}
 	}
 	return e, err
 }
+
+// txnKinds are the kinds of operations on the catalog. Of several in one element the
+// first in this order counts, after one on a key.
+var txnKinds = [...]string{"Node", "Service", "Check"}
 
 func unknownField(name []byte) error {
 	return fmt.Errorf("json: unknown field %q", name)

@@ -29,7 +29,8 @@
 // # Invariants
 //
 //   - An Item, a Version and a chunk of the log are never changed once they are
-//     in the database; a change inserts a new one.
+//     in the database; a change inserts a new one. A node of the tree of items is
+//     changed in place only by the Tx that made it, before Flush.
 //   - All versions with an index above [Meta.PrunedThrough] are in the log, in
 //     the order of index and key. What a key was at any index from PrunedThrough
 //     on can be told, unless versions of that key were trimmed by count; then
@@ -38,11 +39,13 @@
 //
 // # Why not
 //
-// Verbs do not work directly on a memdb write transaction: reading from one
-// clones it, and the next insert then copies the path of tree nodes again. With
-// staging, a batch of commands reads from an unchanging snapshot and each key is
-// inserted once. The price is that prefix reads inside a transaction merge the
-// snapshot with what is staged.
+// Items are not rows of a memdb table: all of them are one row, a B+ tree of our
+// own (tree.go). A radix tree of memdb takes nine allocations a key, of which two are
+// watch channels that nobody waits on, where this one takes a slot in a node. And
+// reading from a memdb write transaction clones it, after which the next insert
+// copies the path again; an edit of this tree is read and changed at once, so a Tx
+// needs no second place for what it has changed. What changes seldom (what keys are
+// tied to) is staged on top of a snapshot by package staging.
 //
 // Change notification does not use memdb's watch channels: a waiter on a missing
 // key or an empty prefix would hang on a neighbour's tree node and be woken by

@@ -46,6 +46,7 @@ func (v View) ExportCounters(visit func(*Counter) error) error {
 // facts that cannot be told from them.
 type Import struct {
 	txn  *memdb.Txn
+	rows treeEdit
 	meta Meta
 	log  []*Version
 	last *Item
@@ -55,7 +56,7 @@ type Import struct {
 // Of meta only Index, PrunedThrough, PrunedTime and Floor count, the rest is found
 // while rows are added.
 func NewImport(txn *memdb.Txn, meta Meta) *Import {
-	return &Import{txn: txn, meta: Meta{
+	return &Import{txn: txn, rows: tree{}.edit(), meta: Meta{
 		Index: meta.Index, PrunedThrough: meta.PrunedThrough, PrunedTime: meta.PrunedTime, Floor: meta.Floor,
 	}}
 }
@@ -92,12 +93,16 @@ func (im *Import) Add(it *Item) error {
 		im.meta.HistoryBytes += it.Cur.size()
 	}
 	if im.txn != nil {
-		must(im.txn.Insert(tableItems, it))
+		im.rows.push(it)
 		for _, row := range heldBy(it) {
 			must(im.txn.Insert(tableHeld, row))
 		}
 		if row := dueOf(it); row != nil {
 			must(im.txn.Insert(tableDue, row))
+		}
+		if row := placeOf(it); row != nil {
+			must(im.txn.Insert(tablePlaces, row))
+			must(im.txn.Insert(tableLengths, NewView(im.txn).length(row.Queue).plus(1)))
 		}
 	}
 	return nil
@@ -107,6 +112,9 @@ func (im *Import) Add(it *Item) error {
 func (im *Import) AddDelay(d *Delay) {
 	if im.txn != nil {
 		must(im.txn.Insert(tableDelays, d))
+		if row := d.due(); row != nil {
+			must(im.txn.Insert(tableDue, row))
+		}
 	}
 }
 
@@ -130,5 +138,7 @@ func (im *Import) Finish() {
 	}
 	sort.Slice(im.log, func(i, j int) bool { return before(im.log[i], im.log[j]) })
 	appendLog(im.txn, im.log)
+	rows := im.rows.done()
+	must(im.txn.Insert(tableItems, &rows))
 	must(im.txn.Insert(tableMeta, &im.meta))
 }

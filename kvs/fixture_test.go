@@ -75,7 +75,9 @@ func command(tx *Tx, index uint64, ops []Op) answer {
 		a.accepted = a.accepted && out.Applied
 	}
 	if a.accepted {
-		a.changed = tx.Accept()
+		for _, v := range tx.Accept() {
+			a.changed = append(a.changed, v.Key)
+		}
 	} else {
 		tx.Reject()
 	}
@@ -101,8 +103,8 @@ func (f *fixture) prune(through uint64, trims []Trim, forgets []Forget) {
 	f.index++
 	tx.Command(f.index, int64(f.index)*second, Origin{})
 	tx.Prune(through, trims, forgets)
-	if keys := tx.Accept(); keys != nil {
-		f.t.Errorf("a prune reported changed keys: %q", keys)
+	if made := tx.Accept(); made != nil {
+		f.t.Errorf("a prune reported changes: %v", made)
 	}
 	f.flush(tx)
 }

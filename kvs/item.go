@@ -116,7 +116,8 @@ func (e Extra) Packed() *Extra {
 	if e == (Extra{}) {
 		return nil
 	}
-	return &e
+	kept := e // of its own, so that only what is kept takes memory
+	return &kept
 }
 
 // Live tells whether the key exists.

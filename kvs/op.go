@@ -118,6 +118,9 @@ func (tx *Tx) Do(op Op, sessions Sessions) Outcome {
 }
 
 func (tx *Tx) doLock(op Op, sessions Sessions) Outcome {
+	if _, _, ok := splitPlace(op.Key); ok {
+		return refused("key %q is a place in a queue, which only the queue locks and unlocks", op.Key)
+	}
 	// Looked at first: during the delay even an unknown session gets a refusal.
 	if op.Verb == Lock && tx.Delayed(op.Key) {
 		return refused("failed to lock key %q due to lock delay", op.Key)

@@ -21,16 +21,23 @@ func (e *PrunedError) Error() string {
 type View struct {
 	txn  *memdb.Txn
 	meta *Meta
+	rows tree
 }
 
 // NewView returns the view of a memdb read transaction. Goroutines may share it.
 func NewView(txn *memdb.Txn) View {
+	v := View{txn: txn, meta: &Meta{}}
 	raw, err := txn.First(tableMeta, "id")
 	must(err)
-	if raw == nil {
-		return View{txn, &Meta{}}
+	if raw != nil {
+		v.meta = raw.(*Meta)
 	}
-	return View{txn, raw.(*Meta)}
+	raw, err = txn.First(tableItems, "id")
+	must(err)
+	if raw != nil {
+		v.rows = *raw.(*tree)
+	}
+	return v
 }
 
 // Meta returns the facts about the whole state.
@@ -45,14 +52,7 @@ func (v View) Index() uint64 { return max(v.meta.Index, 1) }
 
 // Item returns the row of a key: of one that exists or is remembered as deleted;
 // nil when there is none.
-func (v View) Item(key string) *Item {
-	raw, err := v.txn.First(tableItems, "id", key)
-	must(err)
-	if raw == nil {
-		return nil
-	}
-	return raw.(*Item)
-}
+func (v View) Item(key string) *Item { return v.rows.get(key) }
 
 // Get returns the current version of a key, nil when it does not exist, and the
 // index of the key's own last change: for a missing one that of its deletion, or
@@ -142,29 +142,14 @@ func (v View) ChangedSince(prefix string, index uint64) bool {
 	return v.Span(prefix).Changed > index
 }
 
-func (v View) items(prefix string, visit func(*Item) bool) {
-	it, err := v.txn.Get(tableItems, "id_prefix", prefix)
-	must(err)
-	for raw := it.Next(); raw != nil; raw = it.Next() {
-		if !visit(raw.(*Item)) {
-			return
-		}
-	}
-}
+func (v View) items(prefix string, visit func(*Item) bool) { v.rows.under(prefix, visit) }
 
 func (v View) itemsAfter(prefix, after string, visit func(*Item) bool) {
 	if after < prefix {
 		v.items(prefix, visit)
 		return
 	}
-	it, err := v.txn.LowerBound(tableItems, "id", after+"\x00")
-	must(err)
-	for raw := it.Next(); raw != nil; raw = it.Next() {
-		item := raw.(*Item)
-		if !strings.HasPrefix(item.Key, prefix) || !visit(item) {
-			return
-		}
-	}
+	v.rows.ascend(after+"\x00", func(it *Item) bool { return strings.HasPrefix(it.Key, prefix) && visit(it) })
 }
 
 // GetAt returns what a key was at an earlier index, nil when it did not exist

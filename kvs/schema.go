@@ -11,7 +11,7 @@ import (
 
 // The tables of this package.
 const (
-	tableItems = "kv"
+	tableItems = "kv" // one row, the tree of all items
 	tableLog   = "kv-log"
 	tableMeta  = "kv-meta"
 )
@@ -25,42 +25,18 @@ func Schema() map[string]*memdb.TableSchema {
 		}}
 	}
 	return map[string]*memdb.TableSchema{
-		tableItems: table(tableItems, keyIndexer{}),
+		tableItems: table(tableItems, singleIndexer{}),
 		tableLog:   table(tableLog, chunkIndexer{}),
-		tableMeta:  table(tableMeta, metaIndexer{}),
+		tableMeta:  table(tableMeta, singleIndexer{}),
 
 		tableHeld:     staging.Schema[*held](tableHeld),
 		tableDue:      staging.Schema[*due](tableDue),
 		tableDelays:   staging.Schema[*Delay](tableDelays),
 		tableCounters: staging.Schema[*Counter](tableCounters),
+		tablePlaces:   staging.Schema[*Place](tablePlaces),
+		tableLengths:  staging.Schema[*length](tableLengths),
 	}
 }
-
-// keyIndexer orders items by the bytes of their key. memdb's own string indexer
-// goes through reflection and ends each key with a zero byte, which keys may
-// contain.
-type keyIndexer struct{}
-
-func (keyIndexer) FromObject(obj any) (bool, []byte, error) {
-	it, ok := obj.(*Item)
-	if !ok {
-		return false, nil, fmt.Errorf("kv row is a %T", obj)
-	}
-	return true, []byte(it.Key), nil
-}
-
-func (keyIndexer) FromArgs(args ...any) ([]byte, error) {
-	if len(args) != 1 {
-		return nil, fmt.Errorf("want one key, got %d arguments", len(args))
-	}
-	key, ok := args[0].(string)
-	if !ok {
-		return nil, fmt.Errorf("key is a %T", args[0])
-	}
-	return []byte(key), nil
-}
-
-func (x keyIndexer) PrefixFromArgs(args ...any) ([]byte, error) { return x.FromArgs(args...) }
 
 // chunkIndexer orders chunks of the log by the index of their first change.
 type chunkIndexer struct{}
@@ -84,11 +60,11 @@ func (chunkIndexer) FromArgs(args ...any) ([]byte, error) {
 	return binary.BigEndian.AppendUint64(nil, index), nil
 }
 
-// metaIndexer serves the table of one row.
-type metaIndexer struct{}
+// singleIndexer serves a table of one row.
+type singleIndexer struct{}
 
-func (metaIndexer) FromObject(any) (bool, []byte, error) { return true, []byte{0}, nil }
-func (metaIndexer) FromArgs(...any) ([]byte, error)      { return []byte{0}, nil }
+func (singleIndexer) FromObject(any) (bool, []byte, error) { return true, []byte{0}, nil }
+func (singleIndexer) FromArgs(...any) ([]byte, error)      { return []byte{0}, nil }
 
 // must turns an error that only a broken schema can cause into a panic: the
 // tables and the types of their rows are constants of this package.

@@ -10,7 +10,7 @@ import (
 )
 
 // The tables of what keys are tied to. Those of held and due keys can be made again
-// from the rows of the keys; the others are state of their own.
+// from the rows of the keys and the lock-delays; the others are state of their own.
 const (
 	tableHeld     = "kv-held"
 	tableDue      = "kv-due"
@@ -36,7 +36,8 @@ func (h *held) RowID() string {
 
 func heldPrefix(session string) string { return session + "\x00" }
 
-// due leads from a time to a key that expires then.
+// due leads from a time to a key that expires then, or to a place whose lock-delay is
+// over then.
 type due struct {
 	at  int64 // Unix nanoseconds
 	key string
@@ -51,7 +52,17 @@ func dueTime(at int64) string { return string(binary.BigEndian.AppendUint64(nil,
 // holding it.
 type Delay struct {
 	Key   string
-	Until int64 // Unix nanoseconds, of proposal times
+	Until int64  // Unix nanoseconds, of proposal times
+	Slots uint64 // of a place in a queue, as there
+}
+
+// due is the row that leads to the delay of a place from the time it is over, when
+// its queue goes on; nil for one of a lock, for which nobody stands in line.
+func (d *Delay) due() *due {
+	if _, _, ok := splitPlace(d.Key); !ok {
+		return nil
+	}
+	return &due{at: d.Until, key: d.Key}
 }
 
 // RowID is part of staging.Row.
@@ -98,6 +109,7 @@ func (tx *Tx) relink(old, next *Item) {
 		if row := dueOf(old); row != nil {
 			tx.due.Delete(row.RowID())
 		}
+		tx.unplace(placeOf(old))
 	}
 	if tied(next) {
 		for _, row := range heldBy(next) {
@@ -106,6 +118,7 @@ func (tx *Tx) relink(old, next *Item) {
 		if row := dueOf(next); row != nil {
 			tx.due.Put(row)
 		}
+		tx.place(placeOf(next))
 	}
 }
 
@@ -131,6 +144,10 @@ func (tx *Tx) EndSession(session string, del bool, delay time.Duration) {
 	for _, key := range locks {
 		it := tx.item(key)
 		cur := it.Cur
+		slots := uint64(0)
+		if p := placeOf(it); p != nil {
+			slots = p.Slots
+		}
 		if del {
 			tx.Delete(key)
 		} else {
@@ -140,7 +157,11 @@ func (tx *Tx) EndSession(session string, del bool, delay time.Duration) {
 			})
 		}
 		if delay > 0 {
-			tx.delays.Put(&Delay{Key: key, Until: tx.time + int64(delay)})
+			d := &Delay{Key: key, Until: tx.time + int64(delay), Slots: slots}
+			tx.delays.Put(d)
+			if row := d.due(); row != nil {
+				tx.due.Put(row)
+			}
 		}
 	}
 	for _, key := range owned {
@@ -154,11 +175,12 @@ func (tx *Tx) Delayed(key string) bool {
 	return d != nil && tx.time < d.Until
 }
 
-// DropDelays forgets the lock-delays that are over, at most limit of them.
+// DropDelays forgets the lock-delays that are over, at most limit of them. Those of
+// places end on time, see ExpireDue.
 func (tx *Tx) DropDelays(limit int) {
 	var over []string
 	tx.delays.Walk("", func(d *Delay) bool {
-		if d.Until <= tx.time {
+		if d.Until <= tx.time && d.due() == nil {
 			over = append(over, d.Key)
 		}
 		return len(over) < limit
@@ -187,6 +209,16 @@ func (tx *Tx) tie(key string, change func(*Extra)) {
 
 // Own makes a key end with a session that the caller knows to exist.
 func (tx *Tx) Own(key, session string) { tx.tie(key, func(e *Extra) { e.Owner = session }) }
+
+// Disown deletes a key if it ends with that session, and tells whether it does.
+func (tx *Tx) Disown(key, session string) bool {
+	it := tx.item(key)
+	if it == nil || !it.Live() || it.extra().Owner != session {
+		return false
+	}
+	tx.Delete(key)
+	return true
+}
 
 // ExpireIn makes a key end after the given time from now, unless it is touched.
 func (tx *Tx) ExpireIn(key string, ttl time.Duration) {
@@ -217,12 +249,12 @@ func (tx *Tx) Persist(key string) bool {
 	return tx.live(key) != nil
 }
 
-// ExpireDue ends a key if it still is to end at the given time and that is over. It
-// tells whether it has.
+// ExpireDue ends a key, or the lock-delay of a place, if it still is to end at the
+// given time and that is over. It tells whether it has.
 func (tx *Tx) ExpireDue(key string, at int64) bool {
 	it := tx.item(key)
 	if it == nil || !it.Live() || it.extra().ExpireAt != at || at > tx.time {
-		return false
+		return tx.endDelay(key, at)
 	}
 	tx.Expire(key)
 	return true
@@ -249,16 +281,23 @@ func SequentialKey(dir string, n uint64, width int) string {
 type FenceError struct {
 	Key    string // the lock
 	Asked  uint64 // the fencing number of the request
-	Newest uint64 // that of the newest holder, as far as it is remembered
+	Newest uint64 // that of the newest holder, as far as it is remembered; 0: of a place, see CheckFence
 }
 
 func (e *FenceError) Error() string {
+	if e.Newest == 0 {
+		return fmt.Sprintf("fence %d of %q is out of date: who was given it does not hold any more", e.Asked, e.Key)
+	}
 	return fmt.Sprintf("fence %d of lock %q is out of date: it was acquired again at %d", e.Asked, e.Key, e.Newest)
 }
 
 // CheckFence returns a *FenceError when the lock was acquired again after the holder
-// with number n acquired it.
+// with number n acquired it; for a lock with a queue, as soon as that holder does not
+// hold any more.
 func (tx *Tx) CheckFence(key string, n uint64) error {
+	if strings.HasPrefix(key, recipePrefix) && isQueue(key) {
+		return tx.fenceOfQueue(key, n)
+	}
 	it := tx.item(key)
 	newest := it.extra().Fence
 	if it == nil {

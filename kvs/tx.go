@@ -1,6 +1,7 @@
 package kvs
 
 import (
+	"slices"
 	"sort"
 	"strings"
 	"unique"
@@ -28,18 +29,22 @@ type Tx struct {
 	time  int64
 	by    unique.Handle[Origin]
 
-	staged map[string]*Item // rows that differ from the base, nil for one that is removed
-	order  []string         // keys of staged in the order they were first staged
+	rows treeEdit // the rows as they are now
 
 	held     staging.Table[*held]
 	due      staging.Table[*due]
 	delays   staging.Table[*Delay]
 	counters staging.Table[*Counter]
+	places   staging.Table[*Place]
+	lengths  staging.Table[*length]
 
 	// Of the current command only:
 	undo     []undoItem
 	metaUndo Meta
-	touched  map[string]bool // keys with a new version
+	made     []*Version // versions, in the order they were made
+	remade   bool       // some key has more than one of them; the last one counts
+
+	disturbed map[string]bool // queues in which somebody's turn may have come; nil for none
 
 	// Of all accepted commands:
 	changes     []*Version // for the log, in the order of (index, key)
@@ -49,19 +54,21 @@ type Tx struct {
 }
 
 type undoItem struct {
-	key    string
-	item   *Item // what was staged before
-	staged bool  // whether anything was
+	key  string
+	item *Item // what was there before; nil for nothing
+	now  *Item // what was staged instead; nil for nothing
 }
 
 // Begin opens a batch over the given base.
 func Begin(base View) *Tx {
 	return &Tx{
-		base: base, meta: base.Meta(), staged: map[string]*Item{}, touched: map[string]bool{},
+		base: base, meta: base.Meta(), rows: base.rows.edit(),
 		held:     staging.New[*held](base.txn, tableHeld),
 		due:      staging.New[*due](base.txn, tableDue),
 		delays:   staging.New[*Delay](base.txn, tableDelays),
 		counters: staging.New[*Counter](base.txn, tableCounters),
+		places:   staging.New[*Place](base.txn, tablePlaces),
+		lengths:  staging.New[*length](base.txn, tableLengths),
 	}
 }
 
@@ -71,40 +78,43 @@ func (tx *Tx) Command(index uint64, time int64, by Origin) {
 	tx.index, tx.time, tx.by = index, time, unique.Make(by)
 	tx.metaUndo = tx.meta
 	tx.undo = tx.undo[:0]
-	clear(tx.touched)
+	tx.made, tx.remade = tx.made[:0], false
+	clear(tx.disturbed)
 }
 
-// Accept keeps what the current command has staged. It returns the keys that
-// have a new version, in byte order.
-func (tx *Tx) Accept() []string {
+// Accept keeps what the current command has staged. It returns the new versions of
+// keys, in the byte order of keys.
+func (tx *Tx) Accept() []*Version {
+	tx.settle()
 	tx.held.Accept()
 	tx.due.Accept()
 	tx.delays.Accept()
 	tx.counters.Accept()
-	if len(tx.touched) == 0 {
+	tx.places.Accept()
+	tx.lengths.Accept()
+	if len(tx.made) == 0 {
 		return nil
 	}
-	keys := make([]string, 0, len(tx.touched))
-	for key := range tx.touched {
-		keys = append(keys, key)
-	}
-	sort.Strings(keys)
-	for _, key := range keys {
-		tx.changes = append(tx.changes, tx.staged[key].Cur)
+	slices.SortStableFunc(tx.made, func(a, b *Version) int { return strings.Compare(a.Key, b.Key) })
+	from := len(tx.changes)
+	for i, v := range tx.made {
+		if tx.remade && i+1 < len(tx.made) && tx.made[i+1].Key == v.Key {
+			continue
+		}
+		tx.changes = append(tx.changes, v)
 	}
 	tx.meta.Index = tx.index
 	tx.metaChanged = true
-	return keys
+	return tx.changes[from:]
 }
 
 // Reject takes back what the current command has staged.
 func (tx *Tx) Reject() {
 	for i := len(tx.undo) - 1; i >= 0; i-- {
-		u := tx.undo[i]
-		if u.staged {
-			tx.staged[u.key] = u.item
+		if u := tx.undo[i]; u.item != nil {
+			tx.rows.set(u.item)
 		} else {
-			delete(tx.staged, u.key)
+			tx.rows.remove(u.key)
 		}
 	}
 	tx.meta = tx.metaUndo
@@ -112,27 +122,23 @@ func (tx *Tx) Reject() {
 	tx.due.Reject()
 	tx.delays.Reject()
 	tx.counters.Reject()
+	tx.places.Reject()
+	tx.lengths.Reject()
 }
 
 // Flush puts everything accepted into a memdb write transaction that was begun
 // on the same state as the base. The caller commits it.
 func (tx *Tx) Flush(txn *memdb.Txn) {
-	for _, key := range tx.order {
-		switch it, ok := tx.staged[key]; {
-		case !ok: // staged by a rejected command only
-		case it != nil:
-			must(txn.Insert(tableItems, it))
-		default:
-			if old := tx.base.Item(key); old != nil {
-				must(txn.Delete(tableItems, old))
-			}
-		}
-		delete(tx.staged, key) // a key may be in the order twice
+	if tx.rows.root != tx.base.rows.root {
+		rows := tx.rows.done()
+		must(txn.Insert(tableItems, &rows))
 	}
 	tx.held.Flush(txn)
 	tx.due.Flush(txn)
 	tx.delays.Flush(txn)
 	tx.counters.Flush(txn)
+	tx.places.Flush(txn)
+	tx.lengths.Flush(txn)
 	appendLog(txn, tx.changes)
 	if len(tx.trimmed) > 0 {
 		sort.Slice(tx.trimmed, func(i, j int) bool { return before(tx.trimmed[i], tx.trimmed[j]) })
@@ -165,12 +171,7 @@ func before(a, b *Version) bool {
 }
 
 // item returns the row of a key as the current command sees it.
-func (tx *Tx) item(key string) *Item {
-	if it, ok := tx.staged[key]; ok {
-		return it
-	}
-	return tx.base.Item(key)
-}
+func (tx *Tx) item(key string) *Item { return tx.rows.get(key) }
 
 // live returns the current version of a key as the command sees it, or nil.
 func (tx *Tx) live(key string) *Version {
@@ -184,43 +185,23 @@ func (tx *Tx) live(key string) *Version {
 // list calls visit for every existing key under prefix as the command sees it,
 // in byte order. visit must not write.
 func (tx *Tx) list(prefix string, visit func(*Version)) {
-	var mine []string
-	for key := range tx.staged {
-		if strings.HasPrefix(key, prefix) {
-			mine = append(mine, key)
-		}
-	}
-	sort.Strings(mine)
-	show := func(it *Item) {
-		if it != nil && it.Live() {
+	tx.rows.under(prefix, func(it *Item) bool {
+		if it.Live() {
 			visit(it.Cur)
 		}
-	}
-	tx.base.items(prefix, func(it *Item) bool {
-		for len(mine) > 0 && mine[0] < it.Key {
-			show(tx.staged[mine[0]])
-			mine = mine[1:]
-		}
-		if len(mine) > 0 && mine[0] == it.Key {
-			it = tx.staged[mine[0]]
-			mine = mine[1:]
-		}
-		show(it)
 		return true
 	})
-	for _, key := range mine {
-		show(tx.staged[key])
-	}
 }
 
 // stage replaces the row of a key for the rest of the batch; nil removes it.
 func (tx *Tx) stage(key string, it *Item) {
-	old, ok := tx.staged[key]
-	if !ok {
-		tx.order = append(tx.order, key)
+	var old *Item
+	if it != nil {
+		old = tx.rows.set(it)
+	} else {
+		old = tx.rows.remove(key)
 	}
-	tx.undo = append(tx.undo, undoItem{key, old, ok})
-	tx.staged[key] = it
+	tx.undo = append(tx.undo, undoItem{key, old, it})
 }
 
 // put makes next the current version of its key and keeps the one it replaces,
@@ -231,7 +212,9 @@ func (tx *Tx) put(it *Item, next *Version) {
 	if it != nil {
 		row.Older, row.Floor, row.Extra = it.Older, it.Floor, it.Extra
 		tx.account(it.Cur, -1)
-		if !tx.touched[next.Key] {
+		if it.Cur.ModifyIndex == tx.index {
+			tx.remade = true
+		} else {
 			row.Older = append(it.Older, it.Cur)
 			tx.superseded(it.Cur, 1)
 		}
@@ -246,7 +229,7 @@ func (tx *Tx) put(it *Item, next *Version) {
 	}
 	tx.relink(it, row)
 	tx.account(next, 1)
-	tx.touched[next.Key] = true
+	tx.made = append(tx.made, next)
 	tx.stage(row.Key, row)
 }
 

@@ -8,8 +8,9 @@
 //
 // # Invariants
 //
-//   - A session never changes between its creation and its end; renewals write
-//     nothing.
+//   - What the wire shows of a session never changes between its creation and its
+//     end. A renewal writes nothing, unless the time of the session had been put
+//     into the state ([Session.Due]).
 //   - Each session has one binding for its node, and one for each check that it
 //     names, so that the end of a node or a check finds its sessions without
 //     looking at others.

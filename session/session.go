@@ -39,7 +39,7 @@ type ServiceCheck struct {
 	Namespace string
 }
 
-// Session is one session. It never changes.
+// Session is one session. Nothing that the wire shows of it ever changes.
 type Session struct {
 	ID   string // lower-case UUID, chosen before the log entry is made
 	Name string // free text, not unique
@@ -71,6 +71,23 @@ type Session struct {
 	Implied bool
 
 	CreateIndex uint64
+
+	// Due is when the time of the session is over, in Unix nanoseconds of proposal
+	// times, if nobody renews it; 0: only the leader knows. It is no change of the
+	// session that anybody sees.
+	Due int64
+}
+
+// Life is how long the session lives after it was created or renewed; 0: for ever.
+// It is never shorter than its TTL; sessions that do not say how much longer live
+// twice as long, which existing clients count on.
+//
+// Source: contract, sessions, section 4.
+func (s *Session) Life() time.Duration {
+	if s.Grace < 0 {
+		return 2 * s.Lifetime
+	}
+	return s.Lifetime + s.Grace
 }
 
 // RowID is part of staging.Row.
@@ -178,6 +195,48 @@ func (tx *Tx) End(id string) *Session {
 		tx.bindings.Delete(b.id)
 	}
 	return s
+}
+
+// SetDue puts the end of the time of a session into the state, or takes it out with
+// 0. A session that does not exist, or has no TTL, stays as it is.
+func (tx *Tx) SetDue(id string, due int64) {
+	if s := tx.sessions.Get(id); s != nil && s.Lifetime > 0 && s.Due != due {
+		next := *s
+		next.Due = due
+		tx.sessions.Put(&next)
+	}
+}
+
+// BeginTime is a new leader's beginning at now. The time of a session that only the
+// former leader knew begins anew; of the others the time skipped does not count. Both
+// are in nanoseconds.
+func (tx *Tx) BeginTime(now, skipped int64) {
+	for _, s := range tx.timed() {
+		if s.Due == 0 {
+			tx.SetDue(s.ID, now+int64(s.Life()))
+		} else {
+			tx.SetDue(s.ID, s.Due+skipped)
+		}
+	}
+}
+
+// ForgetTimes takes the ends of all times out of the state.
+func (tx *Tx) ForgetTimes() {
+	for _, s := range tx.timed() {
+		tx.SetDue(s.ID, 0)
+	}
+}
+
+// timed returns the sessions with a TTL, in the order of ids.
+func (tx *Tx) timed() []*Session {
+	var all []*Session
+	tx.sessions.Walk("", func(s *Session) bool {
+		if s.Lifetime > 0 {
+			all = append(all, s)
+		}
+		return true
+	})
+	return all
 }
 
 func bindingsOf(s *Session) []*binding {

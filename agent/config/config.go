@@ -34,6 +34,7 @@ type Config struct {
 	NodeMeta map[string]string
 
 	Datacenter        string // lower case
+	Domain            string // lower case, without a dot at the end
 	PrimaryDatacenter string // Load fills in Datacenter
 
 	DataDir string // empty only if Dev
@@ -53,6 +54,7 @@ type Config struct {
 	Performance Performance
 	History     History
 	Disk        Disk
+	Schedule    Schedule
 	Leave       Leave
 	Join        Join
 	Gossip      Gossip
@@ -68,6 +70,7 @@ type Config struct {
 	RPCHoldTimeout time.Duration
 
 	SessionTTLMin       time.Duration // smallest TTL a session may ask for
+	SessionTTLGrace     time.Duration // how long a session may outlive its TTL; negative: about another TTL
 	CheckUpdateInterval time.Duration // how long a mere change of a check's output may be kept back
 
 	ReadReplica bool // takes part without a vote
@@ -183,6 +186,13 @@ type Disk struct {
 	CheckInterval time.Duration
 }
 
+// Schedule says which snapshots the server takes by itself while it leads.
+type Schedule struct {
+	Path     string // folder; empty: none are taken
+	Interval time.Duration
+	Retain   int // newest that are kept; 0: all
+}
+
 // Leave says how the server goes.
 type Leave struct {
 	OnTerminate     bool          // SIGTERM leaves the cluster, not only the process
@@ -279,6 +289,7 @@ func Default() *Config {
 	return &Config{
 		Server:      true,
 		Datacenter:  "dc1",
+		Domain:      "consul",
 		BindAddr:    "0.0.0.0",
 		ClientAddrs: []string{"127.0.0.1"},
 		Ports:       Ports{HTTP: 8500, HTTPS: -1, Server: 8300, SerfLAN: 8301},
@@ -314,9 +325,10 @@ func Default() *Config {
 			MaxBytes:           256 * MiB,
 			MinDeleteRetention: 15 * time.Minute,
 		},
-		Disk:  Disk{MinFree: 128 * MiB, CheckInterval: 500 * time.Millisecond},
-		Leave: Leave{SkipOnInterrupt: true, Timeout: 10 * time.Second},
-		Join:  Join{Interval: 30 * time.Second},
+		Disk:     Disk{MinFree: 128 * MiB, CheckInterval: 500 * time.Millisecond},
+		Schedule: Schedule{Interval: time.Hour, Retain: 30},
+		Leave:    Leave{SkipOnInterrupt: true, Timeout: 10 * time.Second},
+		Join:     Join{Interval: 30 * time.Second},
 		Gossip: Gossip{
 			EncryptVerifyIncoming: true,
 			EncryptVerifyOutgoing: true,
@@ -347,6 +359,7 @@ func Default() *Config {
 		MaxQueryTime:        limit.MaxQueryTime,
 		RPCHoldTimeout:      limit.HoldTime,
 		SessionTTLMin:       10 * time.Second,
+		SessionTTLGrace:     -time.Second,
 		CheckUpdateInterval: 5 * time.Minute,
 	}
 }

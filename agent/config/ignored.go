@@ -43,10 +43,10 @@ var ignored = []ignoredGroup{
 	{
 		why: "there is no DNS server",
 		keys: []string{
-			"addresses.dns", "alt_domain", "dns_config", "domain", "ports.dns", "recursor", "recursors",
+			"addresses.dns", "alt_domain", "dns_config", "ports.dns", "recursor", "recursors",
 			"acl.tokens.dns",
 		},
-		flags: valued("alt-domain", "dns-port", "domain", "recursor"),
+		flags: valued("alt-domain", "dns-port", "recursor"),
 	},
 	{
 		why: "there is no service mesh and no gRPC interface for proxies",

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -18,9 +19,18 @@ func (c *Config) HTTPListeners() []Listener {
 	return c.listeners(c.Addresses.HTTP, c.Ports.HTTP)
 }
 
-// HTTPSListeners returns where HTTPS is served; none when ports.https is -1.
+// HTTPSListeners returns where HTTPS is served; none when ports.https is -1. A unix
+// socket of client_addr is not among them: it can serve one thing only, and that is
+// plain HTTP.
 func (c *Config) HTTPSListeners() []Listener {
-	return c.listeners(c.Addresses.HTTPS, c.Ports.HTTPS)
+	addrs := c.Addresses.HTTPS
+	if len(addrs) == 0 {
+		addrs = slices.DeleteFunc(slices.Clone(c.ClientAddrs), func(a string) bool { return strings.HasPrefix(a, unixScheme) })
+	}
+	if len(addrs) == 0 {
+		return nil
+	}
+	return c.listeners(addrs, c.Ports.HTTPS)
 }
 
 // ServerListener returns where the server port listens.

@@ -19,6 +19,10 @@ type Sources struct {
 	// Format is the dialect, "hcl" or "json", of files whose name ends in
 	// neither; empty: they are a fault. The flag -config-format wins.
 	Format string
+	// Inspect finds what is wrong with what lies outside of a configuration, such
+	// as the files that it names. Its faults name keys; Load adds the places. Nil:
+	// nothing is looked at.
+	Inspect func(*Config) []Fault
 	// Hostname returns the name that a server without node_name gets; nil is
 	// os.Hostname.
 	Hostname func() (string, error)
@@ -60,6 +64,7 @@ func Load(src Sources) (*Loaded, error) {
 	l.flags()
 	l.resolve()
 	l.validate()
+	l.inspect()
 	if len(l.faults) > 0 {
 		return nil, l.faults
 	}
@@ -344,28 +349,64 @@ func (l *loader) flags() {
 // validate checks the whole and says of each fault where the value came from.
 func (l *loader) validate() {
 	for _, f := range l.cfg.check() {
-		if l.bad[f.option] || l.follows[f.option] || slices.ContainsFunc(f.others, func(o *Option) bool { return l.bad[o] }) {
+		if l.bad[f.option] || slices.ContainsFunc(f.others, func(o *Option) bool { return l.bad[o] }) {
 			continue
+		}
+		if l.follows[f.option] && !slices.ContainsFunc(f.others, func(o *Option) bool { return !l.follows[o] }) {
+			continue // it is the fault of those that it follows
 		}
 		if f.missing && l.unread {
 			continue
 		}
-		at, key := origin{}, f.option.Key
-		for _, o := range append([]*Option{f.option}, f.others...) {
-			if from := l.origins[o]; len(from) > 0 {
-				at = from[len(from)-1]
-				break
-			}
+		l.report(f)
+	}
+}
+
+// report makes faults of a finding, one for each line of its error.
+func (l *loader) report(f finding) {
+	at, key := origin{}, f.option.Key
+	for _, o := range append([]*Option{f.option}, f.others...) {
+		if from := l.origins[o]; len(from) > 0 {
+			at = from[len(from)-1]
+			break
 		}
-		if at.kind == "flag" || at.kind == "env" {
-			key = ""
-			if f.others != nil {
-				key = f.option.Key
-			}
+	}
+	if at.kind == "flag" || at.kind == "env" {
+		key = ""
+		if f.others != nil {
+			key = f.option.Key
 		}
-		for line := range strings.SplitSeq(f.err.Error(), "\n") {
-			l.faults = append(l.faults, Fault{Where: at.where(), Key: key, Why: line})
+	}
+	for line := range strings.SplitSeq(f.err.Error(), "\n") {
+		l.faults = append(l.faults, Fault{Where: at.where(), Key: key, Why: line})
+	}
+}
+
+// inspect looks outside. What is wrong with a value that several settings share
+// through inheritance is one fault, of the setting that was written down.
+func (l *loader) inspect() {
+	if l.src.Inspect == nil || l.unread {
+		return
+	}
+	found := make(map[*Option]bool) // by the rules
+	for _, f := range l.cfg.check() {
+		found[f.option] = true
+		for _, o := range f.others {
+			found[o] = true
 		}
+	}
+	told := make(map[Fault]bool)
+	for _, f := range l.src.Inspect(l.cfg) {
+		o := optionOf(f.Key)
+		for o.inherit != "" && l.follows[o] {
+			o = optionOf(o.inherit)
+		}
+		one := Fault{Key: o.Key, Why: f.Why}
+		if l.bad[o] || found[o] || told[one] {
+			continue
+		}
+		told[one] = true
+		l.report(finding{option: o, err: errors.New(f.Why)})
 	}
 }
 

@@ -413,6 +413,14 @@ func TestFaults(t *testing.T) {
 			`a.hcl:1: tls.https.cert_file: certificate and key belong together: cert_file and key_file are both needed, or neither`,
 		},
 		{
+			"an insecure cipher suite", hcl(`tls { https { tls_cipher_suites = ["TLS_RSA_WITH_RC4_128_SHA"] } }`),
+			`a.hcl:1: tls.https.tls_cipher_suites: TLS_RSA_WITH_RC4_128_SHA is insecure: leave it out`,
+		},
+		{
+			"a domain that is none", hcl(`domain = "a_b"`),
+			`a.hcl:1: domain: "a_b" is no domain name: want letters, digits, - and dots`,
+		},
+		{
 			"a header name that is none", hcl(`http_config { response_headers { "a b" = "c" } }`),
 			`a.hcl:1: http_config.response_headers: "a b" is no header name`,
 		},
@@ -638,6 +646,16 @@ func TestAddresses(t *testing.T) {
 		{"the default", "", []config.Listener{{"tcp", "127.0.0.1:8500"}}, nil},
 		{"several addresses", `client_addr = "127.0.0.1 ::1"`, []config.Listener{{"tcp", "127.0.0.1:8500"}, {"tcp", "[::1]:8500"}}, nil},
 		{"off", `ports { http = -1 https = 8501 }`, nil, []config.Listener{{"tcp", "127.0.0.1:8501"}}},
+		{
+			"a socket serves one thing only", "client_addr = \"unix:///run/h.sock 127.0.0.2\"\nports { https = 8501 }",
+			[]config.Listener{{"unix", "/run/h.sock"}, {"tcp", "127.0.0.2:8500"}},
+			[]config.Listener{{"tcp", "127.0.0.2:8501"}},
+		},
+		{
+			"a socket for HTTPS", `addresses { https = "unix:///run/h.sock" } ports { http = -1 https = 8501 }`,
+			nil,
+			[]config.Listener{{"unix", "/run/h.sock"}},
+		},
 		{"any port", `ports { http = 0 }`, []config.Listener{{"tcp", "127.0.0.1:0"}}, nil},
 		{
 			"a socket beside an address", `addresses { http = "unix:///run/h.sock 127.0.0.2" }`,
@@ -675,6 +693,58 @@ func TestAddresses(t *testing.T) {
 				t.Errorf("HTTPS (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestDomain(t *testing.T) {
+	for conf, want := range map[string]string{"": "consul", `domain = "consul."`: "consul", `domain = "KV.Example.com"`: "kv.example.com", `domain = ""`: "consul"} {
+		if got := hcl(conf).mustLoad(t).Config.Domain; got != want {
+			t.Errorf("%q makes the domain %q, want %q", conf, got, want)
+		}
+	}
+}
+
+func TestUnknownCipherSuite(t *testing.T) {
+	_, err := hcl(`tls { https { tls_cipher_suites = ["TLS_AES_128_GCM_SHA256"] } }`).load(t)
+	if err == nil || !strings.Contains(err.Error(), "is no cipher suite of TLS 1.2: want one of TLS_ECDHE_") {
+		t.Errorf("fault %v", err)
+	}
+	l := hcl(`tls { https { tls_cipher_suites = ["TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"] } }`).mustLoad(t)
+	if got := l.Config.TLS.HTTPS.CipherSuites; len(got) != 1 {
+		t.Errorf("suites %v", got)
+	}
+}
+
+// TestInspection is about faults that Sources.Inspect finds.
+func TestInspection(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "a.hcl")
+	text := "data_dir = \"/d\"\ntls { defaults { ca_file = \"x\"\nverify_incoming = true } }\ntls { https { cert_file = \"c\" } }\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := config.Load(config.Sources{Paths: []string{file}, Env: []string{"HOLDFAST_TLS_INTERNAL_RPC_KEY_FILE=k"}, Inspect: func(c *config.Config) []config.Fault {
+		if c.TLS.HTTPS.CAFile != "x" {
+			t.Errorf("ca_file %q is looked at", c.TLS.HTTPS.CAFile)
+		}
+		return []config.Fault{
+			{Key: "tls.https.ca_file", Why: "is no good"},
+			{Key: "tls.internal_rpc.ca_file", Why: "is no good"},   // the same setting, taken over twice
+			{Key: "tls.https.cert_file", Why: "is no good either"}, // of a setting that has a fault already
+			{Key: "ports.https", Why: "lacks something"},           // a default
+			{Key: "data_dir", Why: "is elsewhere"},
+		}
+	}})
+	want := strings.ReplaceAll(`DIR/a.hcl:4: tls.https.cert_file: certificate and key belong together: cert_file and key_file are both needed, or neither
+environment variable HOLDFAST_TLS_INTERNAL_RPC_KEY_FILE: tls.internal_rpc.cert_file: certificate and key belong together: cert_file and key_file are both needed, or neither
+DIR/a.hcl:2: tls.defaults.ca_file: is no good
+ports.https: lacks something
+DIR/a.hcl:1: data_dir: is elsewhere`, "DIR", dir)
+	if err == nil {
+		t.Fatal("it is taken")
+	}
+	if diff := cmp.Diff(want, err.Error()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

@@ -81,6 +81,7 @@ var groups = completed(
 	httpGroup(),
 	limitGroup(),
 	historyGroup(),
+	scheduleGroup(),
 	raftGroup(),
 	clusterGroup(),
 	sessionGroup(),

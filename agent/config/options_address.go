@@ -38,10 +38,10 @@ func addressGroup() group {
 				Doc:   "Where HTTP is served, instead of at `client_addr`." + templateDoc,
 			},
 			{
-				Key: "addresses.https", words: true, debug: "HTTPSAddresses", derived: "`client_addr`", Unused: tlsUnused,
+				Key: "addresses.https", words: true, debug: "HTTPSAddresses", derived: "`client_addr`",
 				field: func(c *Config) any { return &c.Addresses.HTTPS },
 				rule:  each("IP addresses or `unix:///path`, separated by spaces", checkListenAddr),
-				Doc:   "Where HTTPS is served, instead of at `client_addr`." + templateDoc,
+				Doc:   "Where HTTPS is served, instead of at `client_addr`, of which it takes the IP addresses." + templateDoc,
 			},
 			{
 				Key: "ports.http", Flag: "http-port", Common: true, debug: "HTTPPort",
@@ -49,9 +49,9 @@ func addressGroup() group {
 				Doc: "The port of the HTTP API.",
 			},
 			{
-				Key: "ports.https", Flag: "https-port", debug: "HTTPSPort", Unused: tlsUnused,
+				Key: "ports.https", Flag: "https-port", debug: "HTTPSPort",
 				field: func(c *Config) any { return &c.Ports.HTTPS }, rule: port,
-				Doc: "The port of the HTTP API with TLS.",
+				Doc: "The port of the HTTP API with TLS. It needs a certificate: `tls.https.cert_file` and `key_file`, or those of `tls.defaults`.",
 			},
 			{
 				Key: "ports.server", Flag: "server-port", Common: true, debug: "ServerPort",
@@ -59,7 +59,7 @@ func addressGroup() group {
 				Doc: "The port for traffic between servers. It is part of this server's address in its cluster and cannot be off.",
 			},
 			{
-				Key: "ports.serf_lan", Flag: "serf-lan-port", debug: "SerfPortLAN", Unused: soloUnused,
+				Key: "ports.serf_lan", Flag: "serf-lan-port", debug: "SerfPortLAN",
 				field: func(c *Config) any { return &c.Ports.SerfLAN }, rule: port,
 				Doc: "The port, TCP and UDP, of the gossip between the servers of a datacenter.",
 			},

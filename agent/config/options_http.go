@@ -142,19 +142,19 @@ func limitGroup() group {
 					"that it is the client who closes.",
 			},
 			{
-				Key: "limits.https_handshake_timeout", Unused: tlsUnused,
+				Key:   "limits.https_handshake_timeout",
 				field: func(c *Config) any { return &c.Limits.HTTPSHandshakeTimeout },
 				rule:  atLeast(100 * ms),
 				Doc:   "How long the TLS handshake of a client may take.",
 			},
 			{
-				Key: "limits.rpc_handshake_timeout", Unused: soloUnused,
+				Key:   "limits.rpc_handshake_timeout",
 				field: func(c *Config) any { return &c.Limits.RPCHandshakeTimeout },
 				rule:  atLeast(100 * ms),
 				Doc:   "How long another server may take to open a connection, TLS handshake included.",
 			},
 			{
-				Key: "limits.rpc_max_conns_per_client", Unused: soloUnused,
+				Key:   "limits.rpc_max_conns_per_client",
 				field: func(c *Config) any { return &c.Limits.RPCMaxConnsPerClient },
 				rule:  atLeast(-1),
 				Doc:   "How many connections to the server port one address may have open. 0 and -1: no limit.",

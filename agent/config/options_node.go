@@ -75,18 +75,15 @@ func nodeGroup() group {
 					"the log is closed. A second signal ends it at once.",
 			},
 			{
-				Key: "leave_on_terminate", debug: "LeaveOnTerm", Unused: soloUnused,
+				Key: "leave_on_terminate", debug: "LeaveOnTerm",
 				field: func(c *Config) any { return &c.Leave.OnTerminate },
 				Doc:   "SIGTERM makes the server leave its cluster before it stops, instead of only stopping.",
 			},
 			{
-				Key: "skip_leave_on_interrupt", debug: "SkipLeaveOnInt", Unused: soloUnused,
+				Key: "skip_leave_on_interrupt", debug: "SkipLeaveOnInt",
 				field: func(c *Config) any { return &c.Leave.SkipOnInterrupt },
 				Doc:   "SIGINT stops the server without leaving its cluster.",
 			},
 		},
 	}
 }
-
-// soloUnused is why the settings about other servers have no effect.
-const soloUnused = "a cluster has one server"

@@ -4,10 +4,10 @@ import (
 	"time"
 )
 
-// aclUnused and tlsUnused are why these settings have no effect.
+// aclUnused and httpsOutUnused are why these settings have no effect.
 const (
-	aclUnused = "requests are not checked: every one is allowed"
-	tlsUnused = "nothing is encrypted yet"
+	aclUnused      = "requests are not checked: every one is allowed"
+	httpsOutUnused = "servers make no HTTPS requests"
 )
 
 func aclGroup() group {
@@ -92,7 +92,8 @@ func aclGroup() group {
 func tlsGroup() group {
 	g := group{
 		title: "TLS",
-		intro: "`tls.https` and `tls.internal_rpc` take from `tls.defaults` what they do not set themselves.",
+		intro: "`tls.https` and `tls.internal_rpc` take from `tls.defaults` what they do not set themselves. Certificates, keys and authorities " +
+			"are read again when their files change, without a restart; see [TLS](tls.md).",
 	}
 	g.options = append(g.options, tlsOptions("tls.defaults", "", func(c *Config) *TLSListener { return &c.TLS.Defaults })...)
 	g.options = append(g.options, tlsOptions("tls.https", "tls.defaults", func(c *Config) *TLSListener { return &c.TLS.HTTPS })...)
@@ -102,6 +103,9 @@ func tlsGroup() group {
 		switch o.Key {
 		case "tls.https.verify_incoming":
 			o.Aliases = []string{"verify_incoming_https"}
+			o.Doc = "Takes HTTPS connections only from clients that show a certificate of the authorities. Plain HTTP is not bound by it: turn it off with a `ports.http` of -1."
+		case "tls.https.verify_outgoing":
+			o.Unused = httpsOutUnused
 		case "tls.internal_rpc.verify_incoming":
 			o.Aliases = []string{"verify_incoming_rpc"}
 		}
@@ -109,11 +113,14 @@ func tlsGroup() group {
 	g.options = append(g.options, Option{
 		Key: "tls.internal_rpc.verify_server_hostname", Aliases: []string{"verify_server_hostname", "tls.defaults.verify_server_hostname"},
 		field: func(c *Config) any { return &c.TLS.VerifyServerHostname },
-		Doc:   "Takes other servers only with a certificate that names them as a server of this datacenter.",
+		Doc: "Takes other servers only with a certificate for `server.<datacenter>.<domain>`, in both directions: a client's certificate does not do. " +
+			"Connections to other servers are encrypted then, `verify_outgoing` or not, and other servers must show a certificate, `verify_incoming` or not.",
+	}, Option{
+		Key: "domain", debug: "DNSDomain", fold: foldDomain,
+		field: func(c *Config) any { return &c.Domain },
+		rule:  text("a domain name", checkDomain),
+		Doc:   "The domain in the name that `verify_server_hostname` looks for. There is no DNS server, so it has no other use.",
 	})
-	for i := range g.options {
-		g.options[i].Unused = tlsUnused
-	}
 	return g
 }
 
@@ -144,7 +151,8 @@ func tlsOptions(block, from string, of func(*Config) *TLSListener) []Option {
 		{
 			Key:   "tls_cipher_suites",
 			field: func(c *Config) any { return &of(c).CipherSuites },
-			Doc:   "The cipher suites of TLS 1.2, by the names of Go's `crypto/tls`. Empty: Go's choice.",
+			rule:  each("names of cipher suites, as in Go's `crypto/tls`, that are not known to be insecure", checkCipherSuite),
+			Doc:   "The cipher suites of TLS 1.2, by the names of Go's `crypto/tls`. Empty: Go's choice. TLS 1.3 has no choice.",
 		},
 		{
 			Key: "tls_min_version", fold: foldTLSVersion,

@@ -51,6 +51,33 @@ func historyGroup() group {
 	}
 }
 
+func scheduleGroup() group {
+	return group{
+		title: "Scheduled snapshots",
+		intro: "Archives of the whole state, as `holdfast snapshot save` makes them. `holdfast snapshot agent` does the same from another machine.",
+		options: []Option{
+			{
+				Key:   "snapshot_schedule.path",
+				field: func(c *Config) any { return &c.Schedule.Path },
+				Doc: "The folder in which the server keeps snapshots while it leads; it is made if it is not there. Empty: none are taken. " +
+					"Give each server a folder of its own, best on another disk than the data dir.",
+			},
+			{
+				Key:   "snapshot_schedule.interval",
+				field: func(c *Config) any { return &c.Schedule.Interval },
+				rule:  atLeast(time.Minute),
+				Doc:   "How often a snapshot is taken. A restart does not change when the next one is due.",
+			},
+			{
+				Key:   "snapshot_schedule.retain",
+				field: func(c *Config) any { return &c.Schedule.Retain },
+				rule:  between(0, 1_000_000),
+				Doc:   "How many snapshots are kept; the oldest go when a newer one was written and checked. 0 keeps all.",
+			},
+		},
+	}
+}
+
 func raftGroup() group {
 	return group{
 		title: "Raft",
@@ -97,7 +124,7 @@ func raftGroup() group {
 				Doc:   "How many entries are kept behind a snapshot, so that a server that lags can catch up without one.",
 			},
 			{
-				Key: "performance.raft_multiplier", debug: "RaftMultiplier", Unused: soloUnused,
+				Key: "performance.raft_multiplier", debug: "RaftMultiplier",
 				field: func(c *Config) any { return &c.Performance.RaftMultiplier },
 				rule:  between(1, 10),
 				Doc: "Scales the times after which a silent leader is replaced. 1 is the fastest; raise it on machines or networks that " +

@@ -24,6 +24,9 @@ type Reloadable struct {
 	DefaultQueryTime time.Duration
 	MaxQueryTime     time.Duration
 
+	SessionTTLMin   time.Duration
+	SessionTTLGrace time.Duration
+
 	History     History
 	DiskMinFree Bytes
 
@@ -54,6 +57,9 @@ func (c *Config) Reloadable() Reloadable {
 
 		DefaultQueryTime: c.DefaultQueryTime,
 		MaxQueryTime:     c.MaxQueryTime,
+
+		SessionTTLMin:   c.SessionTTLMin,
+		SessionTTLGrace: c.SessionTTLGrace,
 
 		History:     c.History,
 		DiskMinFree: c.Disk.MinFree,

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -281,4 +282,42 @@ func foldTLSVersion(s string) string {
 		return "TLSv1_3"
 	}
 	return s
+}
+
+// foldDomain writes a domain without the dot that Consul's default ends in.
+func foldDomain(s string) string {
+	if s = strings.ToLower(strings.TrimSuffix(s, ".")); s != "" {
+		return s
+	}
+	return Default().Domain
+}
+
+// domainForm is a DNS name of at most eight labels; certificates hold it.
+var domainForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?){0,7}$`)
+
+func checkDomain(s string) error {
+	if !domainForm.MatchString(s) {
+		return fmt.Errorf("%s is no domain name: want letters, digits, - and dots", quoteShort(s))
+	}
+	return nil
+}
+
+// checkCipherSuite takes the suites that can be chosen and are not insecure.
+func checkCipherSuite(name string) error {
+	var known []string
+	for _, s := range tls.CipherSuites() {
+		if s.SupportedVersions[0] == tls.VersionTLS13 {
+			continue
+		}
+		if s.Name == name {
+			return nil
+		}
+		known = append(known, s.Name)
+	}
+	for _, s := range tls.InsecureCipherSuites() {
+		if s.Name == name {
+			return fmt.Errorf("%s is insecure: leave it out", name)
+		}
+	}
+	return fmt.Errorf("%s is no cipher suite of TLS 1.2: want one of %s", quoteShort(name), strings.Join(known, ", "))
 }

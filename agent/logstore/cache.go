@@ -74,14 +74,32 @@ func (c *cache) add(logs []*raft.Log) {
 	}
 }
 
-// addCopy keeps l as the newest, but none of its memory.
+// addCopy keeps l as the newest, but none of its memory. The memory of what has to go
+// for it is used again, so nobody may have been given an entry yet: that is so while a
+// log is opened, when all of it passes through here and only its end stays.
 func (c *cache) addCopy(l *raft.Log) {
 	if c == nil {
 		return
 	}
 	own := *l
-	own.Data, own.Extensions = bytes.Clone(l.Data), bytes.Clone(l.Extensions)
+	own.Data = append(c.recycle(len(l.Data)), l.Data...)
+	own.Extensions = bytes.Clone(l.Extensions)
 	c.add([]*raft.Log{&own})
+}
+
+// recycle makes room for an entry with n bytes of data, and returns memory to copy
+// them to: that of an entry which had to go, if it is not much more than that.
+func (c *cache) recycle(n int) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.first < c.next && (c.bytes+logBytes+n > c.maxBytes || c.next-c.first == uint64(len(c.ring))) {
+		old := c.ring[c.first%uint64(len(c.ring))].Data
+		c.dropFirstLocked()
+		if cap(old) >= n && cap(old) <= n+n/4 {
+			return old[:0]
+		}
+	}
+	return nil
 }
 
 // remove lets the entries from min to max go, and with those in the middle all

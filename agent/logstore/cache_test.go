@@ -1,6 +1,8 @@
 package logstore
 
 import (
+	"bytes"
+	"runtime"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -120,4 +122,46 @@ func TestCacheModel(t *testing.T) {
 			},
 		})
 	})
+}
+
+// While a log is opened, memory of entries that had to go is used again: what is kept
+// must not be touched by that.
+func TestCacheOfCopies(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		c := newCache(7, rapid.IntRange(1, 9*(logBytes+200)).Draw(rt, "bytes"))
+		content := func(index uint64) []byte { // as long as it is used to be
+			return bytes.Repeat([]byte{byte(index)}, int(index*index%97+index%2*90))
+		}
+		shared := make([]byte, 1024)
+		last := rapid.Uint64Range(1, 60).Draw(rt, "entries")
+		for i := uint64(1); i <= last; i++ {
+			n := copy(shared, content(i))
+			c.addCopy(&raft.Log{Index: i, Data: shared[:n:n]})
+			for j := uint64(1); j <= i; j++ {
+				var l raft.Log
+				if c.get(j, &l) && !bytes.Equal(l.Data, content(j)) {
+					rt.Fatalf("after entry %d: entry %d holds %v", i, j, l.Data)
+				}
+			}
+			if c.next-c.first > 7 || c.bytes > c.maxBytes {
+				rt.Fatalf("%d entries, %d bytes", c.next-c.first, c.bytes)
+			}
+		}
+	})
+}
+
+// Reading a long log at opening must not cost memory for each entry of it.
+func TestCacheOfCopiesUsesItsMemoryAgain(t *testing.T) {
+	const entries, size = 1000, 32 << 10
+	c := newCache(cacheEntries, 10*(size+logBytes))
+	data := make([]byte, size)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for i := range uint64(entries) {
+		c.addCopy(&raft.Log{Index: i + 1, Data: data})
+	}
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > entries*size/10 {
+		t.Errorf("%d entries of %d bytes took %d bytes of new memory", entries, size, got)
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
@@ -606,6 +607,9 @@ func TestUnfinishedSnapshotsAreRemoved(t *testing.T) {
 	// One that is given up while running leaves nothing either, nor does it
 	// disturb another one.
 	_, trans := raft.NewInmemTransport("")
+	if index, at := s.LastSnapshot(); index != usedNew || at.IsZero() || time.Since(at) > time.Hour {
+		t.Errorf("the newest snapshot is said to be of %d at %v", index, at)
+	}
 	a, err := s.Snapshots().Create(1, 160, 2, raft.Configuration{}, 1, trans)
 	if err != nil {
 		t.Fatal(err)
@@ -629,6 +633,12 @@ func TestUnfinishedSnapshotsAreRemoved(t *testing.T) {
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "snapshots", "*.tmp")); err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+	if index, at := s.LastSnapshot(); index != 170 || time.Since(at) > time.Minute {
+		t.Errorf("the newest snapshot is said to be of %d at %v", index, at)
+	}
+	if index, at := Memory().LastSnapshot(); index != 0 || !at.IsZero() {
+		t.Errorf("in memory there is one of %d at %v", index, at)
 	}
 	if s.covered.Load() != 170 {
 		t.Errorf("covered = %d", s.covered.Load())

@@ -44,6 +44,10 @@ type Options struct {
 	// nothing is called.
 	OnDamage func(error)
 
+	// OnWrite is told how long it took to write entries and flush them. It must not
+	// block. nil: nothing is called.
+	OnWrite func(took time.Duration)
+
 	wrapFS   func(types.VFS) types.VFS // tests make the disk fail
 	readOnly bool                      // of a bbolt file
 }
@@ -77,6 +81,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.OnDamage == nil {
 		o.OnDamage = func(error) {}
+	}
+	if o.OnWrite == nil {
+		o.OnWrite = func(time.Duration) {}
 	}
 	return nil
 }
@@ -185,7 +192,11 @@ func (s *opening) openSnapshots() error {
 	}
 	s.snaps, s.snapshots = snaps, snaps
 	s.covered.Store(snaps.newest.Index)
+	if name, ok := parseSnapshotName(snaps.newest.ID); ok {
+		s.snapshotAt.Store(name.millis)
+	}
 	snaps.stored = func(index uint64) {
+		s.snapshotAt.Store(time.Now().UnixMilli())
 		for {
 			was := s.covered.Load()
 			if index <= was || s.covered.CompareAndSwap(was, index) {

@@ -199,6 +199,7 @@ func readMeta(path string) (meta raft.SnapshotMeta, err error) {
 type snapshotName struct {
 	id          string
 	term, index uint64
+	millis      int64 // Unix time at which it was begun
 }
 
 func parseSnapshotName(id string) (n snapshotName, ok bool) {
@@ -214,7 +215,7 @@ func parseSnapshotName(id string) (n snapshotName, ok bool) {
 		}
 		nums[i] = v
 	}
-	return snapshotName{id: id, term: nums[0], index: nums[1]}, true
+	return snapshotName{id: id, term: nums[0], index: nums[1], millis: int64(nums[2])}, true
 }
 
 // compare orders snapshots as raft does.

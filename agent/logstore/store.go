@@ -33,6 +33,8 @@ type Store struct {
 	// covered is the last entry that is in a snapshot.
 	covered atomic.Uint64
 
+	snapshotAt atomic.Int64 // when the newest snapshot was made, Unix milliseconds; 0: there is none
+
 	writing sync.Mutex // held by whoever writes to the log; guards what follows
 	sealer  sealer
 	acked   *acked
@@ -58,6 +60,16 @@ func (s *Store) Stable() raft.StableStore { return s.stable }
 
 // Snapshots are raft's snapshots.
 func (s *Store) Snapshots() raft.SnapshotStore { return s.snapshots }
+
+// LastSnapshot is the index of the newest snapshot and when it was made; 0 and the zero
+// time when there is none, and in memory.
+func (s *Store) LastSnapshot() (index uint64, at time.Time) {
+	millis := s.snapshotAt.Load()
+	if millis == 0 {
+		return 0, time.Time{}
+	}
+	return s.covered.Load(), time.UnixMilli(millis)
+}
 
 // IsMonotonic says that entries are consecutive. It is true of both backends, so
 // that raft empties the log after the restore of a snapshot instead of leaving a
@@ -118,7 +130,9 @@ func (s *Store) StoreLogs(logs []*raft.Log) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	defer s.begin()()
+	began := time.Now()
 	err := s.append(logs)
+	s.o.OnWrite(time.Since(began))
 	if err != nil && !errors.Is(err, ErrClosed) {
 		absent := errors.Is(err, errNotWritten)
 		if !absent {

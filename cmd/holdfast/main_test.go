@@ -1,6 +1,9 @@
 package main
 
 import (
+	"flag"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -9,6 +12,11 @@ import (
 // TestMain lets this test binary stand in for holdfast, so that the scripts run what
 // the real one does.
 func TestMain(m *testing.M) {
+	// Scripts wait more than they work, so more of them run at a time than there are
+	// processors; -parallel still says otherwise.
+	if err := flag.Set("test.parallel", strconv.Itoa(3*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err) // there is no such flag any more
+	}
 	testscript.Main(m, map[string]func(){"holdfast": main})
 }
 
@@ -23,6 +31,10 @@ func TestScripts(t *testing.T) {
 			// A script sees only what it sets up itself.
 			env.Setenv("NO_COLOR", "")
 			env.Setenv("HOLDFAST_HTTP_ADDR", "127.0.0.1:1")
+			// With the race detector a process lingers at its exit, so that races of
+			// that moment show: by default for 1 s, which is most of the time of the
+			// scripts, because they run some hundred commands.
+			env.Setenv("GORACE", "atexit_sleep_ms=50")
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
@@ -33,6 +45,8 @@ func TestScripts(t *testing.T) {
 			"blackhole": cmdBlackhole,
 			"random":    cmdRandom,
 			"damage":    cmdDamage,
+			"servedat":  cmdServedAt,
+			"expired":   cmdExpired,
 		},
 	})
 }

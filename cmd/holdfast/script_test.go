@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/holdfast-kv/holdfast/internal/certs"
 )
 
 // patience is how long a script waits for something that must come.
@@ -255,4 +257,36 @@ func cmdDamage(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s is no damage", strings.TrimSpace(args[2]))
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o600))
+}
+
+// cmdServedAt is "servedat SCHEME VARIABLE": the variable becomes the host and port
+// that the agent's log names for the scheme.
+func cmdServedAt(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: servedat SCHEME VARIABLE")
+	}
+	found := regexp.MustCompile(`API: +` + regexp.QuoteMeta(args[0]) + `://(\S+)`).FindStringSubmatch(ts.ReadFile("agent.log"))
+	if found == nil {
+		ts.Fatalf("the agent does not say where it serves %s", args[0])
+	}
+	ts.Setenv(args[1], found[1])
+}
+
+// cmdExpired is "expired CERT KEY [server]": it makes a certificate for localhost that has
+// expired, of the authority that "holdfast tls ca create" made.
+func cmdExpired(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: expired CERT KEY [server]")
+	}
+	authority, err := certs.ReadAuthority(certs.Pair{
+		Cert: []byte(ts.ReadFile("consul-agent-ca.pem")), Key: []byte(ts.ReadFile("consul-agent-ca-key.pem")),
+	})
+	ts.Check(err)
+	pair, err := authority.Issue(certs.Request{
+		Name: "localhost", DNSNames: []string{"localhost"}, IPs: []net.IP{net.IPv4(127, 0, 0, 1)}, Client: true, Server: len(args) > 2,
+		Validity: certs.Validity{From: time.Now().Add(-2 * time.Minute), Until: time.Now().Add(-time.Minute)},
+	})
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), pair.Cert, 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), pair.Key, 0o600))
 }

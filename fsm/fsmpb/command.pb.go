@@ -116,6 +116,61 @@ func (Verb) EnumDescriptor() ([]byte, []int) {
 	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{0}
 }
 
+type Contend_Action int32
+
+const (
+	Contend_ACTION_UNSPECIFIED Contend_Action = 0
+	// Take a place, or ask again for the one it has.
+	Contend_ACTION_ENTER Contend_Action = 1
+	// Give it back.
+	Contend_ACTION_LEAVE Contend_Action = 2
+	// The client has left: keep the place for a short while only.
+	Contend_ACTION_FORSAKE Contend_Action = 3
+)
+
+// Enum value maps for Contend_Action.
+var (
+	Contend_Action_name = map[int32]string{
+		0: "ACTION_UNSPECIFIED",
+		1: "ACTION_ENTER",
+		2: "ACTION_LEAVE",
+		3: "ACTION_FORSAKE",
+	}
+	Contend_Action_value = map[string]int32{
+		"ACTION_UNSPECIFIED": 0,
+		"ACTION_ENTER":       1,
+		"ACTION_LEAVE":       2,
+		"ACTION_FORSAKE":     3,
+	}
+)
+
+func (x Contend_Action) Enum() *Contend_Action {
+	p := new(Contend_Action)
+	*p = x
+	return p
+}
+
+func (x Contend_Action) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Contend_Action) Descriptor() protoreflect.EnumDescriptor {
+	return file_fsm_fsmpb_command_proto_enumTypes[1].Descriptor()
+}
+
+func (Contend_Action) Type() protoreflect.EnumType {
+	return &file_fsm_fsmpb_command_proto_enumTypes[1]
+}
+
+func (x Contend_Action) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Contend_Action.Descriptor instead.
+func (Contend_Action) EnumDescriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{21, 0}
+}
+
 type Command struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Header *Header                `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
@@ -131,6 +186,10 @@ type Command struct {
 	//	*Command_Deregister
 	//	*Command_Event
 	//	*Command_Expire
+	//	*Command_SessionTime
+	//	*Command_MixedTxn
+	//	*Command_Contend
+	//	*Command_AutopilotSet
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -270,6 +329,42 @@ func (x *Command) GetExpire() *Expire {
 	return nil
 }
 
+func (x *Command) GetSessionTime() *SessionTime {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_SessionTime); ok {
+			return x.SessionTime
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetMixedTxn() *MixedTxn {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_MixedTxn); ok {
+			return x.MixedTxn
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetContend() *Contend {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_Contend); ok {
+			return x.Contend
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetAutopilotSet() *AutopilotSet {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_AutopilotSet); ok {
+			return x.AutopilotSet
+		}
+	}
+	return nil
+}
+
 type isCommand_Kind interface {
 	isCommand_Kind()
 }
@@ -314,6 +409,22 @@ type Command_Expire struct {
 	Expire *Expire `protobuf:"bytes,11,opt,name=expire,proto3,oneof"`
 }
 
+type Command_SessionTime struct {
+	SessionTime *SessionTime `protobuf:"bytes,12,opt,name=session_time,json=sessionTime,proto3,oneof"`
+}
+
+type Command_MixedTxn struct {
+	MixedTxn *MixedTxn `protobuf:"bytes,13,opt,name=mixed_txn,json=mixedTxn,proto3,oneof"`
+}
+
+type Command_Contend struct {
+	Contend *Contend `protobuf:"bytes,20,opt,name=contend,proto3,oneof"`
+}
+
+type Command_AutopilotSet struct {
+	AutopilotSet *AutopilotSet `protobuf:"bytes,21,opt,name=autopilot_set,json=autopilotSet,proto3,oneof"`
+}
+
 func (*Command_Write) isCommand_Kind() {}
 
 func (*Command_Txn) isCommand_Kind() {}
@@ -333,6 +444,14 @@ func (*Command_Deregister) isCommand_Kind() {}
 func (*Command_Event) isCommand_Kind() {}
 
 func (*Command_Expire) isCommand_Kind() {}
+
+func (*Command_SessionTime) isCommand_Kind() {}
+
+func (*Command_MixedTxn) isCommand_Kind() {}
+
+func (*Command_Contend) isCommand_Kind() {}
+
+func (*Command_AutopilotSet) isCommand_Kind() {}
 
 // Header is what apply must not find out for itself.
 type Header struct {
@@ -505,7 +624,8 @@ func (x *Op) GetSession() []byte {
 type Write struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Op    *Op                    `protobuf:"bytes,1,opt,name=op,proto3" json:"op,omitempty"`
-	// The session with which the key ends; empty for none.
+	// The session with which the key ends; empty for none. A deletion applies only to
+	// what ends with it.
 	Owner []byte `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
 	// Nanoseconds until the key ends by itself; 0 leaves that as it is.
 	Ttl int64 `protobuf:"varint,3,opt,name=ttl,proto3" json:"ttl,omitempty"`
@@ -661,6 +781,52 @@ func (x *Txn) GetOps() []*Op {
 	return nil
 }
 
+// MixedTxn is a transaction on keys and the catalog. Each operation is one on a key,
+// or has a verb and one row of the catalog.
+type MixedTxn struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ops           []*MixedTxn_Op         `protobuf:"bytes,1,rep,name=ops,proto3" json:"ops,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MixedTxn) Reset() {
+	*x = MixedTxn{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MixedTxn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MixedTxn) ProtoMessage() {}
+
+func (x *MixedTxn) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MixedTxn.ProtoReflect.Descriptor instead.
+func (*MixedTxn) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *MixedTxn) GetOps() []*MixedTxn_Op {
+	if x != nil {
+		return x.Ops
+	}
+	return nil
+}
+
 // Prune drops old history; it names what goes.
 type Prune struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -673,7 +839,7 @@ type Prune struct {
 
 func (x *Prune) Reset() {
 	*x = Prune{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[5]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -685,7 +851,7 @@ func (x *Prune) String() string {
 func (*Prune) ProtoMessage() {}
 
 func (x *Prune) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[5]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -698,7 +864,7 @@ func (x *Prune) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prune.ProtoReflect.Descriptor instead.
 func (*Prune) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{5}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Prune) GetThrough() uint64 {
@@ -731,7 +897,7 @@ type Restored struct {
 
 func (x *Restored) Reset() {
 	*x = Restored{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[6]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -743,7 +909,7 @@ func (x *Restored) String() string {
 func (*Restored) ProtoMessage() {}
 
 func (x *Restored) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[6]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -756,7 +922,7 @@ func (x *Restored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restored.ProtoReflect.Descriptor instead.
 func (*Restored) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{6}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{7}
 }
 
 type SessionCreate struct {
@@ -768,7 +934,7 @@ type SessionCreate struct {
 
 func (x *SessionCreate) Reset() {
 	*x = SessionCreate{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[7]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -780,7 +946,7 @@ func (x *SessionCreate) String() string {
 func (*SessionCreate) ProtoMessage() {}
 
 func (x *SessionCreate) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[7]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -793,7 +959,7 @@ func (x *SessionCreate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionCreate.ProtoReflect.Descriptor instead.
 func (*SessionCreate) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{7}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SessionCreate) GetSession() *Session {
@@ -822,13 +988,15 @@ type Session struct {
 	Checks            [][]byte `protobuf:"bytes,14,rep,name=checks,proto3" json:"checks,omitempty"`
 	Implied           bool     `protobuf:"varint,15,opt,name=implied,proto3" json:"implied,omitempty"`
 	CreateIndex       uint64   `protobuf:"varint,16,opt,name=create_index,json=createIndex,proto3" json:"create_index,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Unix nanoseconds of proposal times; 0 while only the leader knows.
+	Due           int64 `protobuf:"varint,17,opt,name=due,proto3" json:"due,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[8]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -840,7 +1008,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[8]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -853,7 +1021,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{8}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Session) GetId() string {
@@ -968,6 +1136,13 @@ func (x *Session) GetCreateIndex() uint64 {
 	return 0
 }
 
+func (x *Session) GetDue() int64 {
+	if x != nil {
+		return x.Due
+	}
+	return 0
+}
+
 // SessionEnd ends sessions, those that exist.
 type SessionEnd struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -980,7 +1155,7 @@ type SessionEnd struct {
 
 func (x *SessionEnd) Reset() {
 	*x = SessionEnd{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[9]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -992,7 +1167,7 @@ func (x *SessionEnd) String() string {
 func (*SessionEnd) ProtoMessage() {}
 
 func (x *SessionEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[9]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1005,7 +1180,7 @@ func (x *SessionEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionEnd.ProtoReflect.Descriptor instead.
 func (*SessionEnd) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{9}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SessionEnd) GetIds() [][]byte {
@@ -1022,6 +1197,72 @@ func (x *SessionEnd) GetExpired() bool {
 	return false
 }
 
+// SessionTime takes what only the leader knows of the time of sessions into the
+// state, so that the next leader goes on where it ended. An empty one says that time
+// has passed.
+type SessionTime struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A new leader begins. The time since the last command does not count, and a
+	// session whose time was not in the state begins it anew.
+	Begin bool                `protobuf:"varint,1,opt,name=begin,proto3" json:"begin,omitempty"`
+	Left  []*SessionTime_Left `protobuf:"bytes,2,rep,name=left,proto3" json:"left,omitempty"`
+	// Sessions that were renewed, and whose time only the leader knows from here on.
+	Renewed       []string `protobuf:"bytes,3,rep,name=renewed,proto3" json:"renewed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SessionTime) Reset() {
+	*x = SessionTime{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SessionTime) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SessionTime) ProtoMessage() {}
+
+func (x *SessionTime) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SessionTime.ProtoReflect.Descriptor instead.
+func (*SessionTime) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SessionTime) GetBegin() bool {
+	if x != nil {
+		return x.Begin
+	}
+	return false
+}
+
+func (x *SessionTime) GetLeft() []*SessionTime_Left {
+	if x != nil {
+		return x.Left
+	}
+	return nil
+}
+
+func (x *SessionTime) GetRenewed() []string {
+	if x != nil {
+		return x.Renewed
+	}
+	return nil
+}
+
 type Register struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          *Node                  `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
@@ -1034,7 +1275,7 @@ type Register struct {
 
 func (x *Register) Reset() {
 	*x = Register{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[10]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1046,7 +1287,7 @@ func (x *Register) String() string {
 func (*Register) ProtoMessage() {}
 
 func (x *Register) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[10]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1059,7 +1300,7 @@ func (x *Register) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Register.ProtoReflect.Descriptor instead.
 func (*Register) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{10}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Register) GetNode() *Node {
@@ -1101,7 +1342,7 @@ type Deregister struct {
 
 func (x *Deregister) Reset() {
 	*x = Deregister{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[11]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1113,7 +1354,7 @@ func (x *Deregister) String() string {
 func (*Deregister) ProtoMessage() {}
 
 func (x *Deregister) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[11]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1126,7 +1367,7 @@ func (x *Deregister) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deregister.ProtoReflect.Descriptor instead.
 func (*Deregister) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{11}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Deregister) GetNode() []byte {
@@ -1165,7 +1406,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[12]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1177,7 +1418,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[12]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1190,7 +1431,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{12}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Node) GetId() string {
@@ -1263,7 +1504,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[13]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1275,7 +1516,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[13]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1288,7 +1529,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{13}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Service) GetNode() []byte {
@@ -1383,29 +1624,34 @@ func (x *Service) GetModifyIndex() uint64 {
 }
 
 type Check struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
-	Id            []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	Name          []byte                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	Status        string                 `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`
-	Notes         []byte                 `protobuf:"bytes,5,opt,name=notes,proto3" json:"notes,omitempty"`
-	Output        []byte                 `protobuf:"bytes,6,opt,name=output,proto3" json:"output,omitempty"`
-	ServiceId     []byte                 `protobuf:"bytes,7,opt,name=service_id,json=serviceId,proto3" json:"service_id,omitempty"`
-	ServiceName   []byte                 `protobuf:"bytes,8,opt,name=service_name,json=serviceName,proto3" json:"service_name,omitempty"`
-	ServiceTags   [][]byte               `protobuf:"bytes,9,rep,name=service_tags,json=serviceTags,proto3" json:"service_tags,omitempty"`
-	Type          string                 `protobuf:"bytes,10,opt,name=type,proto3" json:"type,omitempty"`
-	Interval      string                 `protobuf:"bytes,11,opt,name=interval,proto3" json:"interval,omitempty"`
-	Timeout       string                 `protobuf:"bytes,12,opt,name=timeout,proto3" json:"timeout,omitempty"`
-	Ttl           int64                  `protobuf:"varint,13,opt,name=ttl,proto3" json:"ttl,omitempty"`
-	CreateIndex   uint64                 `protobuf:"varint,14,opt,name=create_index,json=createIndex,proto3" json:"create_index,omitempty"`
-	ModifyIndex   uint64                 `protobuf:"varint,15,opt,name=modify_index,json=modifyIndex,proto3" json:"modify_index,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Node        []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Id          []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Name        []byte                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Status      string                 `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`
+	Notes       []byte                 `protobuf:"bytes,5,opt,name=notes,proto3" json:"notes,omitempty"`
+	Output      []byte                 `protobuf:"bytes,6,opt,name=output,proto3" json:"output,omitempty"`
+	ServiceId   []byte                 `protobuf:"bytes,7,opt,name=service_id,json=serviceId,proto3" json:"service_id,omitempty"`
+	ServiceName []byte                 `protobuf:"bytes,8,opt,name=service_name,json=serviceName,proto3" json:"service_name,omitempty"`
+	ServiceTags [][]byte               `protobuf:"bytes,9,rep,name=service_tags,json=serviceTags,proto3" json:"service_tags,omitempty"`
+	Type        string                 `protobuf:"bytes,10,opt,name=type,proto3" json:"type,omitempty"`
+	Interval    string                 `protobuf:"bytes,11,opt,name=interval,proto3" json:"interval,omitempty"`
+	Timeout     string                 `protobuf:"bytes,12,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	Ttl         int64                  `protobuf:"varint,13,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	CreateIndex uint64                 `protobuf:"varint,14,opt,name=create_index,json=createIndex,proto3" json:"create_index,omitempty"`
+	ModifyIndex uint64                 `protobuf:"varint,15,opt,name=modify_index,json=modifyIndex,proto3" json:"modify_index,omitempty"`
+	// Nanoseconds in the critical state after which the service is removed. Once it
+	// stood in timeout, as text, of checks with a ttl.
+	ReapAfter int64 `protobuf:"varint,16,opt,name=reap_after,json=reapAfter,proto3" json:"reap_after,omitempty"`
+	// What an external monitor keeps with the check: a JSON object, or nothing.
+	Definition    []byte `protobuf:"bytes,17,opt,name=definition,proto3" json:"definition,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[14]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1417,7 +1663,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[14]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1430,7 +1676,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{14}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Check) GetNode() []byte {
@@ -1538,6 +1784,20 @@ func (x *Check) GetModifyIndex() uint64 {
 	return 0
 }
 
+func (x *Check) GetReapAfter() int64 {
+	if x != nil {
+		return x.ReapAfter
+	}
+	return 0
+}
+
+func (x *Check) GetDefinition() []byte {
+	if x != nil {
+		return x.Definition
+	}
+	return nil
+}
+
 type Event struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1553,7 +1813,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[15]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1565,7 +1825,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[15]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1578,7 +1838,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{15}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Event) GetId() string {
@@ -1640,7 +1900,7 @@ type Expire struct {
 
 func (x *Expire) Reset() {
 	*x = Expire{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[16]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +1912,7 @@ func (x *Expire) String() string {
 func (*Expire) ProtoMessage() {}
 
 func (x *Expire) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[16]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,7 +1925,7 @@ func (x *Expire) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expire.ProtoReflect.Descriptor instead.
 func (*Expire) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{16}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Expire) GetKeys() []*Expire_Key {
@@ -1675,23 +1935,311 @@ func (x *Expire) GetKeys() []*Expire_Key {
 	return nil
 }
 
+// AutopilotSet replaces the configuration of autopilot.
+type AutopilotSet struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Config *Autopilot             `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
+	// Only if the configuration was last changed at this index.
+	Compare       bool   `protobuf:"varint,2,opt,name=compare,proto3" json:"compare,omitempty"`
+	Index         uint64 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AutopilotSet) Reset() {
+	*x = AutopilotSet{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AutopilotSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AutopilotSet) ProtoMessage() {}
+
+func (x *AutopilotSet) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AutopilotSet.ProtoReflect.Descriptor instead.
+func (*AutopilotSet) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *AutopilotSet) GetConfig() *Autopilot {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+func (x *AutopilotSet) GetCompare() bool {
+	if x != nil {
+		return x.Compare
+	}
+	return false
+}
+
+func (x *AutopilotSet) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+type Autopilot struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	CleanupDeadServers bool                   `protobuf:"varint,1,opt,name=cleanup_dead_servers,json=cleanupDeadServers,proto3" json:"cleanup_dead_servers,omitempty"`
+	// Nanoseconds, as is the time below.
+	LastContactThreshold    int64  `protobuf:"varint,2,opt,name=last_contact_threshold,json=lastContactThreshold,proto3" json:"last_contact_threshold,omitempty"`
+	MaxTrailingLogs         uint64 `protobuf:"varint,3,opt,name=max_trailing_logs,json=maxTrailingLogs,proto3" json:"max_trailing_logs,omitempty"`
+	MinQuorum               uint64 `protobuf:"varint,4,opt,name=min_quorum,json=minQuorum,proto3" json:"min_quorum,omitempty"`
+	ServerStabilizationTime int64  `protobuf:"varint,5,opt,name=server_stabilization_time,json=serverStabilizationTime,proto3" json:"server_stabilization_time,omitempty"`
+	RedundancyZoneTag       []byte `protobuf:"bytes,6,opt,name=redundancy_zone_tag,json=redundancyZoneTag,proto3" json:"redundancy_zone_tag,omitempty"`
+	DisableUpgradeMigration bool   `protobuf:"varint,7,opt,name=disable_upgrade_migration,json=disableUpgradeMigration,proto3" json:"disable_upgrade_migration,omitempty"`
+	UpgradeVersionTag       []byte `protobuf:"bytes,8,opt,name=upgrade_version_tag,json=upgradeVersionTag,proto3" json:"upgrade_version_tag,omitempty"`
+	CreateIndex             uint64 `protobuf:"varint,9,opt,name=create_index,json=createIndex,proto3" json:"create_index,omitempty"`
+	ModifyIndex             uint64 `protobuf:"varint,10,opt,name=modify_index,json=modifyIndex,proto3" json:"modify_index,omitempty"`
+	unknownFields           protoimpl.UnknownFields
+	sizeCache               protoimpl.SizeCache
+}
+
+func (x *Autopilot) Reset() {
+	*x = Autopilot{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Autopilot) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Autopilot) ProtoMessage() {}
+
+func (x *Autopilot) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Autopilot.ProtoReflect.Descriptor instead.
+func (*Autopilot) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Autopilot) GetCleanupDeadServers() bool {
+	if x != nil {
+		return x.CleanupDeadServers
+	}
+	return false
+}
+
+func (x *Autopilot) GetLastContactThreshold() int64 {
+	if x != nil {
+		return x.LastContactThreshold
+	}
+	return 0
+}
+
+func (x *Autopilot) GetMaxTrailingLogs() uint64 {
+	if x != nil {
+		return x.MaxTrailingLogs
+	}
+	return 0
+}
+
+func (x *Autopilot) GetMinQuorum() uint64 {
+	if x != nil {
+		return x.MinQuorum
+	}
+	return 0
+}
+
+func (x *Autopilot) GetServerStabilizationTime() int64 {
+	if x != nil {
+		return x.ServerStabilizationTime
+	}
+	return 0
+}
+
+func (x *Autopilot) GetRedundancyZoneTag() []byte {
+	if x != nil {
+		return x.RedundancyZoneTag
+	}
+	return nil
+}
+
+func (x *Autopilot) GetDisableUpgradeMigration() bool {
+	if x != nil {
+		return x.DisableUpgradeMigration
+	}
+	return false
+}
+
+func (x *Autopilot) GetUpgradeVersionTag() []byte {
+	if x != nil {
+		return x.UpgradeVersionTag
+	}
+	return nil
+}
+
+func (x *Autopilot) GetCreateIndex() uint64 {
+	if x != nil {
+		return x.CreateIndex
+	}
+	return 0
+}
+
+func (x *Autopilot) GetModifyIndex() uint64 {
+	if x != nil {
+		return x.ModifyIndex
+	}
+	return 0
+}
+
+// Contend is what a session does about its place in the queue of a lock or an
+// election.
+type Contend struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Action  Contend_Action         `protobuf:"varint,1,opt,name=action,proto3,enum=holdfast.fsm.v1.Contend_Action" json:"action,omitempty"`
+	Queue   []byte                 `protobuf:"bytes,2,opt,name=queue,proto3" json:"queue,omitempty"`
+	Session []byte                 `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"`
+	// The rest is of a place that is entered. How many may hold; 0 to share.
+	Slots uint64 `protobuf:"varint,4,opt,name=slots,proto3" json:"slots,omitempty"`
+	Value []byte `protobuf:"bytes,5,opt,name=value,proto3" json:"value,omitempty"`
+	// Nanoseconds for which the place is kept without being asked for; 0: none is
+	// wanted that does not hold.
+	Patience int64 `protobuf:"varint,6,opt,name=patience,proto3" json:"patience,omitempty"`
+	// The session was made for the place and ends when it is given back.
+	Own bool `protobuf:"varint,7,opt,name=own,proto3" json:"own,omitempty"`
+	// Forsaken only if the place still expires at this time, Unix nanoseconds.
+	ExpireAt      int64 `protobuf:"varint,8,opt,name=expire_at,json=expireAt,proto3" json:"expire_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Contend) Reset() {
+	*x = Contend{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Contend) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Contend) ProtoMessage() {}
+
+func (x *Contend) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Contend.ProtoReflect.Descriptor instead.
+func (*Contend) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Contend) GetAction() Contend_Action {
+	if x != nil {
+		return x.Action
+	}
+	return Contend_ACTION_UNSPECIFIED
+}
+
+func (x *Contend) GetQueue() []byte {
+	if x != nil {
+		return x.Queue
+	}
+	return nil
+}
+
+func (x *Contend) GetSession() []byte {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *Contend) GetSlots() uint64 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *Contend) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *Contend) GetPatience() int64 {
+	if x != nil {
+		return x.Patience
+	}
+	return 0
+}
+
+func (x *Contend) GetOwn() bool {
+	if x != nil {
+		return x.Own
+	}
+	return false
+}
+
+func (x *Contend) GetExpireAt() int64 {
+	if x != nil {
+		return x.ExpireAt
+	}
+	return 0
+}
+
 // SnapshotHeader is the first record of a snapshot.
 type SnapshotHeader struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Format uint32                 `protobuf:"varint,1,opt,name=format,proto3" json:"format,omitempty"`
 	// Index of the last command in the state.
-	Index         uint64   `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
-	LastTime      int64    `protobuf:"varint,3,opt,name=last_time,json=lastTime,proto3" json:"last_time,omitempty"`
-	RestoredIndex uint64   `protobuf:"varint,4,opt,name=restored_index,json=restoredIndex,proto3" json:"restored_index,omitempty"`
-	Kv            *KVMeta  `protobuf:"bytes,5,opt,name=kv,proto3" json:"kv,omitempty"`
-	Indexes       *Indexes `protobuf:"bytes,6,opt,name=indexes,proto3" json:"indexes,omitempty"`
+	Index         uint64     `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	LastTime      int64      `protobuf:"varint,3,opt,name=last_time,json=lastTime,proto3" json:"last_time,omitempty"`
+	RestoredIndex uint64     `protobuf:"varint,4,opt,name=restored_index,json=restoredIndex,proto3" json:"restored_index,omitempty"`
+	Kv            *KVMeta    `protobuf:"bytes,5,opt,name=kv,proto3" json:"kv,omitempty"`
+	Indexes       *Indexes   `protobuf:"bytes,6,opt,name=indexes,proto3" json:"indexes,omitempty"`
+	Autopilot     *Autopilot `protobuf:"bytes,20,opt,name=autopilot,proto3" json:"autopilot,omitempty"`
+	Chain         *Chain     `protobuf:"bytes,7,opt,name=chain,proto3" json:"chain,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SnapshotHeader) Reset() {
 	*x = SnapshotHeader{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[17]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1703,7 +2251,7 @@ func (x *SnapshotHeader) String() string {
 func (*SnapshotHeader) ProtoMessage() {}
 
 func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[17]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1716,7 +2264,7 @@ func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotHeader.ProtoReflect.Descriptor instead.
 func (*SnapshotHeader) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{17}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SnapshotHeader) GetFormat() uint32 {
@@ -1761,6 +2309,84 @@ func (x *SnapshotHeader) GetIndexes() *Indexes {
 	return nil
 }
 
+func (x *SnapshotHeader) GetAutopilot() *Autopilot {
+	if x != nil {
+		return x.Autopilot
+	}
+	return nil
+}
+
+func (x *SnapshotHeader) GetChain() *Chain {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+// Chain is the rolling hash over the commands up to the index of the header. A
+// server that knows other rules begins a new one.
+type Chain struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What goes into the hash; 0 where there is none.
+	Rules uint32 `protobuf:"varint,1,opt,name=rules,proto3" json:"rules,omitempty"`
+	// The lowest index whose command could be in it.
+	Since         uint64 `protobuf:"varint,2,opt,name=since,proto3" json:"since,omitempty"`
+	Sum           uint64 `protobuf:"fixed64,3,opt,name=sum,proto3" json:"sum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Chain) Reset() {
+	*x = Chain{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Chain) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Chain) ProtoMessage() {}
+
+func (x *Chain) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Chain.ProtoReflect.Descriptor instead.
+func (*Chain) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Chain) GetRules() uint32 {
+	if x != nil {
+		return x.Rules
+	}
+	return 0
+}
+
+func (x *Chain) GetSince() uint64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *Chain) GetSum() uint64 {
+	if x != nil {
+		return x.Sum
+	}
+	return 0
+}
+
 // Indexes are those of the last change of each table beside the keys.
 type Indexes struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1775,7 +2401,7 @@ type Indexes struct {
 
 func (x *Indexes) Reset() {
 	*x = Indexes{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +2413,7 @@ func (x *Indexes) String() string {
 func (*Indexes) ProtoMessage() {}
 
 func (x *Indexes) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1800,7 +2426,7 @@ func (x *Indexes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Indexes.ProtoReflect.Descriptor instead.
 func (*Indexes) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{18}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Indexes) GetSessions() uint64 {
@@ -1839,16 +2465,18 @@ func (x *Indexes) GetEvents() uint64 {
 }
 
 type Delay struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Until         int64                  `protobuf:"varint,2,opt,name=until,proto3" json:"until,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Until int64                  `protobuf:"varint,2,opt,name=until,proto3" json:"until,omitempty"`
+	// Of a place in a queue: how many may hold.
+	Slots         uint64 `protobuf:"varint,3,opt,name=slots,proto3" json:"slots,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Delay) Reset() {
 	*x = Delay{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1860,7 +2488,7 @@ func (x *Delay) String() string {
 func (*Delay) ProtoMessage() {}
 
 func (x *Delay) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1873,7 +2501,7 @@ func (x *Delay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delay.ProtoReflect.Descriptor instead.
 func (*Delay) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{19}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Delay) GetKey() []byte {
@@ -1890,6 +2518,13 @@ func (x *Delay) GetUntil() int64 {
 	return 0
 }
 
+func (x *Delay) GetSlots() uint64 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
 type Counter struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Dir           []byte                 `protobuf:"bytes,1,opt,name=dir,proto3" json:"dir,omitempty"`
@@ -1900,7 +2535,7 @@ type Counter struct {
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1912,7 +2547,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1925,7 +2560,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{20}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Counter) GetDir() []byte {
@@ -1955,7 +2590,7 @@ type KVMeta struct {
 
 func (x *KVMeta) Reset() {
 	*x = KVMeta{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1967,7 +2602,7 @@ func (x *KVMeta) String() string {
 func (*KVMeta) ProtoMessage() {}
 
 func (x *KVMeta) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1980,7 +2615,7 @@ func (x *KVMeta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KVMeta.ProtoReflect.Descriptor instead.
 func (*KVMeta) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{21}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *KVMeta) GetIndex() uint64 {
@@ -2028,7 +2663,7 @@ type Item struct {
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2040,7 +2675,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2053,7 +2688,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{22}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Item) GetKey() []byte {
@@ -2123,7 +2758,7 @@ type Version struct {
 
 func (x *Version) Reset() {
 	*x = Version{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2135,7 +2770,7 @@ func (x *Version) String() string {
 func (*Version) ProtoMessage() {}
 
 func (x *Version) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2148,7 +2783,7 @@ func (x *Version) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Version.ProtoReflect.Descriptor instead.
 func (*Version) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{23}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Version) GetValue() []byte {
@@ -2226,7 +2861,7 @@ type Origin struct {
 
 func (x *Origin) Reset() {
 	*x = Origin{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2238,7 +2873,7 @@ func (x *Origin) String() string {
 func (*Origin) ProtoMessage() {}
 
 func (x *Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2251,7 +2886,7 @@ func (x *Origin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Origin.ProtoReflect.Descriptor instead.
 func (*Origin) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{24}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Origin) GetAccessor() string {
@@ -2286,7 +2921,7 @@ type SnapshotTrailer struct {
 
 func (x *SnapshotTrailer) Reset() {
 	*x = SnapshotTrailer{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2298,7 +2933,7 @@ func (x *SnapshotTrailer) String() string {
 func (*SnapshotTrailer) ProtoMessage() {}
 
 func (x *SnapshotTrailer) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2311,7 +2946,7 @@ func (x *SnapshotTrailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotTrailer.ProtoReflect.Descriptor instead.
 func (*SnapshotTrailer) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{25}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SnapshotTrailer) GetItems() uint64 {
@@ -2328,6 +2963,193 @@ func (x *SnapshotTrailer) GetVersions() uint64 {
 	return 0
 }
 
+// Result is what became of a command, for the server that it was proposed through. It
+// is in no log and in no snapshot.
+type Result struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Applied       bool                   `protobuf:"varint,2,opt,name=applied,proto3" json:"applied,omitempty"`
+	Shown         []*Result_Shown        `protobuf:"bytes,3,rep,name=shown,proto3" json:"shown,omitempty"`
+	Errors        []*Result_Error        `protobuf:"bytes,4,rep,name=errors,proto3" json:"errors,omitempty"`
+	Invalid       string                 `protobuf:"bytes,5,opt,name=invalid,proto3" json:"invalid,omitempty"`
+	Fenced        *Result_Fenced         `protobuf:"bytes,6,opt,name=fenced,proto3" json:"fenced,omitempty"`
+	Key           []byte                 `protobuf:"bytes,7,opt,name=key,proto3" json:"key,omitempty"`
+	Fence         uint64                 `protobuf:"varint,8,opt,name=fence,proto3" json:"fence,omitempty"`
+	Ended         uint64                 `protobuf:"varint,9,opt,name=ended,proto3" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Result) Reset() {
+	*x = Result{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Result) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Result) ProtoMessage() {}
+
+func (x *Result) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Result.ProtoReflect.Descriptor instead.
+func (*Result) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *Result) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Result) GetApplied() bool {
+	if x != nil {
+		return x.Applied
+	}
+	return false
+}
+
+func (x *Result) GetShown() []*Result_Shown {
+	if x != nil {
+		return x.Shown
+	}
+	return nil
+}
+
+func (x *Result) GetErrors() []*Result_Error {
+	if x != nil {
+		return x.Errors
+	}
+	return nil
+}
+
+func (x *Result) GetInvalid() string {
+	if x != nil {
+		return x.Invalid
+	}
+	return ""
+}
+
+func (x *Result) GetFenced() *Result_Fenced {
+	if x != nil {
+		return x.Fenced
+	}
+	return nil
+}
+
+func (x *Result) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Result) GetFence() uint64 {
+	if x != nil {
+		return x.Fence
+	}
+	return 0
+}
+
+func (x *Result) GetEnded() uint64 {
+	if x != nil {
+		return x.Ended
+	}
+	return 0
+}
+
+type MixedTxn_Op struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kv    *Op                    `protobuf:"bytes,1,opt,name=kv,proto3" json:"kv,omitempty"`
+	// 1 get, 2 set, 3 cas, 4 delete, 5 delete-cas.
+	CatalogVerb   uint32   `protobuf:"varint,2,opt,name=catalog_verb,json=catalogVerb,proto3" json:"catalog_verb,omitempty"`
+	Node          *Node    `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
+	Service       *Service `protobuf:"bytes,4,opt,name=service,proto3" json:"service,omitempty"`
+	Check         *Check   `protobuf:"bytes,5,opt,name=check,proto3" json:"check,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MixedTxn_Op) Reset() {
+	*x = MixedTxn_Op{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MixedTxn_Op) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MixedTxn_Op) ProtoMessage() {}
+
+func (x *MixedTxn_Op) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MixedTxn_Op.ProtoReflect.Descriptor instead.
+func (*MixedTxn_Op) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{5, 0}
+}
+
+func (x *MixedTxn_Op) GetKv() *Op {
+	if x != nil {
+		return x.Kv
+	}
+	return nil
+}
+
+func (x *MixedTxn_Op) GetCatalogVerb() uint32 {
+	if x != nil {
+		return x.CatalogVerb
+	}
+	return 0
+}
+
+func (x *MixedTxn_Op) GetNode() *Node {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *MixedTxn_Op) GetService() *Service {
+	if x != nil {
+		return x.Service
+	}
+	return nil
+}
+
+func (x *MixedTxn_Op) GetCheck() *Check {
+	if x != nil {
+		return x.Check
+	}
+	return nil
+}
+
 type Prune_Trim struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
@@ -2338,7 +3160,7 @@ type Prune_Trim struct {
 
 func (x *Prune_Trim) Reset() {
 	*x = Prune_Trim{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2350,7 +3172,7 @@ func (x *Prune_Trim) String() string {
 func (*Prune_Trim) ProtoMessage() {}
 
 func (x *Prune_Trim) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2363,7 +3185,7 @@ func (x *Prune_Trim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prune_Trim.ProtoReflect.Descriptor instead.
 func (*Prune_Trim) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{5, 0}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{6, 0}
 }
 
 func (x *Prune_Trim) GetKey() []byte {
@@ -2390,7 +3212,7 @@ type Prune_Forget struct {
 
 func (x *Prune_Forget) Reset() {
 	*x = Prune_Forget{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2402,7 +3224,7 @@ func (x *Prune_Forget) String() string {
 func (*Prune_Forget) ProtoMessage() {}
 
 func (x *Prune_Forget) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2415,7 +3237,7 @@ func (x *Prune_Forget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prune_Forget.ProtoReflect.Descriptor instead.
 func (*Prune_Forget) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{5, 1}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{6, 1}
 }
 
 func (x *Prune_Forget) GetKey() []byte {
@@ -2432,6 +3254,59 @@ func (x *Prune_Forget) GetIndex() uint64 {
 	return 0
 }
 
+type SessionTime_Left struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Nanoseconds until the time of the session is over.
+	Left          int64 `protobuf:"varint,2,opt,name=left,proto3" json:"left,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SessionTime_Left) Reset() {
+	*x = SessionTime_Left{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SessionTime_Left) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SessionTime_Left) ProtoMessage() {}
+
+func (x *SessionTime_Left) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SessionTime_Left.ProtoReflect.Descriptor instead.
+func (*SessionTime_Left) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{11, 0}
+}
+
+func (x *SessionTime_Left) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SessionTime_Left) GetLeft() int64 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
 type Expire_Key struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
@@ -2442,7 +3317,7 @@ type Expire_Key struct {
 
 func (x *Expire_Key) Reset() {
 	*x = Expire_Key{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[32]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2454,7 +3329,7 @@ func (x *Expire_Key) String() string {
 func (*Expire_Key) ProtoMessage() {}
 
 func (x *Expire_Key) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[32]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2467,7 +3342,7 @@ func (x *Expire_Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expire_Key.ProtoReflect.Descriptor instead.
 func (*Expire_Key) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{16, 0}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{18, 0}
 }
 
 func (x *Expire_Key) GetKey() []byte {
@@ -2484,11 +3359,183 @@ func (x *Expire_Key) GetAt() int64 {
 	return 0
 }
 
+type Result_Shown struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Version       *Version               `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	Value         bool                   `protobuf:"varint,3,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Result_Shown) Reset() {
+	*x = Result_Shown{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Result_Shown) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Result_Shown) ProtoMessage() {}
+
+func (x *Result_Shown) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Result_Shown.ProtoReflect.Descriptor instead.
+func (*Result_Shown) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{32, 0}
+}
+
+func (x *Result_Shown) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Result_Shown) GetVersion() *Version {
+	if x != nil {
+		return x.Version
+	}
+	return nil
+}
+
+func (x *Result_Shown) GetValue() bool {
+	if x != nil {
+		return x.Value
+	}
+	return false
+}
+
+type Result_Error struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	OpIndex       uint32                 `protobuf:"varint,1,opt,name=op_index,json=opIndex,proto3" json:"op_index,omitempty"`
+	What          []byte                 `protobuf:"bytes,2,opt,name=what,proto3" json:"what,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Result_Error) Reset() {
+	*x = Result_Error{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Result_Error) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Result_Error) ProtoMessage() {}
+
+func (x *Result_Error) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Result_Error.ProtoReflect.Descriptor instead.
+func (*Result_Error) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{32, 1}
+}
+
+func (x *Result_Error) GetOpIndex() uint32 {
+	if x != nil {
+		return x.OpIndex
+	}
+	return 0
+}
+
+func (x *Result_Error) GetWhat() []byte {
+	if x != nil {
+		return x.What
+	}
+	return nil
+}
+
+type Result_Fenced struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Asked         uint64                 `protobuf:"varint,2,opt,name=asked,proto3" json:"asked,omitempty"`
+	Newest        uint64                 `protobuf:"varint,3,opt,name=newest,proto3" json:"newest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Result_Fenced) Reset() {
+	*x = Result_Fenced{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Result_Fenced) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Result_Fenced) ProtoMessage() {}
+
+func (x *Result_Fenced) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Result_Fenced.ProtoReflect.Descriptor instead.
+func (*Result_Fenced) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{32, 2}
+}
+
+func (x *Result_Fenced) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Result_Fenced) GetAsked() uint64 {
+	if x != nil {
+		return x.Asked
+	}
+	return 0
+}
+
+func (x *Result_Fenced) GetNewest() uint64 {
+	if x != nil {
+		return x.Newest
+	}
+	return 0
+}
+
 var File_fsm_fsmpb_command_proto protoreflect.FileDescriptor
 
 const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\n" +
-	"\x17fsm/fsmpb/command.proto\x12\x0fholdfast.fsm.v1\"\xe9\x04\n" +
+	"\x17fsm/fsmpb/command.proto\x12\x0fholdfast.fsm.v1\"\xe2\x06\n" +
 	"\aCommand\x12/\n" +
 	"\x06header\x18\x01 \x01(\v2\x17.holdfast.fsm.v1.HeaderR\x06header\x12.\n" +
 	"\x05write\x18\x02 \x01(\v2\x16.holdfast.fsm.v1.WriteH\x00R\x05write\x12(\n" +
@@ -2504,7 +3551,11 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"deregister\x12.\n" +
 	"\x05event\x18\n" +
 	" \x01(\v2\x16.holdfast.fsm.v1.EventH\x00R\x05event\x121\n" +
-	"\x06expire\x18\v \x01(\v2\x17.holdfast.fsm.v1.ExpireH\x00R\x06expireB\x06\n" +
+	"\x06expire\x18\v \x01(\v2\x17.holdfast.fsm.v1.ExpireH\x00R\x06expire\x12A\n" +
+	"\fsession_time\x18\f \x01(\v2\x1c.holdfast.fsm.v1.SessionTimeH\x00R\vsessionTime\x128\n" +
+	"\tmixed_txn\x18\r \x01(\v2\x19.holdfast.fsm.v1.MixedTxnH\x00R\bmixedTxn\x124\n" +
+	"\acontend\x18\x14 \x01(\v2\x18.holdfast.fsm.v1.ContendH\x00R\acontend\x12D\n" +
+	"\rautopilot_set\x18\x15 \x01(\v2\x1d.holdfast.fsm.v1.AutopilotSetH\x00R\fautopilotSetB\x06\n" +
 	"\x04kind\"\x88\x01\n" +
 	"\x06Header\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x03R\x04time\x12\x1a\n" +
@@ -2532,7 +3583,15 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"sequential\x12\x14\n" +
 	"\x05width\x18\t \x01(\rR\x05width\",\n" +
 	"\x03Txn\x12%\n" +
-	"\x03ops\x18\x01 \x03(\v2\x13.holdfast.fsm.v1.OpR\x03ops\"\xed\x01\n" +
+	"\x03ops\x18\x01 \x03(\v2\x13.holdfast.fsm.v1.OpR\x03ops\"\x96\x02\n" +
+	"\bMixedTxn\x12.\n" +
+	"\x03ops\x18\x01 \x03(\v2\x1c.holdfast.fsm.v1.MixedTxn.OpR\x03ops\x1a\xd9\x01\n" +
+	"\x02Op\x12#\n" +
+	"\x02kv\x18\x01 \x01(\v2\x13.holdfast.fsm.v1.OpR\x02kv\x12!\n" +
+	"\fcatalog_verb\x18\x02 \x01(\rR\vcatalogVerb\x12)\n" +
+	"\x04node\x18\x03 \x01(\v2\x15.holdfast.fsm.v1.NodeR\x04node\x122\n" +
+	"\aservice\x18\x04 \x01(\v2\x18.holdfast.fsm.v1.ServiceR\aservice\x12,\n" +
+	"\x05check\x18\x05 \x01(\v2\x16.holdfast.fsm.v1.CheckR\x05check\"\xed\x01\n" +
 	"\x05Prune\x12\x18\n" +
 	"\athrough\x18\x01 \x01(\x04R\athrough\x121\n" +
 	"\x05trims\x18\x02 \x03(\v2\x1b.holdfast.fsm.v1.Prune.TrimR\x05trims\x127\n" +
@@ -2546,7 +3605,7 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\n" +
 	"\bRestored\"C\n" +
 	"\rSessionCreate\x122\n" +
-	"\asession\x18\x01 \x01(\v2\x18.holdfast.fsm.v1.SessionR\asession\"\xe2\x03\n" +
+	"\asession\x18\x01 \x01(\v2\x18.holdfast.fsm.v1.SessionR\asession\"\xf4\x03\n" +
 	"\aSession\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\fR\x04name\x12\x12\n" +
@@ -2566,11 +3625,19 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x12service_namespaces\x18\r \x03(\fR\x11serviceNamespaces\x12\x16\n" +
 	"\x06checks\x18\x0e \x03(\fR\x06checks\x12\x18\n" +
 	"\aimplied\x18\x0f \x01(\bR\aimplied\x12!\n" +
-	"\fcreate_index\x18\x10 \x01(\x04R\vcreateIndex\"8\n" +
+	"\fcreate_index\x18\x10 \x01(\x04R\vcreateIndex\x12\x10\n" +
+	"\x03due\x18\x11 \x01(\x03R\x03due\"8\n" +
 	"\n" +
 	"SessionEnd\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\fR\x03ids\x12\x18\n" +
-	"\aexpired\x18\x02 \x01(\bR\aexpired\"\xb6\x01\n" +
+	"\aexpired\x18\x02 \x01(\bR\aexpired\"\xa0\x01\n" +
+	"\vSessionTime\x12\x14\n" +
+	"\x05begin\x18\x01 \x01(\bR\x05begin\x125\n" +
+	"\x04left\x18\x02 \x03(\v2!.holdfast.fsm.v1.SessionTime.LeftR\x04left\x12\x18\n" +
+	"\arenewed\x18\x03 \x03(\tR\arenewed\x1a*\n" +
+	"\x04Left\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04left\x18\x02 \x01(\x03R\x04left\"\xb6\x01\n" +
 	"\bRegister\x12)\n" +
 	"\x04node\x18\x01 \x01(\v2\x15.holdfast.fsm.v1.NodeR\x04node\x12\x1b\n" +
 	"\tskip_node\x18\x02 \x01(\bR\bskipNode\x122\n" +
@@ -2616,7 +3683,7 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a7\n" +
 	"\tMetaEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8c\x03\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xcb\x03\n" +
 	"\x05Check\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x12\n" +
@@ -2634,7 +3701,12 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\atimeout\x18\f \x01(\tR\atimeout\x12\x10\n" +
 	"\x03ttl\x18\r \x01(\x03R\x03ttl\x12!\n" +
 	"\fcreate_index\x18\x0e \x01(\x04R\vcreateIndex\x12!\n" +
-	"\fmodify_index\x18\x0f \x01(\x04R\vmodifyIndex\"\xc2\x01\n" +
+	"\fmodify_index\x18\x0f \x01(\x04R\vmodifyIndex\x12\x1d\n" +
+	"\n" +
+	"reap_after\x18\x10 \x01(\x03R\treapAfter\x12\x1e\n" +
+	"\n" +
+	"definition\x18\x11 \x01(\fR\n" +
+	"definition\"\xc2\x01\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\fR\x04name\x12\x18\n" +
@@ -2649,23 +3721,61 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x04keys\x18\x01 \x03(\v2\x1b.holdfast.fsm.v1.Expire.KeyR\x04keys\x1a'\n" +
 	"\x03Key\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x0e\n" +
-	"\x02at\x18\x02 \x01(\x03R\x02at\"\xdf\x01\n" +
+	"\x02at\x18\x02 \x01(\x03R\x02at\"r\n" +
+	"\fAutopilotSet\x122\n" +
+	"\x06config\x18\x01 \x01(\v2\x1a.holdfast.fsm.v1.AutopilotR\x06config\x12\x18\n" +
+	"\acompare\x18\x02 \x01(\bR\acompare\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\x04R\x05index\"\xdc\x03\n" +
+	"\tAutopilot\x120\n" +
+	"\x14cleanup_dead_servers\x18\x01 \x01(\bR\x12cleanupDeadServers\x124\n" +
+	"\x16last_contact_threshold\x18\x02 \x01(\x03R\x14lastContactThreshold\x12*\n" +
+	"\x11max_trailing_logs\x18\x03 \x01(\x04R\x0fmaxTrailingLogs\x12\x1d\n" +
+	"\n" +
+	"min_quorum\x18\x04 \x01(\x04R\tminQuorum\x12:\n" +
+	"\x19server_stabilization_time\x18\x05 \x01(\x03R\x17serverStabilizationTime\x12.\n" +
+	"\x13redundancy_zone_tag\x18\x06 \x01(\fR\x11redundancyZoneTag\x12:\n" +
+	"\x19disable_upgrade_migration\x18\a \x01(\bR\x17disableUpgradeMigration\x12.\n" +
+	"\x13upgrade_version_tag\x18\b \x01(\fR\x11upgradeVersionTag\x12!\n" +
+	"\fcreate_index\x18\t \x01(\x04R\vcreateIndex\x12!\n" +
+	"\fmodify_index\x18\n" +
+	" \x01(\x04R\vmodifyIndex\"\xc3\x02\n" +
+	"\aContend\x127\n" +
+	"\x06action\x18\x01 \x01(\x0e2\x1f.holdfast.fsm.v1.Contend.ActionR\x06action\x12\x14\n" +
+	"\x05queue\x18\x02 \x01(\fR\x05queue\x12\x18\n" +
+	"\asession\x18\x03 \x01(\fR\asession\x12\x14\n" +
+	"\x05slots\x18\x04 \x01(\x04R\x05slots\x12\x14\n" +
+	"\x05value\x18\x05 \x01(\fR\x05value\x12\x1a\n" +
+	"\bpatience\x18\x06 \x01(\x03R\bpatience\x12\x10\n" +
+	"\x03own\x18\a \x01(\bR\x03own\x12\x1b\n" +
+	"\texpire_at\x18\b \x01(\x03R\bexpireAt\"X\n" +
+	"\x06Action\x12\x16\n" +
+	"\x12ACTION_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fACTION_ENTER\x10\x01\x12\x10\n" +
+	"\fACTION_LEAVE\x10\x02\x12\x12\n" +
+	"\x0eACTION_FORSAKE\x10\x03\"\xc7\x02\n" +
 	"\x0eSnapshotHeader\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x1b\n" +
 	"\tlast_time\x18\x03 \x01(\x03R\blastTime\x12%\n" +
 	"\x0erestored_index\x18\x04 \x01(\x04R\rrestoredIndex\x12'\n" +
 	"\x02kv\x18\x05 \x01(\v2\x17.holdfast.fsm.v1.KVMetaR\x02kv\x122\n" +
-	"\aindexes\x18\x06 \x01(\v2\x18.holdfast.fsm.v1.IndexesR\aindexes\"\x87\x01\n" +
+	"\aindexes\x18\x06 \x01(\v2\x18.holdfast.fsm.v1.IndexesR\aindexes\x128\n" +
+	"\tautopilot\x18\x14 \x01(\v2\x1a.holdfast.fsm.v1.AutopilotR\tautopilot\x12,\n" +
+	"\x05chain\x18\a \x01(\v2\x16.holdfast.fsm.v1.ChainR\x05chain\"E\n" +
+	"\x05Chain\x12\x14\n" +
+	"\x05rules\x18\x01 \x01(\rR\x05rules\x12\x14\n" +
+	"\x05since\x18\x02 \x01(\x04R\x05since\x12\x10\n" +
+	"\x03sum\x18\x03 \x01(\x06R\x03sum\"\x87\x01\n" +
 	"\aIndexes\x12\x1a\n" +
 	"\bsessions\x18\x01 \x01(\x04R\bsessions\x12\x14\n" +
 	"\x05nodes\x18\x02 \x01(\x04R\x05nodes\x12\x1a\n" +
 	"\bservices\x18\x03 \x01(\x04R\bservices\x12\x16\n" +
 	"\x06checks\x18\x04 \x01(\x04R\x06checks\x12\x16\n" +
-	"\x06events\x18\x05 \x01(\x04R\x06events\"/\n" +
+	"\x06events\x18\x05 \x01(\x04R\x06events\"E\n" +
 	"\x05Delay\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
-	"\x05until\x18\x02 \x01(\x03R\x05until\"/\n" +
+	"\x05until\x18\x02 \x01(\x03R\x05until\x12\x14\n" +
+	"\x05slots\x18\x03 \x01(\x04R\x05slots\"/\n" +
 	"\aCounter\x12\x10\n" +
 	"\x03dir\x18\x01 \x01(\fR\x03dir\x12\x12\n" +
 	"\x04last\x18\x02 \x01(\x04R\x04last\"|\n" +
@@ -2700,7 +3810,28 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"C\n" +
 	"\x0fSnapshotTrailer\x12\x14\n" +
 	"\x05items\x18\x01 \x01(\x04R\x05items\x12\x1a\n" +
-	"\bversions\x18\x02 \x01(\x04R\bversions*\xab\x02\n" +
+	"\bversions\x18\x02 \x01(\x04R\bversions\"\x9b\x04\n" +
+	"\x06Result\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x18\n" +
+	"\aapplied\x18\x02 \x01(\bR\aapplied\x123\n" +
+	"\x05shown\x18\x03 \x03(\v2\x1d.holdfast.fsm.v1.Result.ShownR\x05shown\x125\n" +
+	"\x06errors\x18\x04 \x03(\v2\x1d.holdfast.fsm.v1.Result.ErrorR\x06errors\x12\x18\n" +
+	"\ainvalid\x18\x05 \x01(\tR\ainvalid\x126\n" +
+	"\x06fenced\x18\x06 \x01(\v2\x1e.holdfast.fsm.v1.Result.FencedR\x06fenced\x12\x10\n" +
+	"\x03key\x18\a \x01(\fR\x03key\x12\x14\n" +
+	"\x05fence\x18\b \x01(\x04R\x05fence\x12\x14\n" +
+	"\x05ended\x18\t \x01(\x04R\x05ended\x1ac\n" +
+	"\x05Shown\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x122\n" +
+	"\aversion\x18\x02 \x01(\v2\x18.holdfast.fsm.v1.VersionR\aversion\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\bR\x05value\x1a6\n" +
+	"\x05Error\x12\x19\n" +
+	"\bop_index\x18\x01 \x01(\rR\aopIndex\x12\x12\n" +
+	"\x04what\x18\x02 \x01(\fR\x04what\x1aH\n" +
+	"\x06Fenced\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
+	"\x05asked\x18\x02 \x01(\x04R\x05asked\x12\x16\n" +
+	"\x06newest\x18\x03 \x01(\x04R\x06newest*\xab\x02\n" +
 	"\x04Verb\x12\x14\n" +
 	"\x10VERB_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bVERB_SET\x10\x01\x12\f\n" +
@@ -2731,78 +3862,109 @@ func file_fsm_fsmpb_command_proto_rawDescGZIP() []byte {
 	return file_fsm_fsmpb_command_proto_rawDescData
 }
 
-var file_fsm_fsmpb_command_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_fsm_fsmpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_fsm_fsmpb_command_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_fsm_fsmpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_fsm_fsmpb_command_proto_goTypes = []any{
-	(Verb)(0),               // 0: holdfast.fsm.v1.Verb
-	(*Command)(nil),         // 1: holdfast.fsm.v1.Command
-	(*Header)(nil),          // 2: holdfast.fsm.v1.Header
-	(*Op)(nil),              // 3: holdfast.fsm.v1.Op
-	(*Write)(nil),           // 4: holdfast.fsm.v1.Write
-	(*Txn)(nil),             // 5: holdfast.fsm.v1.Txn
-	(*Prune)(nil),           // 6: holdfast.fsm.v1.Prune
-	(*Restored)(nil),        // 7: holdfast.fsm.v1.Restored
-	(*SessionCreate)(nil),   // 8: holdfast.fsm.v1.SessionCreate
-	(*Session)(nil),         // 9: holdfast.fsm.v1.Session
-	(*SessionEnd)(nil),      // 10: holdfast.fsm.v1.SessionEnd
-	(*Register)(nil),        // 11: holdfast.fsm.v1.Register
-	(*Deregister)(nil),      // 12: holdfast.fsm.v1.Deregister
-	(*Node)(nil),            // 13: holdfast.fsm.v1.Node
-	(*Service)(nil),         // 14: holdfast.fsm.v1.Service
-	(*Check)(nil),           // 15: holdfast.fsm.v1.Check
-	(*Event)(nil),           // 16: holdfast.fsm.v1.Event
-	(*Expire)(nil),          // 17: holdfast.fsm.v1.Expire
-	(*SnapshotHeader)(nil),  // 18: holdfast.fsm.v1.SnapshotHeader
-	(*Indexes)(nil),         // 19: holdfast.fsm.v1.Indexes
-	(*Delay)(nil),           // 20: holdfast.fsm.v1.Delay
-	(*Counter)(nil),         // 21: holdfast.fsm.v1.Counter
-	(*KVMeta)(nil),          // 22: holdfast.fsm.v1.KVMeta
-	(*Item)(nil),            // 23: holdfast.fsm.v1.Item
-	(*Version)(nil),         // 24: holdfast.fsm.v1.Version
-	(*Origin)(nil),          // 25: holdfast.fsm.v1.Origin
-	(*SnapshotTrailer)(nil), // 26: holdfast.fsm.v1.SnapshotTrailer
-	(*Prune_Trim)(nil),      // 27: holdfast.fsm.v1.Prune.Trim
-	(*Prune_Forget)(nil),    // 28: holdfast.fsm.v1.Prune.Forget
-	nil,                     // 29: holdfast.fsm.v1.Node.TaggedAddressesEntry
-	nil,                     // 30: holdfast.fsm.v1.Node.MetaEntry
-	nil,                     // 31: holdfast.fsm.v1.Service.TaggedAddressesEntry
-	nil,                     // 32: holdfast.fsm.v1.Service.MetaEntry
-	(*Expire_Key)(nil),      // 33: holdfast.fsm.v1.Expire.Key
+	(Verb)(0),                // 0: holdfast.fsm.v1.Verb
+	(Contend_Action)(0),      // 1: holdfast.fsm.v1.Contend.Action
+	(*Command)(nil),          // 2: holdfast.fsm.v1.Command
+	(*Header)(nil),           // 3: holdfast.fsm.v1.Header
+	(*Op)(nil),               // 4: holdfast.fsm.v1.Op
+	(*Write)(nil),            // 5: holdfast.fsm.v1.Write
+	(*Txn)(nil),              // 6: holdfast.fsm.v1.Txn
+	(*MixedTxn)(nil),         // 7: holdfast.fsm.v1.MixedTxn
+	(*Prune)(nil),            // 8: holdfast.fsm.v1.Prune
+	(*Restored)(nil),         // 9: holdfast.fsm.v1.Restored
+	(*SessionCreate)(nil),    // 10: holdfast.fsm.v1.SessionCreate
+	(*Session)(nil),          // 11: holdfast.fsm.v1.Session
+	(*SessionEnd)(nil),       // 12: holdfast.fsm.v1.SessionEnd
+	(*SessionTime)(nil),      // 13: holdfast.fsm.v1.SessionTime
+	(*Register)(nil),         // 14: holdfast.fsm.v1.Register
+	(*Deregister)(nil),       // 15: holdfast.fsm.v1.Deregister
+	(*Node)(nil),             // 16: holdfast.fsm.v1.Node
+	(*Service)(nil),          // 17: holdfast.fsm.v1.Service
+	(*Check)(nil),            // 18: holdfast.fsm.v1.Check
+	(*Event)(nil),            // 19: holdfast.fsm.v1.Event
+	(*Expire)(nil),           // 20: holdfast.fsm.v1.Expire
+	(*AutopilotSet)(nil),     // 21: holdfast.fsm.v1.AutopilotSet
+	(*Autopilot)(nil),        // 22: holdfast.fsm.v1.Autopilot
+	(*Contend)(nil),          // 23: holdfast.fsm.v1.Contend
+	(*SnapshotHeader)(nil),   // 24: holdfast.fsm.v1.SnapshotHeader
+	(*Chain)(nil),            // 25: holdfast.fsm.v1.Chain
+	(*Indexes)(nil),          // 26: holdfast.fsm.v1.Indexes
+	(*Delay)(nil),            // 27: holdfast.fsm.v1.Delay
+	(*Counter)(nil),          // 28: holdfast.fsm.v1.Counter
+	(*KVMeta)(nil),           // 29: holdfast.fsm.v1.KVMeta
+	(*Item)(nil),             // 30: holdfast.fsm.v1.Item
+	(*Version)(nil),          // 31: holdfast.fsm.v1.Version
+	(*Origin)(nil),           // 32: holdfast.fsm.v1.Origin
+	(*SnapshotTrailer)(nil),  // 33: holdfast.fsm.v1.SnapshotTrailer
+	(*Result)(nil),           // 34: holdfast.fsm.v1.Result
+	(*MixedTxn_Op)(nil),      // 35: holdfast.fsm.v1.MixedTxn.Op
+	(*Prune_Trim)(nil),       // 36: holdfast.fsm.v1.Prune.Trim
+	(*Prune_Forget)(nil),     // 37: holdfast.fsm.v1.Prune.Forget
+	(*SessionTime_Left)(nil), // 38: holdfast.fsm.v1.SessionTime.Left
+	nil,                      // 39: holdfast.fsm.v1.Node.TaggedAddressesEntry
+	nil,                      // 40: holdfast.fsm.v1.Node.MetaEntry
+	nil,                      // 41: holdfast.fsm.v1.Service.TaggedAddressesEntry
+	nil,                      // 42: holdfast.fsm.v1.Service.MetaEntry
+	(*Expire_Key)(nil),       // 43: holdfast.fsm.v1.Expire.Key
+	(*Result_Shown)(nil),     // 44: holdfast.fsm.v1.Result.Shown
+	(*Result_Error)(nil),     // 45: holdfast.fsm.v1.Result.Error
+	(*Result_Fenced)(nil),    // 46: holdfast.fsm.v1.Result.Fenced
 }
 var file_fsm_fsmpb_command_proto_depIdxs = []int32{
-	2,  // 0: holdfast.fsm.v1.Command.header:type_name -> holdfast.fsm.v1.Header
-	4,  // 1: holdfast.fsm.v1.Command.write:type_name -> holdfast.fsm.v1.Write
-	5,  // 2: holdfast.fsm.v1.Command.txn:type_name -> holdfast.fsm.v1.Txn
-	6,  // 3: holdfast.fsm.v1.Command.prune:type_name -> holdfast.fsm.v1.Prune
-	7,  // 4: holdfast.fsm.v1.Command.restored:type_name -> holdfast.fsm.v1.Restored
-	8,  // 5: holdfast.fsm.v1.Command.session_create:type_name -> holdfast.fsm.v1.SessionCreate
-	10, // 6: holdfast.fsm.v1.Command.session_end:type_name -> holdfast.fsm.v1.SessionEnd
-	11, // 7: holdfast.fsm.v1.Command.register:type_name -> holdfast.fsm.v1.Register
-	12, // 8: holdfast.fsm.v1.Command.deregister:type_name -> holdfast.fsm.v1.Deregister
-	16, // 9: holdfast.fsm.v1.Command.event:type_name -> holdfast.fsm.v1.Event
-	17, // 10: holdfast.fsm.v1.Command.expire:type_name -> holdfast.fsm.v1.Expire
-	0,  // 11: holdfast.fsm.v1.Op.verb:type_name -> holdfast.fsm.v1.Verb
-	3,  // 12: holdfast.fsm.v1.Write.op:type_name -> holdfast.fsm.v1.Op
-	3,  // 13: holdfast.fsm.v1.Txn.ops:type_name -> holdfast.fsm.v1.Op
-	27, // 14: holdfast.fsm.v1.Prune.trims:type_name -> holdfast.fsm.v1.Prune.Trim
-	28, // 15: holdfast.fsm.v1.Prune.forgets:type_name -> holdfast.fsm.v1.Prune.Forget
-	9,  // 16: holdfast.fsm.v1.SessionCreate.session:type_name -> holdfast.fsm.v1.Session
-	13, // 17: holdfast.fsm.v1.Register.node:type_name -> holdfast.fsm.v1.Node
-	14, // 18: holdfast.fsm.v1.Register.service:type_name -> holdfast.fsm.v1.Service
-	15, // 19: holdfast.fsm.v1.Register.checks:type_name -> holdfast.fsm.v1.Check
-	29, // 20: holdfast.fsm.v1.Node.tagged_addresses:type_name -> holdfast.fsm.v1.Node.TaggedAddressesEntry
-	30, // 21: holdfast.fsm.v1.Node.meta:type_name -> holdfast.fsm.v1.Node.MetaEntry
-	31, // 22: holdfast.fsm.v1.Service.tagged_addresses:type_name -> holdfast.fsm.v1.Service.TaggedAddressesEntry
-	32, // 23: holdfast.fsm.v1.Service.meta:type_name -> holdfast.fsm.v1.Service.MetaEntry
-	33, // 24: holdfast.fsm.v1.Expire.keys:type_name -> holdfast.fsm.v1.Expire.Key
-	22, // 25: holdfast.fsm.v1.SnapshotHeader.kv:type_name -> holdfast.fsm.v1.KVMeta
-	19, // 26: holdfast.fsm.v1.SnapshotHeader.indexes:type_name -> holdfast.fsm.v1.Indexes
-	24, // 27: holdfast.fsm.v1.Item.versions:type_name -> holdfast.fsm.v1.Version
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	3,  // 0: holdfast.fsm.v1.Command.header:type_name -> holdfast.fsm.v1.Header
+	5,  // 1: holdfast.fsm.v1.Command.write:type_name -> holdfast.fsm.v1.Write
+	6,  // 2: holdfast.fsm.v1.Command.txn:type_name -> holdfast.fsm.v1.Txn
+	8,  // 3: holdfast.fsm.v1.Command.prune:type_name -> holdfast.fsm.v1.Prune
+	9,  // 4: holdfast.fsm.v1.Command.restored:type_name -> holdfast.fsm.v1.Restored
+	10, // 5: holdfast.fsm.v1.Command.session_create:type_name -> holdfast.fsm.v1.SessionCreate
+	12, // 6: holdfast.fsm.v1.Command.session_end:type_name -> holdfast.fsm.v1.SessionEnd
+	14, // 7: holdfast.fsm.v1.Command.register:type_name -> holdfast.fsm.v1.Register
+	15, // 8: holdfast.fsm.v1.Command.deregister:type_name -> holdfast.fsm.v1.Deregister
+	19, // 9: holdfast.fsm.v1.Command.event:type_name -> holdfast.fsm.v1.Event
+	20, // 10: holdfast.fsm.v1.Command.expire:type_name -> holdfast.fsm.v1.Expire
+	13, // 11: holdfast.fsm.v1.Command.session_time:type_name -> holdfast.fsm.v1.SessionTime
+	7,  // 12: holdfast.fsm.v1.Command.mixed_txn:type_name -> holdfast.fsm.v1.MixedTxn
+	23, // 13: holdfast.fsm.v1.Command.contend:type_name -> holdfast.fsm.v1.Contend
+	21, // 14: holdfast.fsm.v1.Command.autopilot_set:type_name -> holdfast.fsm.v1.AutopilotSet
+	0,  // 15: holdfast.fsm.v1.Op.verb:type_name -> holdfast.fsm.v1.Verb
+	4,  // 16: holdfast.fsm.v1.Write.op:type_name -> holdfast.fsm.v1.Op
+	4,  // 17: holdfast.fsm.v1.Txn.ops:type_name -> holdfast.fsm.v1.Op
+	35, // 18: holdfast.fsm.v1.MixedTxn.ops:type_name -> holdfast.fsm.v1.MixedTxn.Op
+	36, // 19: holdfast.fsm.v1.Prune.trims:type_name -> holdfast.fsm.v1.Prune.Trim
+	37, // 20: holdfast.fsm.v1.Prune.forgets:type_name -> holdfast.fsm.v1.Prune.Forget
+	11, // 21: holdfast.fsm.v1.SessionCreate.session:type_name -> holdfast.fsm.v1.Session
+	38, // 22: holdfast.fsm.v1.SessionTime.left:type_name -> holdfast.fsm.v1.SessionTime.Left
+	16, // 23: holdfast.fsm.v1.Register.node:type_name -> holdfast.fsm.v1.Node
+	17, // 24: holdfast.fsm.v1.Register.service:type_name -> holdfast.fsm.v1.Service
+	18, // 25: holdfast.fsm.v1.Register.checks:type_name -> holdfast.fsm.v1.Check
+	39, // 26: holdfast.fsm.v1.Node.tagged_addresses:type_name -> holdfast.fsm.v1.Node.TaggedAddressesEntry
+	40, // 27: holdfast.fsm.v1.Node.meta:type_name -> holdfast.fsm.v1.Node.MetaEntry
+	41, // 28: holdfast.fsm.v1.Service.tagged_addresses:type_name -> holdfast.fsm.v1.Service.TaggedAddressesEntry
+	42, // 29: holdfast.fsm.v1.Service.meta:type_name -> holdfast.fsm.v1.Service.MetaEntry
+	43, // 30: holdfast.fsm.v1.Expire.keys:type_name -> holdfast.fsm.v1.Expire.Key
+	22, // 31: holdfast.fsm.v1.AutopilotSet.config:type_name -> holdfast.fsm.v1.Autopilot
+	1,  // 32: holdfast.fsm.v1.Contend.action:type_name -> holdfast.fsm.v1.Contend.Action
+	29, // 33: holdfast.fsm.v1.SnapshotHeader.kv:type_name -> holdfast.fsm.v1.KVMeta
+	26, // 34: holdfast.fsm.v1.SnapshotHeader.indexes:type_name -> holdfast.fsm.v1.Indexes
+	22, // 35: holdfast.fsm.v1.SnapshotHeader.autopilot:type_name -> holdfast.fsm.v1.Autopilot
+	25, // 36: holdfast.fsm.v1.SnapshotHeader.chain:type_name -> holdfast.fsm.v1.Chain
+	31, // 37: holdfast.fsm.v1.Item.versions:type_name -> holdfast.fsm.v1.Version
+	44, // 38: holdfast.fsm.v1.Result.shown:type_name -> holdfast.fsm.v1.Result.Shown
+	45, // 39: holdfast.fsm.v1.Result.errors:type_name -> holdfast.fsm.v1.Result.Error
+	46, // 40: holdfast.fsm.v1.Result.fenced:type_name -> holdfast.fsm.v1.Result.Fenced
+	4,  // 41: holdfast.fsm.v1.MixedTxn.Op.kv:type_name -> holdfast.fsm.v1.Op
+	16, // 42: holdfast.fsm.v1.MixedTxn.Op.node:type_name -> holdfast.fsm.v1.Node
+	17, // 43: holdfast.fsm.v1.MixedTxn.Op.service:type_name -> holdfast.fsm.v1.Service
+	18, // 44: holdfast.fsm.v1.MixedTxn.Op.check:type_name -> holdfast.fsm.v1.Check
+	31, // 45: holdfast.fsm.v1.Result.Shown.version:type_name -> holdfast.fsm.v1.Version
+	46, // [46:46] is the sub-list for method output_type
+	46, // [46:46] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_fsm_fsmpb_command_proto_init() }
@@ -2821,14 +3983,18 @@ func file_fsm_fsmpb_command_proto_init() {
 		(*Command_Deregister)(nil),
 		(*Command_Event)(nil),
 		(*Command_Expire)(nil),
+		(*Command_SessionTime)(nil),
+		(*Command_MixedTxn)(nil),
+		(*Command_Contend)(nil),
+		(*Command_AutopilotSet)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_fsmpb_command_proto_rawDesc), len(file_fsm_fsmpb_command_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   33,
+			NumEnums:      2,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

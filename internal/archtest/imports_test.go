@@ -27,37 +27,47 @@ var mayImport = map[string][]string{
 
 	// The process.
 	"agent": {
-		"agent/config", "agent/datadir", "agent/logstore",
+		"agent/config", "agent/datadir", "agent/logstore", "agent/rpc", "agent/rpc/rpcpb", "agent/gossip", "agent/tlsconf",
 		"httpapi", "fsm", "fsm/fsmpb", "acl", "kvs", "session", "catalog", "ui",
 		"internal/run", "internal/limit", "internal/jitter", "internal/version", "internal/metrics", "internal/hostinfo",
+		"internal/backup",
 	},
 	"agent/config":          {"internal/limit"},
 	"agent/datadir":         {},
+	"agent/gossip":          {},
+	"agent/rpc":             {"agent/rpc/rpcpb"},
+	"agent/rpc/rpcpb":       {}, // generated
 	"agent/logstore":        {"agent/datadir", "agent/logstore/waldir", "internal/limit"},
 	"agent/logstore/waldir": {"agent/datadir"},
+	"agent/tlsconf":         {"agent/config"},
 
 	// The client, which others import: nothing of the server comes with it.
 	"api": {},
 	"ui":  {},
 
 	// The command line: a client like any other, but for the verb that is the server.
-	"cmd":          {"agent", "agent/config", "api", "internal/version"},
+	"cmd":          {"agent", "agent/config", "agent/tlsconf", "api", "internal/backup", "internal/certs", "internal/version"},
 	"cmd/holdfast": {"cmd"},
 
 	// Small named tools, and what only tests and measurements use.
-	"internal/limit":       {},
-	"internal/jitter":      {},
-	"internal/run":         {},
-	"internal/version":     {},
-	"internal/metrics":     {},
-	"internal/hostinfo":    {},
-	"internal/archtest":    {},
-	"internal/testcluster": {},
-	"internal/crashtest":   {"internal/testcluster"},
-	"internal/contract":    {"internal/testcluster"},
-	"internal/snippets":    {"internal/testcluster"},
-	"internal/bench":       {"internal/bench/...", "api", "internal/limit"},
-	"internal/bench/...":   {"internal/bench/..."},
+	"internal/limit":          {},
+	"internal/certs":          {},
+	"internal/backup":         {},
+	"internal/jitter":         {},
+	"internal/run":            {},
+	"internal/version":        {},
+	"internal/metrics":        {},
+	"internal/hostinfo":       {},
+	"internal/archtest":       {},
+	"internal/faultnet":       {},
+	"internal/testcluster":    {"internal/faultnet"},
+	"internal/torture":        {},
+	"internal/torture/faults": {"internal/torture", "internal/testcluster", "internal/faultnet"},
+	"internal/crashtest":      {"internal/testcluster"},
+	"internal/contract":       {"internal/testcluster"},
+	"internal/snippets":       {"internal/testcluster"},
+	"internal/bench":          {"internal/bench/...", "api", "internal/limit"},
+	"internal/bench/...":      {"internal/bench/..."},
 }
 
 func TestImportDirections(t *testing.T) {

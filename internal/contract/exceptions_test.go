@@ -1,33 +1,8 @@
 package contract
 
-// Reasons for which several cases cannot pass.
-const (
-	needsCatalog   = "needs catalog registrations, which are not built yet"
-	needsAutopilot = "needs autopilot, which is not built yet"
-	needsKeyring   = "needs the gossip keyring, which is not built yet"
-	needsGossip    = "needs membership by gossip, which is not built yet"
-)
-
 // exceptions are the cases that must fail, each with the reason. The list shrinks: a
 // case on it that passes fails the test.
 var exceptions = map[string]string{
-	// Cases about all endpoints that take one of these as an example.
-
-	"txn-catalog-ops": needsCatalog,
-
-	"op-autopilot-config-get": needsAutopilot,
-	"op-autopilot-config-put": needsAutopilot,
-	"op-autopilot-config-cas": needsAutopilot,
-	"op-autopilot-config-bad": needsAutopilot,
-	"op-autopilot-health":     needsAutopilot,
-	"op-autopilot-state":      needsAutopilot,
-	"op-usage":                needsCatalog,
-
-	"op-keyring-args":        needsKeyring,
-	"op-keyring-unencrypted": needsKeyring,
-	"ag-join-error":          needsGossip,
-	"ag-force-leave-unknown": needsGossip,
-
 	// What Holdfast changes on purpose, harmless to every known client.
 	"conv-head-405":              "HEAD is answered like GET without its body",
 	"conv-bad-query":             "a query string that cannot be decoded is 400 with a sentence, not an empty 500",

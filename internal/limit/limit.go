@@ -24,6 +24,20 @@ const (
 	// length of a key in a path.
 	HeaderBytes = 1 << 20
 
+	// RecipeNameBytes is the longest name of a lock, an election, a group or a
+	// member of one: it stands in a path, and in every key of theirs.
+	RecipeNameBytes = 512
+
+	// PlaceBytes is the largest value that stands with a place in a queue or a
+	// member of a group: who lists them gets all of these.
+	PlaceBytes = 4 << 10
+
+	// QueuePlaces is how many may hold one lock or wait for it.
+	QueuePlaces = 16 << 10
+
+	// LockSlots is how many may hold one lock at the same time if they count.
+	LockSlots = 4096
+
 	// SnapshotBytes bounds the archive a restore reads.
 	SnapshotBytes = 16 << 30
 )
@@ -34,6 +48,10 @@ const (
 
 	// MaxQueryTime is the longest wait a blocking query may ask for.
 	MaxQueryTime = 10 * time.Minute
+
+	// PlaceGrace is how long a place in a queue is kept after its client was last
+	// heard of: enough to ask again, also by way of another server.
+	PlaceGrace = 15 * time.Second
 
 	// HoldTime is how long a request is held while there is no leader or the
 	// server has not caught up, before it is refused.

@@ -27,7 +27,7 @@ var Raft = sync.OnceValue(func() prometheus.Collector {
 type raftSink struct {
 	counters map[string]*raftCounter // never changes after newRaftSink
 	gauges   map[string]*raftGauge
-	samples  map[string]*histogram
+	samples  map[string]*Histogram
 
 	// unknown counts measurements under a name that the tables do not have, as
 	// after an upgrade of the library. They are dropped.
@@ -49,9 +49,7 @@ type raftGauge struct {
 const millis = 1e-3
 
 var (
-	timeBounds = []float64{
-		0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10,
-	}
+	timeBounds  = TimeBounds
 	countBounds = []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024}
 	sizeBounds  = []float64{256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20}
 	shareBounds = []float64{0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1}
@@ -60,7 +58,7 @@ var (
 
 func newRaftSink() *raftSink {
 	s := &raftSink{
-		counters: map[string]*raftCounter{}, gauges: map[string]*raftGauge{}, samples: map[string]*histogram{},
+		counters: map[string]*raftCounter{}, gauges: map[string]*raftGauge{}, samples: map[string]*Histogram{},
 	}
 	for _, c := range raftCounters {
 		s.counters[c.from] = &raftCounter{desc: Desc("raft", c.name, c.help)}
@@ -116,7 +114,7 @@ func (s *raftSink) IncrCounter(key []string, v float32) {
 func (s *raftSink) AddSample(key []string, v float32) {
 	var buf [96]byte
 	if h := s.samples[string(joined(buf[:0], key))]; h != nil {
-		h.observe(float64(v))
+		h.Observe(float64(v))
 		return
 	}
 	s.unknown.Add(1)
@@ -162,50 +160,6 @@ func (s *raftSink) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(g.desc, prometheus.GaugeValue, math.Float64frombits(g.bits.Load()))
 	}
 	for _, h := range s.samples {
-		ch <- h.metric()
+		ch <- h.Metric()
 	}
-}
-
-// histogram counts samples in buckets.
-type histogram struct {
-	desc   *prometheus.Desc
-	scale  float64   // from the library's unit to ours
-	bounds []float64 // in our unit
-
-	counts []atomic.Uint64 // one for each bound and one for what is above
-	sum    atomic.Uint64   // bits of a float64, in our unit
-}
-
-func newHistogram(desc *prometheus.Desc, scale float64, bounds []float64) *histogram {
-	return &histogram{desc: desc, scale: scale, bounds: bounds, counts: make([]atomic.Uint64, len(bounds)+1)}
-}
-
-func (h *histogram) observe(v float64) {
-	v *= h.scale
-	if !finite(v) {
-		return // a sum that is no number would stay one for ever
-	}
-	i := 0
-	for i < len(h.bounds) && v > h.bounds[i] {
-		i++
-	}
-	h.counts[i].Add(1)
-	for {
-		old := h.sum.Load()
-		if h.sum.CompareAndSwap(old, math.Float64bits(math.Float64frombits(old)+v)) {
-			return
-		}
-	}
-}
-
-func (h *histogram) metric() prometheus.Metric {
-	buckets := make(map[float64]uint64, len(h.bounds))
-	var n uint64
-	for i := range h.counts {
-		n += h.counts[i].Load()
-		if i < len(h.bounds) {
-			buckets[h.bounds[i]] = n
-		}
-	}
-	return prometheus.MustNewConstHistogram(h.desc, n, math.Float64frombits(h.sum.Load()), buckets)
 }

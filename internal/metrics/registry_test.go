@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // probe is a collector whose figures a test sets.
 type probe struct {
 	level, events atomic.Int64
-	hist          *histogram
+	hist          *Histogram
 }
 
 func newProbe() *probe {
@@ -45,7 +45,7 @@ func (p *probe) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(levelDesc, prometheus.GaugeValue, float64(p.level.Load()), "a")
 	ch <- prometheus.MustNewConstMetric(eventsDesc, prometheus.CounterValue, float64(p.events.Load()))
 	ch <- prometheus.MustNewConstMetric(brokenDesc, prometheus.GaugeValue, math.NaN())
-	ch <- p.hist.metric()
+	ch <- p.hist.Metric()
 }
 
 // interval decodes the JSON of an interval and finds ours in it.
@@ -82,8 +82,8 @@ func TestIntervalSaysWhatHappenedInIt(t *testing.T) {
 		time.Sleep(time.Second)
 		p.level.Store(7)
 		p.events.Add(5)
-		p.hist.observe(4)
-		p.hist.observe(20)
+		p.hist.Observe(4)
+		p.hist.Observe(20)
 
 		_, gauges, moved := interval(t, r.Interval())
 		if gauges["holdfast.test.level"].Value != 7 || moved["holdfast.test.events_total"].Count != 5 {
@@ -153,9 +153,9 @@ func TestCounted(t *testing.T) {
 
 func TestDistribution(t *testing.T) {
 	bounds := []float64{1, 10, 100}
-	read := func(h *histogram) *dto.Histogram {
+	read := func(h *Histogram) *dto.Histogram {
 		var m dto.Metric
-		if err := h.metric().Write(&m); err != nil {
+		if err := h.Metric().Write(&m); err != nil {
 			t.Fatal(err)
 		}
 		return m.GetHistogram()
@@ -176,11 +176,11 @@ func TestDistribution(t *testing.T) {
 		t.Run(tc.rule, func(t *testing.T) {
 			h := newHistogram(Desc("test", "x_seconds", "x"), 1, bounds)
 			for _, v := range tc.before {
-				h.observe(v)
+				h.Observe(v)
 			}
 			old := read(h)
 			for _, v := range tc.in {
-				h.observe(v)
+				h.Observe(v)
 			}
 			got, shown := distribution(read(h), old)
 			if shown != tc.shown || got.Count != uint64(len(tc.in)) || got.Min != tc.least || got.Max != tc.greatest || got.Sum != tc.sum {
@@ -195,11 +195,11 @@ func TestDistribution(t *testing.T) {
 
 func TestHistogramLeavesOutWhatIsNoNumber(t *testing.T) {
 	h := newHistogram(Desc("test", "x_seconds", "x"), millis, timeBounds)
-	h.observe(math.NaN())
-	h.observe(math.Inf(1))
-	h.observe(250)
+	h.Observe(math.NaN())
+	h.Observe(math.Inf(1))
+	h.Observe(250)
 	var m dto.Metric
-	if err := h.metric().Write(&m); err != nil {
+	if err := h.Metric().Write(&m); err != nil {
 		t.Fatal(err)
 	}
 	if got := m.GetHistogram(); got.GetSampleCount() != 1 || got.GetSampleSum() != 0.25 {

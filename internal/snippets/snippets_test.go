@@ -13,7 +13,7 @@ import (
 )
 
 // documents are the files with commands that are run, seen from the root.
-var documents = []string{"README.md"}
+var documents = []string{"README.md", "website/reference/recipes.md", "website/reference/tls.md"}
 
 // address is the server's in the documents.
 const address = "127.0.0.1:8500"

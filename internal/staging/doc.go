@@ -4,5 +4,5 @@
 //
 // Reading from a memdb write transaction clones it and makes the next insert copy
 // its path again; reading a snapshot with a few changed rows on top does not.
-// Package kvs does the same by hand, where it is hot.
+// The keys of package kvs, which are hot, have a tree that can do both.
 package staging

@@ -37,21 +37,28 @@ func LogStores() []string { return []string{"wal", "boltdb"} }
 // writeConfig writes the server's configuration file, in the JSON form and with the
 // keys that test harnesses of existing clients write.
 func (s *Server) writeConfig() error {
+	ports := map[string]any{
+		"http":     s.httpPort,
+		"server":   s.serverPort,
+		"serf_lan": -1,
+		"serf_wan": -1,
+		"dns":      -1,
+		"grpc":     -1,
+	}
 	config := map[string]any{
 		"node_name":   s.name,
 		"bind_addr":   "127.0.0.1",
 		"client_addr": "127.0.0.1",
 		"log_level":   "debug",
-		"ports": map[string]any{
-			"http":     s.httpPort,
-			"server":   s.serverPort,
-			"serf_lan": -1,
-			"serf_wan": -1,
-			"dns":      -1,
-			"grpc":     -1,
-		},
+		"ports":       ports,
 	}
-	if !s.opts.Dev {
+	switch {
+	case s.member != nil:
+		config["server"] = true
+		config["data_dir"] = s.DataDir
+		ports["serf_lan"] = s.member.gossipPort
+		maps.Copy(config, s.member.config())
+	case !s.opts.Dev:
 		config["server"] = true
 		config["bootstrap"] = true
 		config["data_dir"] = s.DataDir

@@ -10,6 +10,10 @@
 // snapshots need it, it imports nothing of the server (the module of conformance
 // tests uses it too), and it makes no promise about speed.
 //
+// StartCluster (cluster.go) makes several servers one cluster. Where the system has the
+// whole of 127.0.0.0/8 as its own, as Linux has, what the servers say to each other can
+// be made to go through a network that the test breaks (package faultnet).
+//
 // The way through it: Start (server.go) writes the configuration (config.go), takes
 // ports (port.go), has the binary built (binary.go), starts the process
 // (process.go) and waits until a linearizable read is answered (ready.go).

@@ -31,6 +31,7 @@ type Server struct {
 	configFile string
 	httpPort   int
 	serverPort int
+	member     *member // what it is in its cluster; nil of a server alone
 	client     *http.Client
 	log        *logBuffer // of all the processes so far
 
@@ -283,6 +284,19 @@ func (s *Server) Kill9() {
 	if err := s.end(); err != nil {
 		s.tb.Fatal(err)
 	}
+}
+
+// Stop freezes the process, as a machine does that is too busy or was suspended, until
+// Cont. A frozen process can be killed, and is when the test ends.
+func (s *Server) Stop() {
+	s.tb.Helper()
+	s.Signal(syscall.SIGSTOP)
+}
+
+// Cont lets a frozen process go on.
+func (s *Server) Cont() {
+	s.tb.Helper()
+	s.Signal(syscall.SIGCONT)
 }
 
 // Term asks the process to stop, waits until it has, and fails the test if its exit

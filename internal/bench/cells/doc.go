@@ -1,7 +1,7 @@
 // Package cells is what the benchmark measures, cell by cell.
 //
 // The way through it: [Run] goes through the groups of cells (get, list, put,
-// txn, fan-out, wake, park, store), gives each group a stage with fresh servers,
+// txn, fan-out, wake, park, lock, store), gives each group a stage with fresh servers,
 // and each cell a few rounds in which the server under test and the limit take
 // turns. A cell gives a report.Row.
 //

@@ -46,6 +46,13 @@ type Sizes struct {
 	WakeKeys    int   // with one parked query each
 	Parked      int   // whose memory is measured
 	LoadKeys    int   // in the store, with TxnBytes each
+
+	Sessions       int           // that are made, renewed and destroyed as quickly as can be
+	SessionClients int           // who do that, and who write meanwhile when sessions run out
+	LiveSessions   int           // that are renewed every LiveTTL/2
+	LiveTTL        time.Duration // at least the server's session_ttl_min
+	Expiring       int           // sessions that run out together, ExpiringTTL after their renewal
+	ExpiringTTL    time.Duration
 }
 
 // DefaultSizes are those of the bars.
@@ -64,5 +71,9 @@ func DefaultSizes() Sizes {
 		WakeKeys:    1000,
 		Parked:      5000,
 		LoadKeys:    200_000,
+
+		Sessions: 5000, SessionClients: 16,
+		LiveSessions: 10_000, LiveTTL: 30 * time.Second,
+		Expiring: 5000, ExpiringTTL: 10 * time.Second,
 	}
 }

@@ -43,6 +43,7 @@ func NewHandler(file string) (*Handler, error) {
 		_, _ = io.WriteString(w, "true")
 	})
 	h.mux.HandleFunc("PUT /v1/txn", h.txn)
+	h.sessions()
 	h.mux.HandleFunc("GET /v1/snapshot", h.save)
 	h.mux.HandleFunc("PUT /v1/snapshot", h.restore)
 	return h, nil

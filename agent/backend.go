@@ -1,0 +1,235 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-kv/holdfast/agent/rpc"
+	"github.com/holdfast-kv/holdfast/agent/rpc/rpcpb"
+	"github.com/holdfast-kv/holdfast/fsm"
+	"github.com/holdfast-kv/holdfast/httpapi"
+)
+
+// backend answers the requests of other servers.
+type backend struct{ a *Agent }
+
+func notLeader() error {
+	return &rpc.Refused{Why: rpcpb.Refusal_REFUSAL_NOT_LEADER, Text: "this server does not lead"}
+}
+
+// refusal gives an error the meaning that other servers know.
+func refusal(err error) error {
+	var readOnly *httpapi.ReadOnlyError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errNotThere), errors.Is(err, httpapi.ErrNoLeader):
+		return notLeader()
+	case errors.Is(err, httpapi.ErrUnknownOutcome):
+		return &rpc.Refused{Why: rpcpb.Refusal_REFUSAL_UNKNOWN_OUTCOME, Text: err.Error()}
+	case errors.As(err, &readOnly):
+		return &rpc.Refused{Why: rpcpb.Refusal_REFUSAL_READ_ONLY, Text: readOnly.Reason}
+	}
+	return &rpc.Refused{Why: rpcpb.Refusal_REFUSAL_FAILED, Text: err.Error()}
+}
+
+// Accept is part of rpc.Backend.
+func (b *backend) Accept(entry []byte) func() rpc.Outcome {
+	a := b.a
+	refuse := func(err error) func() rpc.Outcome {
+		return func() rpc.Outcome { return rpc.Outcome{Err: refusal(err)} }
+	}
+	if !a.leading.Load() {
+		return refuse(errNotThere)
+	}
+	if err := a.writable(); err != nil {
+		return refuse(err)
+	}
+	if err := fsm.Stamp(entry, a.now().UnixNano()); err != nil {
+		return refuse(err)
+	}
+	future := a.raft.Apply(entry, stalled)
+	return func() rpc.Outcome {
+		res, err := a.outcome(future)
+		if err != nil {
+			return rpc.Outcome{Err: refusal(err)}
+		}
+		data, err := fsm.EncodeResult(&res)
+		return rpc.Outcome{Result: data, Err: err}
+	}
+}
+
+// ReadIndex is part of rpc.Backend.
+func (b *backend) ReadIndex(ctx context.Context) (uint64, error) {
+	if !b.a.leading.Load() {
+		return 0, notLeader()
+	}
+	index, err := b.a.verifier.verify(ctx)
+	return index, refusal(err)
+}
+
+// RenewSession is part of rpc.Backend.
+func (b *backend) RenewSession(ctx context.Context, id string) (uint64, bool, error) {
+	if !b.a.leading.Load() {
+		return 0, false, notLeader()
+	}
+	s, err := b.a.RenewSession(ctx, id)
+	return b.a.store.Applied(), s != nil, refusal(err)
+}
+
+// Restore is part of rpc.Backend.
+func (b *backend) Restore(ctx context.Context, m *rpcpb.RestoreMeta, r io.Reader) (uint64, error) {
+	if !b.a.leading.Load() {
+		return 0, notLeader()
+	}
+	meta := httpapi.SnapshotMeta{ID: m.GetId(), Index: m.GetIndex(), Term: m.GetTerm()}
+	err := b.a.restoreHere(ctx, meta, m.GetSize(), r)
+	return b.a.store.Applied(), refusal(err)
+}
+
+// TransferLeader is part of rpc.Backend.
+func (b *backend) TransferLeader(_ context.Context, id string) error {
+	if !b.a.leading.Load() {
+		return notLeader()
+	}
+	return refusal(b.a.transferHere(id))
+}
+
+// RemovePeer is part of rpc.Backend.
+func (b *backend) RemovePeer(_ context.Context, id, address string) error {
+	if !b.a.leading.Load() {
+		return notLeader()
+	}
+	return refusal(b.a.removeHere(id, address))
+}
+
+// Status is part of rpc.Backend.
+func (b *backend) Status() *rpcpb.StatusResponse { return b.a.status() }
+
+func (a *Agent) status() *rpcpb.StatusResponse {
+	stats := a.raft.Stats()
+	term, _ := strconv.ParseUint(stats["last_log_term"], 10, 64) // Raft's own figure, always a number
+	contact := time.Duration(0)
+	if a.raft.State() != raft.Leader {
+		contact = -1
+		if last := a.raft.LastContact(); !last.IsZero() {
+			contact = a.now().Sub(last)
+		}
+	}
+	return &rpcpb.StatusResponse{
+		NodeId: a.nodeID, HasState: a.hasPeers(), LastContact: int64(contact), LastTerm: term,
+		LastIndex: a.raft.LastIndex(), AppliedIndex: a.store.Applied(), EntryVersion: entryVersion,
+	}
+}
+
+// entryVersion grows with each kind of log entry that older versions of this program
+// do not understand.
+const entryVersion = 1
+
+// Health is part of rpc.Backend.
+func (b *backend) Health() ([]byte, error) {
+	if !b.a.leading.Load() {
+		return nil, notLeader()
+	}
+	return b.a.pilot.encodeState()
+}
+
+// Found is part of rpc.Backend.
+func (b *backend) Found(ids []string, by string) error { return b.a.founding.promise(ids, by) }
+
+// askLeader sends a request to the leader, until one was there to take it. It is for
+// requests that may be repeated.
+func (a *Agent) askLeader(ctx context.Context, here func() error, there func(context.Context, rpcpb.ServerServiceClient) error) error {
+	held, cancel := context.WithTimeout(ctx, a.config().RPCHoldTimeout)
+	defer cancel()
+	for {
+		if err := a.awaitLeader(held, always); err != nil {
+			return err
+		}
+		err := a.askOnce(ctx, here, there)
+		if !errors.Is(err, errNotThere) {
+			return err
+		}
+		if err := a.pause(held); err != nil {
+			return err
+		}
+	}
+}
+
+func (a *Agent) askOnce(ctx context.Context, here func() error, there func(context.Context, rpcpb.ServerServiceClient) error) error {
+	if a.leading.Load() {
+		return here()
+	}
+	address := a.otherLeader()
+	if address == "" {
+		return errNotThere
+	}
+	server, err := a.peers.client.Server(address)
+	if err != nil {
+		return err
+	}
+	_, reign := a.leader.get()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(reign, cancel)()
+	var refused *rpc.Refused
+	err = rpc.AsError(there(ctx, server))
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &refused):
+		return meaning(err)
+	}
+	return errNotThere
+}
+
+// RestoreChunk is how much of an archive travels in one message.
+const restoreChunk = 256 << 10
+
+// restoreThere hands a restore to the leader. It is not repeated: the archive was
+// read, and the leader may have taken it.
+func (a *Agent) restoreThere(ctx context.Context, address string, meta httpapi.SnapshotMeta, size int64, r io.Reader) error {
+	server, err := a.peers.client.Server(address)
+	if err != nil {
+		return err
+	}
+	stream, err := server.Restore(ctx)
+	if err != nil {
+		return fmt.Errorf("hand the restore to the leader: %w", err)
+	}
+	first := &rpcpb.RestoreRequest{Meta: &rpcpb.RestoreMeta{Id: meta.ID, Index: meta.Index, Term: meta.Term, Size: size}}
+	err = stream.Send(first)
+	buf := make([]byte, restoreChunk)
+	for err == nil {
+		n, readErr := io.ReadFull(r, buf)
+		if n > 0 {
+			err = stream.Send(&rpcpb.RestoreRequest{Data: bytes.Clone(buf[:n])})
+		}
+		if errors.Is(readErr, io.EOF) || errors.Is(readErr, io.ErrUnexpectedEOF) {
+			break
+		}
+		if readErr != nil {
+			return fmt.Errorf("read the archive: %w", readErr)
+		}
+	}
+	done, err := stream.CloseAndRecv() // tells why a Send failed, too
+	if err != nil {
+		if err = meaning(rpc.AsError(err)); errors.Is(err, errNotThere) {
+			return httpapi.ErrNoLeader
+		}
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.config().RPCHoldTimeout)
+	defer cancel()
+	if err := a.store.WaitApplied(ctx, done.GetIndex()); err != nil {
+		return fmt.Errorf("the leader restored the archive; wait for it here: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,180 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-kv/holdfast/agent/gossip"
+	"github.com/holdfast-kv/holdfast/catalog"
+	"github.com/holdfast-kv/holdfast/fsm"
+	"github.com/holdfast-kv/holdfast/httpapi"
+)
+
+// tidyInterval is how often a leader compares members, Raft's configuration and the
+// catalog, besides whenever a member changes.
+const tidyInterval = 5 * time.Second
+
+// keepMembers makes, while this server leads, the Raft configuration and the catalog
+// follow the members of the gossip: who joins gets a place, who leaves gives it up,
+// who fails is marked.
+func (a *Agent) keepMembers(ctx context.Context) error {
+	if a.gossip == nil {
+		return nil
+	}
+	for {
+		changed := a.gossip.Changed()
+		if a.leading.Load() {
+			for _, m := range a.gossip.Members() {
+				if m.ID == a.nodeID || m.ID == "" || ctx.Err() != nil || !a.leading.Load() {
+					continue
+				}
+				if err := a.keepMember(ctx, &m); err != nil && ctx.Err() == nil {
+					a.log.Warn("bring the cluster in line with a member", "member", m.Name, "status", m.Status, "error", err)
+				}
+			}
+		}
+		_, reign := a.leader.get()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		case <-reign.Done():
+		case <-time.After(tidyInterval):
+		}
+	}
+}
+
+func (a *Agent) keepMember(ctx context.Context, m *gossip.Member) error {
+	switch m.Status {
+	case gossip.Alive:
+		if err := a.pilot.keepConfig(ctx); err != nil {
+			return err
+		}
+		if err := a.admit(m); err != nil {
+			return err
+		}
+		return a.markMember(ctx, m, catalog.Passing, httpapi.SelfCheckOutput)
+	case gossip.Failed:
+		return a.markMember(ctx, m, catalog.Critical, deadOutput)
+	case gossip.Left:
+		return a.dismiss(ctx, m)
+	default:
+		return nil
+	}
+}
+
+// admit gives a server its place in the Raft configuration, without a vote at first:
+// autopilot gives it one when it has proved stable.
+func (a *Agent) admit(m *gossip.Member) error {
+	for _, s := range a.configuration().Servers {
+		if string(s.ID) == m.ID && string(s.Address) == m.ServerAddress() {
+			return nil
+		}
+	}
+	a.alone.Store(false) // before it can have seen anything
+	a.log.Info("a server joins the cluster", "name", m.Name, "id", m.ID, "address", m.ServerAddress())
+	if err := a.pilot.add(m); err != nil {
+		return fmt.Errorf("add to the raft configuration: %w", err)
+	}
+	return nil
+}
+
+// markMember gives the node of another server its health check. The rest of the
+// registration is the other server's own matter.
+func (a *Agent) markMember(ctx context.Context, m *gossip.Member, status, output string) error {
+	view := a.store.View().Catalog()
+	node := view.Node(m.Name)
+	if node == nil {
+		if status != catalog.Passing {
+			return nil
+		}
+		port, err := strconv.Atoi(m.Tags[gossip.TagPort])
+		if err != nil {
+			return fmt.Errorf("tag %s: %w", gossip.TagPort, err)
+		}
+		node = &catalog.Node{ID: m.ID, Name: m.Name, Address: m.Addr}
+		_, err = a.Propose(ctx, &fsm.Command{Register: &catalog.Registration{
+			Node:    *node,
+			Service: &catalog.Service{ID: httpapi.SelfService, Name: httpapi.SelfService, Port: port, PassingWeight: 1, WarningWeight: 1},
+			Checks:  []catalog.Check{selfCheck(status, output)},
+		}})
+		return err
+	}
+	if node.ID != m.ID { // another server's that has had the name; it will be renamed
+		return nil
+	}
+	r := &catalog.Registration{Node: *node, SkipNode: true, Checks: []catalog.Check{selfCheck(status, output)}}
+	if view.Holds(r) {
+		return nil
+	}
+	_, err := a.Propose(ctx, &fsm.Command{Register: r})
+	return err
+}
+
+// dismiss takes a server that left out of the Raft configuration and the catalog.
+func (a *Agent) dismiss(ctx context.Context, m *gossip.Member) error {
+	if a.lives(m.ID) { // under another name
+		return nil
+	}
+	for _, s := range a.configuration().Servers {
+		if string(s.ID) == m.ID {
+			a.log.Info("a server has left the cluster", "name", m.Name, "id", m.ID)
+			if err := a.raft.RemoveServer(s.ID, 0, 0).Error(); err != nil {
+				return fmt.Errorf("remove from the raft configuration: %w", err)
+			}
+		}
+	}
+	node := a.store.View().Catalog().Node(m.Name)
+	if node == nil || node.ID != m.ID {
+		return nil
+	}
+	_, err := a.Propose(ctx, &fsm.Command{Deregister: &fsm.Deregistration{Node: m.Name}})
+	return err
+}
+
+// lives tells whether a server with this id is among the members, under any name.
+func (a *Agent) lives(id string) bool {
+	m := a.memberOf(id)
+	return m != nil && m.Status == gossip.Alive
+}
+
+// Leave takes this server out of the cluster for good: leadership, vote, catalog
+// and gossip. It does not end the process.
+func (a *Agent) Leave(ctx context.Context) error {
+	if a.gossip == nil || countVoters(a.configuration()) < 2 {
+		return nil // a cluster of one goes with its server
+	}
+	a.handOver()
+	if err := a.RemovePeer(ctx, a.nodeID, ""); err != nil {
+		a.log.Warn("give up the place in the raft configuration; the leader will take it", "error", err)
+	}
+	return a.gossip.Leave()
+}
+
+// handOver hands leadership to another server, if there is one to take it.
+func (a *Agent) handOver() {
+	if a.raft == nil || a.raft.State() != raft.Leader || countVoters(a.configuration()) < 2 {
+		return
+	}
+	began := a.now()
+	if err := a.raft.LeadershipTransfer().Error(); err != nil {
+		a.log.Warn("hand leadership over", "error", err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), handOverWait)
+	defer cancel()
+	for a.raft.State() == raft.Leader || a.otherLeader() == "" { // requests under way want to know where to go
+		if a.pause(ctx) != nil {
+			break
+		}
+	}
+	l, _ := a.leader.get()
+	a.log.Info("handed leadership over", "to", l.id, "took", a.now().Sub(began).Round(time.Millisecond))
+}
+
+// handOverWait bounds the wait for the next leader.
+const handOverWait = 3 * time.Second

@@ -1,0 +1,159 @@
+package httpapi
+
+import (
+	"strings"
+	"time"
+
+	"github.com/holdfast-kv/holdfast/fsm"
+	"github.com/holdfast-kv/holdfast/kvs"
+)
+
+// memberShown is one member of a group.
+type memberShown struct {
+	Member  string
+	Session string // with which its membership ends; empty for one that stays
+	Name    string // of the session
+	Node    string // of the session
+	Since   time.Time
+	Age     string
+	Value   []byte
+}
+
+// groupShown is a group with all its members, in the order of their names.
+type groupShown struct {
+	Name    string
+	Members []memberShown
+}
+
+// joinedShown is the answer to who joins a group.
+type joinedShown struct {
+	Name    string
+	Member  string
+	Key     string
+	Session string
+}
+
+// groupGet answers GET /v1/group/<group>, blocking until somebody joins or leaves or
+// has changed its value.
+func (c *call) groupGet() error {
+	o, err := c.readOptions()
+	if err != nil {
+		return err
+	}
+	if err := checkName("group", c.arg); err != nil {
+		return err
+	}
+	name := c.arg
+	q := question{shape: names, key: kvs.MembersPrefix(name)}
+	return c.readRecipe(&q, o, func(view *fsm.View) any {
+		out := groupShown{Name: name, Members: []memberShown{}}
+		show := newPlaceShower(view)
+		view.List(q.key, func(cur *kvs.Version) { out.Members = append(out.Members, show.member(cur, q.key)) })
+		return out
+	})
+}
+
+func (s *placeShower) member(cur *kvs.Version, prefix string) memberShown {
+	shown := memberShown{Member: strings.TrimPrefix(cur.Key, prefix)}
+	if extra := s.view.Item(cur.Key).Extra; extra != nil {
+		shown.Session = extra.Owner
+	}
+	if owner := s.sessions.Get(shown.Session); owner != nil {
+		shown.Name, shown.Node = owner.Name, owner.Node
+	}
+	if len(cur.Value) > 0 {
+		shown.Value = cur.Value
+	}
+	_, since := s.view.Since(cur.Key)
+	shown.Since, shown.Age = time.Unix(0, since).UTC(), s.age(since)
+	return shown
+}
+
+// memberArg splits <group>/<member>.
+func (c *call) memberArg() (group, member string, err error) {
+	i := strings.LastIndexByte(c.arg, '/')
+	if i < 0 {
+		return "", "", badRequest("Missing member: want /v1/group/<group>/<member>")
+	}
+	group, member = c.arg[:i], c.arg[i+1:]
+	if err := checkName("group", group); err != nil {
+		return "", "", err
+	}
+	return group, member, checkName("member", member)
+}
+
+// groupPut answers PUT /v1/group/<group>/<member>: the member is there as long as the
+// session. Who puts it last has it.
+func (c *call) groupPut() error {
+	if _, err := c.readOptions(); err != nil {
+		return err
+	}
+	group, member, err := c.memberArg()
+	if err != nil {
+		return err
+	}
+	session, err := c.askedSession("member " + c.arg)
+	if err != nil {
+		return err
+	}
+	op := kvs.Op{Verb: kvs.Set, Key: kvs.MembersPrefix(group) + member}
+	if session.make != nil {
+		op.Flags = kvs.OwnSession
+	}
+	if op.Value, err = c.recipeValue(); err != nil {
+		return err
+	}
+	if err := c.begin(session); err != nil {
+		return err
+	}
+	res, err := c.propose(&fsm.Command{Write: &op, Ties: fsm.Ties{Owner: session.id}})
+	if err == nil && res.Invalid != "" {
+		err = noSuchSession(session.id)
+	}
+	if err != nil {
+		c.abandon(session)
+		return err
+	}
+	setIndex(c.w.Header(), res.Index)
+	return c.encode(joinedShown{Name: group, Member: member, Key: op.Key, Session: session.id})
+}
+
+// groupDelete answers DELETE /v1/group/<group>/<member>: true, or false when with
+// ?session the member is not that session's.
+func (c *call) groupDelete() error {
+	o, err := c.readOptions()
+	if err != nil {
+		return err
+	}
+	group, member, err := c.memberArg()
+	if err != nil {
+		return err
+	}
+	if c.q.has(pSession) && c.q.get(pSession) == "" {
+		return badRequest("?session wants the id of a session")
+	}
+	if _, err := c.fresh(o); err != nil {
+		return err
+	}
+	op := kvs.Op{Verb: kvs.Delete, Key: kvs.MembersPrefix(group) + member}
+	made := ""
+	if it := c.s.node.Store().View().Item(op.Key); it != nil && it.Live() && it.Cur.Flags&kvs.OwnSession != 0 && it.Extra != nil {
+		made = it.Extra.Owner
+	}
+	res, err := c.propose(&fsm.Command{Write: &op, Ties: fsm.Ties{Owner: c.q.get(pSession)}})
+	switch {
+	case err != nil:
+		return err
+	case res.Invalid != "":
+		return noSuchSession(c.q.get(pSession))
+	}
+	if res.Applied && made != "" { // made for this member: with it, it ends
+		if res, err = c.propose(&fsm.Command{EndSession: &fsm.EndSession{IDs: []string{made}}}); err != nil {
+			return err
+		}
+		res.Applied = true
+	}
+	setIndex(c.w.Header(), res.Index)
+	c.bool(res.Applied)
+	return nil
+}

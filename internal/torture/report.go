@@ -1,0 +1,141 @@
+package torture
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// Bars are what a fault may cost at most. 0 is not judged.
+type Bars struct {
+	SilenceMedian time.Duration // of the runs
+	Silence       time.Duration // of each run
+	Equal         time.Duration
+	Late          time.Duration
+}
+
+// Row is what the runs of one fault have found.
+type Row struct {
+	Fault   string
+	Servers int
+	Bars    Bars
+	Runs    []Run
+}
+
+// Run is one run of a fault.
+type Run struct {
+	Seed   uint64
+	Result *Result
+
+	// Spared are the servers that the fault left alone: only what their clients suffered
+	// counts. None: any client that gets through will do.
+	Spared []int
+}
+
+// Silence is how long writing was not possible, for those who could expect that it was.
+func (r Run) Silence() time.Duration {
+	if len(r.Spared) == 0 {
+		return r.Result.Silence
+	}
+	var worst time.Duration
+	for _, id := range r.Spared {
+		worst = max(worst, r.Result.ServerSilence[id])
+	}
+	return worst
+}
+
+// Verdict is what a row misses, nothing if it is well.
+func (r Row) Verdict() []string {
+	var missed []string
+	over := func(what string, got, bar time.Duration) {
+		if bar > 0 && got > bar {
+			missed = append(missed, fmt.Sprintf("%s %s > %s", what, rounded(got), bar))
+		}
+	}
+	silence, equal, late := r.spans()
+	over("median silence", median(silence), r.Bars.SilenceMedian)
+	over("silence", worst(silence), r.Bars.Silence)
+	over("equal after", worst(equal), r.Bars.Equal)
+	over("watchers late by", worst(late), r.Bars.Late)
+	if n := r.faults(); n > 0 {
+		missed = append(missed, fmt.Sprintf("%d broken promises", n))
+	}
+	return missed
+}
+
+func (r Row) spans() (silence, equal, late []time.Duration) {
+	for _, run := range r.Runs {
+		silence = append(silence, run.Silence())
+		equal = append(equal, run.Result.Equal)
+		late = append(late, run.Result.Late)
+	}
+	return silence, equal, late
+}
+
+func (r Row) faults() int {
+	n := 0
+	for _, run := range r.Runs {
+		n += len(run.Result.Faults)
+	}
+	return n
+}
+
+// Report writes the rows as a table, with the broken promises below it, and reports
+// whether all of them are well.
+func Report(w io.Writer, rows []Row) (ok bool) {
+	ok = true
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "fault\tservers\truns\tsilence: median\tbar\tworst\tbar\tequal after\tbar\twatchers late\tbar\twrites\tkeys checked\tunknown\tbroken promises\t")
+	for _, r := range rows {
+		silence, equal, late := r.spans()
+		var writes, keys, open int
+		for _, run := range r.Runs {
+			writes += run.Result.Writes
+			keys += run.Result.Keys
+			open += run.Result.Unknown
+		}
+		fmt.Fprintf(t, "%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t\n", r.Fault, r.Servers, len(r.Runs),
+			rounded(median(silence)), bar(r.Bars.SilenceMedian), rounded(worst(silence)), bar(r.Bars.Silence),
+			rounded(worst(equal)), bar(r.Bars.Equal), rounded(worst(late)), bar(r.Bars.Late), writes, keys, open, r.faults())
+	}
+	_ = t.Flush() // as the other writes: who cannot read the table has the exit code
+	for _, r := range rows {
+		if missed := r.Verdict(); len(missed) > 0 {
+			ok = false
+			fmt.Fprintf(w, "%s MISSES: %s\n", r.Fault, strings.Join(missed, ", "))
+		}
+		for _, run := range r.Runs {
+			for _, fault := range run.Result.Faults {
+				fmt.Fprintf(w, "%s, seed %d: %s\n", r.Fault, run.Seed, fault)
+			}
+		}
+	}
+	return ok
+}
+
+func bar(d time.Duration) string {
+	if d == 0 {
+		return "-"
+	}
+	return d.String()
+}
+
+func rounded(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
+
+// median is the middle one, the greater of the two of an even number; 0 of none.
+func median(d []time.Duration) time.Duration {
+	if len(d) == 0 {
+		return 0
+	}
+	return slices.Sorted(slices.Values(d))[len(d)/2]
+}
+
+func worst(d []time.Duration) time.Duration {
+	if len(d) == 0 {
+		return 0
+	}
+	return slices.Max(d)
+}

@@ -1,0 +1,39 @@
+package torture
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestReport(t *testing.T) {
+	const ms = time.Millisecond
+	result := func(all time.Duration, servers ...time.Duration) *Result {
+		return &Result{Silence: all, ServerSilence: servers, Equal: 900 * ms, Late: 20 * ms}
+	}
+	bars := Bars{SilenceMedian: 100 * ms, Silence: 200 * ms, Equal: time.Second, Late: 500 * ms}
+	for _, tc := range []struct {
+		rule string
+		row  Row
+		want string // in the verdict; "" is well
+	}{
+		{"all below the bars", Row{Bars: bars, Runs: []Run{{Result: result(50 * ms)}, {Result: result(90 * ms)}}}, ""},
+		{"the median counts", Row{Bars: bars, Runs: []Run{{Result: result(50 * ms)}, {Result: result(110 * ms)}, {Result: result(120 * ms)}}}, "median silence 110ms > 100ms"},
+		{"one bad run does not raise it", Row{Bars: bars, Runs: []Run{{Result: result(50 * ms)}, {Result: result(60 * ms)}, {Result: result(190 * ms)}}}, ""},
+		{"but the worst counts too", Row{Bars: bars, Runs: []Run{{Result: result(50 * ms)}, {Result: result(60 * ms)}, {Result: result(210 * ms)}}}, "silence 210ms > 200ms"},
+		{"of spared servers the worst", Row{Bars: bars, Runs: []Run{{Spared: []int{0, 2}, Result: result(ms, 60*ms, 900*ms, 300*ms)}}}, "silence 300ms"},
+		{"servers that were hit do not count", Row{Bars: bars, Runs: []Run{{Spared: []int{0, 2}, Result: result(ms, 60*ms, 900*ms, 80*ms)}}}, ""},
+		{"no bar is no judgement", Row{Runs: []Run{{Result: result(time.Hour)}}}, ""},
+		{"late servers", Row{Bars: Bars{Equal: 800 * ms}, Runs: []Run{{Result: result(0)}}}, "equal after 900ms > 800ms"},
+		{"late watchers", Row{Bars: Bars{Late: 10 * ms}, Runs: []Run{{Result: result(0)}}}, "watchers late by 20ms > 10ms"},
+		{"a broken promise", Row{Runs: []Run{{Result: &Result{Faults: []string{"x is lost"}}}}}, "1 broken promises"},
+	} {
+		t.Run(tc.rule, func(t *testing.T) {
+			var out strings.Builder
+			ok := Report(&out, []Row{tc.row})
+			if ok != (tc.want == "") || !strings.Contains(out.String(), tc.want) {
+				t.Errorf("ok %v, want %q:\n%s", ok, tc.want, out.String())
+			}
+		})
+	}
+}
