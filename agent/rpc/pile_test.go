@@ -1,0 +1,49 @@
+package rpc
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestAPileIsTakenAsAWhole(t *testing.T) {
+	p := newPile[int]()
+	for i := range 3 {
+		p.add(i)
+	}
+	if got, more := p.take(); !slices.Equal(got, []int{0, 1, 2}) || !more {
+		t.Errorf("took %v, %v", got, more)
+	}
+	taken := make(chan []int, 1)
+	go func() {
+		got, _ := p.take() // waits
+		taken <- got
+	}()
+	p.add(7)
+	if got := <-taken; !slices.Equal(got, []int{7}) {
+		t.Errorf("took %v", got)
+	}
+}
+
+func TestTheEndOfAPile(t *testing.T) {
+	p := newPile[int]()
+	p.add(1)
+	p.end()
+	if p.add(2) {
+		t.Error("it takes more after its end")
+	}
+	if got, more := p.take(); !slices.Equal(got, []int{1}) || more {
+		t.Errorf("took %v, %v; what was there before counts", got, more)
+	}
+	q := newPile[int]()
+	taken := make(chan bool, 2)
+	for range 2 {
+		go func() {
+			_, more := q.take()
+			taken <- more
+		}()
+	}
+	q.end()
+	if <-taken || <-taken {
+		t.Error("more after the end")
+	}
+}
