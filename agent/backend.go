@@ -2,10 +2,12 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"time"
 
@@ -89,10 +91,45 @@ func (b *backend) Restore(ctx context.Context, m *rpcpb.RestoreMeta, r io.Reader
 	if !b.a.leading.Load() {
 		return 0, notLeader()
 	}
+	f, err := os.CreateTemp(b.a.ScratchDir(), "restore-*")
+	if err != nil {
+		return 0, refusal(fmt.Errorf("keep the archive: %w", err))
+	}
+	defer func() {
+		_ = errors.Join(f.Close(), os.Remove(f.Name())) // a file of ours that nobody reads any more
+	}()
+	if err := receiveArchive(f, r, m.GetSize(), b.a.writable); err != nil {
+		return 0, refusal(err)
+	}
 	meta := httpapi.SnapshotMeta{ID: m.GetId(), Index: m.GetIndex(), Term: m.GetTerm()}
-	err := b.a.restoreHere(ctx, meta, m.GetSize(), r)
+	err = b.a.restoreHere(ctx, meta, m.GetSize(), f)
 	return b.a.store.Applied(), refusal(err)
 }
+
+// receiveArchive reads an archive of a size to its end and leaves f at its beginning.
+// Raft does nothing else while it reads one, so it must not wait for another server.
+func receiveArchive(f io.ReadWriteSeeker, r io.Reader, size int64, writable func() error) error {
+	for left := size; left > 0; {
+		n, err := io.CopyN(f, r, min(left, archiveCare))
+		if left -= n; err != nil {
+			return fmt.Errorf("receive the archive, %d bytes before its end: %w", left, err)
+		}
+		if err := writable(); err != nil {
+			return err
+		}
+	}
+	if n, err := io.Copy(io.Discard, io.LimitReader(r, 1)); err != nil || n > 0 {
+		return fmt.Errorf("the archive does not end after %d bytes: %w", size, cmp.Or(err, io.ErrShortWrite))
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("read the archive again: %w", err)
+	}
+	return nil
+}
+
+// archiveCare is how much of an archive is received before the disk is asked again
+// whether it has room.
+const archiveCare = 8 << 20
 
 // TransferLeader is part of rpc.Backend.
 func (b *backend) TransferLeader(_ context.Context, id string) error {
@@ -167,6 +204,7 @@ func (a *Agent) askOnce(ctx context.Context, here func() error, there func(conte
 	if a.leading.Load() {
 		return here()
 	}
+	_, reign := a.leader.get() // first, so that it is not a later one than that at the address
 	address := a.otherLeader()
 	if address == "" {
 		return errNotThere
@@ -175,7 +213,6 @@ func (a *Agent) askOnce(ctx context.Context, here func() error, there func(conte
 	if err != nil {
 		return err
 	}
-	_, reign := a.leader.get()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(reign, cancel)()
@@ -200,6 +237,8 @@ func (a *Agent) restoreThere(ctx context.Context, address string, meta httpapi.S
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx) // ends the stream wherever this returns
+	defer cancel()
 	stream, err := server.Restore(ctx)
 	if err != nil {
 		return fmt.Errorf("hand the restore to the leader: %w", err)
@@ -221,12 +260,16 @@ func (a *Agent) restoreThere(ctx context.Context, address string, meta httpapi.S
 	}
 	done, err := stream.CloseAndRecv() // tells why a Send failed, too
 	if err != nil {
-		if err = meaning(rpc.AsError(err)); errors.Is(err, errNotThere) {
+		var refused *rpc.Refused
+		if !errors.As(rpc.AsError(err), &refused) { // nothing more was heard of it
+			return httpapi.ErrUnknownOutcome
+		}
+		if err = meaning(refused); errors.Is(err, errNotThere) {
 			return httpapi.ErrNoLeader
 		}
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, a.config().RPCHoldTimeout)
+	ctx, cancel = context.WithTimeout(ctx, a.config().RPCHoldTimeout)
 	defer cancel()
 	if err := a.store.WaitApplied(ctx, done.GetIndex()); err != nil {
 		return fmt.Errorf("the leader restored the archive; wait for it here: %w", err)

@@ -71,11 +71,13 @@ func (a *Agent) readIndexRound(ctx context.Context) (uint64, error) {
 	if a.leading.Load() {
 		return a.readIndexHere(ctx)
 	}
+	// Of a leader that is none any more nothing is heard. The reign is taken before the
+	// address: it must not be that of the next one.
+	_, reign := a.leader.get()
 	address := a.otherLeader()
 	if address == "" || ctx.Err() != nil {
 		return 0, errNotThere
 	}
-	_, reign := a.leader.get() // of a leader that is none any more nothing is heard
 	ctx, cancel := context.WithTimeout(reign, verifyTimeout)
 	defer cancel()
 	server, err := a.peers.client.Server(address)
