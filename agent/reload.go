@@ -88,8 +88,13 @@ func (a *Agent) reload() (string, error) {
 
 // reloadRaft hands Raft its settings, which it checks.
 func (a *Agent) reloadRaft(cfg config.Raft) error {
+	a.keeping.Lock()
+	defer a.keeping.Unlock()
 	conf := a.raft.ReloadableConfig()
 	conf.SnapshotThreshold, conf.SnapshotInterval, conf.TrailingLogs = cfg.SnapshotThreshold, cfg.SnapshotInterval, cfg.TrailingLogs
+	if a.transfers > 0 { // keepLog sets it when they are done
+		conf.TrailingLogs = keepAll
+	}
 	if err := a.raft.ReloadConfig(conf); err != nil {
 		return fmt.Errorf("raft refuses its settings: %w", err)
 	}
