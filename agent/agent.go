@@ -253,7 +253,7 @@ func (a *Agent) close() error {
 	err := a.closeHTTP()
 	close(a.closing)
 	if a.peers != nil {
-		a.peers.stop()
+		err = errors.Join(err, a.peers.stop(a.config().Leave.Timeout))
 	}
 	if a.gossip != nil {
 		err = errors.Join(err, a.gossip.Close())
@@ -275,7 +275,7 @@ func (a *Agent) close() error {
 		err = errors.Join(err, a.stopRaft())
 	}
 	if a.peers != nil {
-		err = errors.Join(err, a.peers.close())
+		err = errors.Join(err, a.peers.close(a.config().Leave.Timeout))
 	}
 	if a.storage != nil {
 		if !a.broken.Load() {

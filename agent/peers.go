@@ -114,17 +114,39 @@ func (p *peers) start(stop func(error)) {
 	})
 }
 
-// stop ends all requests of and to other servers, but not Raft's.
-func (p *peers) stop() {
+// stop ends all requests of and to other servers, but not Raft's. It does not wait for
+// longer than most: a request waits for the log, which a disk that hangs or is damaged
+// never lets on.
+func (p *peers) stop(most time.Duration) error {
 	p.forward.Close()
 	p.client.Close()
-	p.server.Stop()
+	stopped := make(chan struct{})
+	go func() { // ends with the requests, or with the process
+		p.server.Stop()
+		close(stopped)
+	}()
+	select {
+	case <-stopped:
+		return nil
+	case <-time.After(most):
+		return errors.New("stop: requests of other servers did not end in time; what was acknowledged is on disk")
+	}
 }
 
-// close closes the port. Raft must have ended.
-func (p *peers) close() error {
+// close closes the port. Raft must have ended; what stop has not seen end is not
+// waited for much longer.
+func (p *peers) close(most time.Duration) error {
 	err := p.port.Close()
-	p.run.Wait()
+	ended := make(chan struct{})
+	go func() { // ends with the requests, or with the process
+		p.run.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(most):
+		err = errors.Join(err, errors.New("close the server port: its connections did not end in time"))
+	}
 	return err
 }
 
