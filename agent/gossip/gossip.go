@@ -106,7 +106,6 @@ type Gossip struct {
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced when a member changes; guarded by mu
-	left    bool          // guarded by mu
 }
 
 // Start begins to listen. It knows nobody but those it met before the last restart.
@@ -242,9 +241,6 @@ func (g *Gossip) ForceLeave(name string, prune bool) error {
 
 // Leave tells the others that this server goes for good.
 func (g *Gossip) Leave() error {
-	g.mu.Lock()
-	g.left = true
-	g.mu.Unlock()
 	if err := g.serf.Leave(); err != nil {
 		return fmt.Errorf("tell the others of leaving: %w", err)
 	}
@@ -264,7 +260,10 @@ func (g *Gossip) Close() error {
 // gate lets only servers of this datacenter in, each under one id.
 type gate struct{ datacenter, id, name string }
 
-// NotifyMerge is part of serf.MergeDelegate.
+// NotifyMerge is part of serf.MergeDelegate. It is asked of each member alone that is
+// said to live, and of all together that a server knows which is met. Of those nothing
+// tells who lives, and one that this server was under its former name may be among
+// them; so the id is looked at in members that come alone.
 func (g *gate) NotifyMerge(members []*serf.Member) error {
 	for _, m := range members {
 		switch {
@@ -272,7 +271,7 @@ func (g *gate) NotifyMerge(members []*serf.Member) error {
 			return fmt.Errorf("member %s is no server", m.Name)
 		case m.Tags[TagDatacenter] != g.datacenter:
 			return fmt.Errorf("member %s is part of datacenter %q, this server of %q", m.Name, m.Tags[TagDatacenter], g.datacenter)
-		case m.Tags[TagID] == g.id && m.Name != g.name && m.Status == serf.StatusAlive:
+		case m.Tags[TagID] == g.id && m.Name != g.name && m.Status != serf.StatusLeft && len(members) == 1:
 			return fmt.Errorf("member %s has the node id of this server, %s; was its data dir copied?", m.Name, g.id)
 		}
 	}
