@@ -52,6 +52,9 @@ func (b *backend) Accept(entry []byte) func() rpc.Outcome {
 	if err := a.writable(); err != nil {
 		return refuse(err)
 	}
+	if !fsm.Understood(entry) { // in the log it would stop this server, and all like it
+		return refuse(fmt.Errorf("the leader, %s, runs an older version that does not know this kind of write: upgrade all servers first", a.config().NodeName))
+	}
 	if err := fsm.Stamp(entry, a.now().UnixNano()); err != nil {
 		return refuse(err)
 	}
@@ -125,13 +128,9 @@ func (a *Agent) status() *rpcpb.StatusResponse {
 	}
 	return &rpcpb.StatusResponse{
 		NodeId: a.nodeID, HasState: a.hasPeers(), LastContact: int64(contact), LastTerm: term,
-		LastIndex: a.raft.LastIndex(), AppliedIndex: a.store.Applied(), EntryVersion: entryVersion,
+		LastIndex: a.raft.LastIndex(), AppliedIndex: a.store.Applied(), EntryVersion: fsm.EntryVersion, Hashes: hashesToProto(a.store.HashMarks()),
 	}
 }
-
-// entryVersion grows with each kind of log entry that older versions of this program
-// do not understand.
-const entryVersion = 1
 
 // Health is part of rpc.Backend.
 func (b *backend) Health() ([]byte, error) {
