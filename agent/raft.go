@@ -82,6 +82,9 @@ func (a *Agent) openRaft() error {
 	if fresh && !cfg.Bootstrap && a.peers == nil {
 		return errors.New("there is no state and the configuration does not allow to start a new cluster: set bootstrap = true for the first server")
 	}
+	if err := a.recoverPeers(conf, transport); err != nil {
+		return err
+	}
 	a.machine = fsm.New(a.store, a.logs.Named("fsm"), a.stop)
 	a.verifier = newVerifier(a.readIndexRound)
 	a.raft, err = raft.NewRaft(conf, a.machine, a.storage, a.storage.Stable(), a.storage.Snapshots(), transport)
