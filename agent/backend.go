@@ -143,8 +143,9 @@ func (b *backend) Health() ([]byte, error) {
 // Found is part of rpc.Backend.
 func (b *backend) Found(ids []string, by string) error { return b.a.founding.promise(ids, by) }
 
-// askLeader sends a request to the leader, until one was there to take it. It is for
-// requests that may be repeated.
+// askLeader sends a request to the leader, until one was there to take it. A request
+// that ends because the leader is none any more is repeated: askLeader is for what may
+// happen twice.
 func (a *Agent) askLeader(ctx context.Context, here func() error, there func(context.Context, rpcpb.ServerServiceClient) error) error {
 	held, cancel := context.WithTimeout(ctx, a.config().RPCHoldTimeout)
 	defer cancel()
@@ -189,7 +190,25 @@ func (a *Agent) askOnce(ctx context.Context, here func() error, there func(conte
 	return errNotThere
 }
 
-// RestoreChunk is how much of an archive travels in one message.
+// askLeaderOnce is askLeader for what must not happen twice. It is repeated only when
+// the asked server says that it does not lead.
+func (a *Agent) askLeaderOnce(ctx context.Context, here func() error, there func(context.Context, rpcpb.ServerServiceClient) error) error {
+	return a.askLeader(ctx, here, func(ctx context.Context, server rpcpb.ServerServiceClient) error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), onceTimeout) // the reign may end with it
+		defer cancel()
+		err := rpc.AsError(there(ctx, server))
+		var refused *rpc.Refused
+		if err == nil || errors.As(err, &refused) {
+			return err
+		}
+		return &rpc.Refused{Why: rpcpb.Refusal_REFUSAL_FAILED, Text: fmt.Sprintf("the leader did not answer; whether it did what was asked is unknown: %v", err)}
+	})
+}
+
+// onceTimeout bounds the wait for what a leader does once.
+const onceTimeout = 10 * time.Second
+
+// restoreChunk is how much of an archive travels in one message.
 const restoreChunk = 256 << 10
 
 // restoreThere hands a restore to the leader. It is not repeated: the archive was

@@ -185,7 +185,7 @@ func (a *Agent) RaftConfiguration() ([]httpapi.RaftServer, uint64, error) {
 //
 // Source: contract, status and operator, section 2, for the texts.
 func (a *Agent) TransferLeader(ctx context.Context, id string) error {
-	return a.askLeader(ctx, func() error { return a.transferHere(id) }, func(ctx context.Context, s rpcpb.ServerServiceClient) error {
+	return a.askLeaderOnce(ctx, func() error { return a.transferHere(id) }, func(ctx context.Context, s rpcpb.ServerServiceClient) error {
 		_, err := s.TransferLeader(ctx, &rpcpb.TransferLeaderRequest{Id: id})
 		return err
 	})
@@ -213,7 +213,7 @@ func (a *Agent) transferHere(id string) error {
 
 // RemovePeer takes a server out, named by its id or its address.
 func (a *Agent) RemovePeer(ctx context.Context, id, address string) error {
-	return a.askLeader(ctx, func() error { return a.removeHere(id, address) }, func(ctx context.Context, s rpcpb.ServerServiceClient) error {
+	return a.askLeaderOnce(ctx, func() error { return a.removeHere(id, address) }, func(ctx context.Context, s rpcpb.ServerServiceClient) error {
 		_, err := s.RemovePeer(ctx, &rpcpb.RemovePeerRequest{Id: id, Address: address})
 		return err
 	})
