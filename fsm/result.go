@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/holdfast-kv/holdfast/catalog"
 	"github.com/holdfast-kv/holdfast/fsm/fsmpb"
 	"github.com/holdfast-kv/holdfast/kvs"
 )
@@ -14,13 +15,16 @@ import (
 func EncodeResult(r *Result) ([]byte, error) {
 	msg := &fsmpb.Result{
 		Index: r.Index, Applied: r.Applied, Invalid: r.Invalid, Key: []byte(r.Key), Fence: r.Fence, Ended: uint64(r.Ended),
+		Refusal: uint32(r.Refusal),
 	}
 	for _, s := range r.Shown {
-		v := s.Entry
-		msg.Shown = append(msg.Shown, &fsmpb.Result_Shown{Key: []byte(v.Key), Value: s.Value, Version: &fsmpb.Version{
-			Value: v.Value, Flags: v.Flags, Session: []byte(v.Session), LockIndex: v.LockIndex,
-			CreateIndex: v.CreateIndex, ModifyIndex: v.ModifyIndex, Time: v.Time, Kind: uint32(v.Kind),
-		}})
+		msg.Shown = append(msg.Shown, shownToProto(s))
+	}
+	for _, m := range r.Mixed {
+		msg.Mixed = append(msg.Mixed, mixedShownToProto(m))
+	}
+	if s := r.Standing; s != (kvs.Standing{}) {
+		msg.Standing = &fsmpb.Result_Standing{Number: s.Number, Held: s.Held, Own: s.Own, ExpireAt: s.ExpireAt}
 	}
 	for _, e := range r.Errors {
 		msg.Errors = append(msg.Errors, &fsmpb.Result_Error{OpIndex: uint32(e.OpIndex), What: []byte(e.What)})
@@ -43,15 +47,16 @@ func DecodeResult(data []byte) (Result, error) {
 	}
 	r := Result{
 		Index: msg.GetIndex(), Applied: msg.GetApplied(), Invalid: msg.GetInvalid(),
-		Key: string(msg.GetKey()), Fence: msg.GetFence(), Ended: int(msg.GetEnded()),
+		Key: string(msg.GetKey()), Fence: msg.GetFence(), Ended: int(msg.GetEnded()), Refusal: kvs.Refusal(msg.GetRefusal()),
 	}
 	for _, s := range msg.GetShown() {
-		v := s.GetVersion()
-		r.Shown = append(r.Shown, kvs.Shown{Value: s.GetValue(), Entry: &kvs.Version{
-			Key: string(s.GetKey()), Value: v.GetValue(), Flags: v.GetFlags(), Session: string(v.GetSession()),
-			LockIndex: v.GetLockIndex(), CreateIndex: v.GetCreateIndex(), ModifyIndex: v.GetModifyIndex(),
-			Time: v.GetTime(), Kind: kvs.Kind(v.GetKind()),
-		}})
+		r.Shown = append(r.Shown, shownFromProto(s))
+	}
+	for _, m := range msg.GetMixed() {
+		r.Mixed = append(r.Mixed, mixedShownFromProto(m))
+	}
+	if s := msg.GetStanding(); s != nil {
+		r.Standing = kvs.Standing{Number: s.GetNumber(), Held: s.GetHeld(), Own: s.GetOwn(), ExpireAt: s.GetExpireAt()}
 	}
 	for _, e := range msg.GetErrors() {
 		r.Errors = append(r.Errors, TxnError{OpIndex: int(e.GetOpIndex()), What: string(e.GetWhat())})
@@ -60,4 +65,48 @@ func DecodeResult(data []byte) (Result, error) {
 		r.Fenced = &kvs.FenceError{Key: string(f.GetKey()), Asked: f.GetAsked(), Newest: f.GetNewest()}
 	}
 	return r, nil
+}
+
+func shownToProto(s kvs.Shown) *fsmpb.Result_Shown {
+	v := s.Entry
+	return &fsmpb.Result_Shown{Key: []byte(v.Key), Value: s.Value, Version: &fsmpb.Version{
+		Value: v.Value, Flags: v.Flags, Session: []byte(v.Session), LockIndex: v.LockIndex,
+		CreateIndex: v.CreateIndex, ModifyIndex: v.ModifyIndex, Time: v.Time, Kind: uint32(v.Kind),
+	}}
+}
+
+func shownFromProto(m *fsmpb.Result_Shown) kvs.Shown {
+	v := m.GetVersion()
+	return kvs.Shown{Value: m.GetValue(), Entry: &kvs.Version{
+		Key: string(m.GetKey()), Value: v.GetValue(), Flags: v.GetFlags(), Session: string(v.GetSession()),
+		LockIndex: v.GetLockIndex(), CreateIndex: v.GetCreateIndex(), ModifyIndex: v.GetModifyIndex(),
+		Time: v.GetTime(), Kind: kvs.Kind(v.GetKind()),
+	}}
+}
+
+func mixedShownToProto(s MixedShown) *fsmpb.Result_Mixed {
+	switch {
+	case s.KV != nil:
+		return &fsmpb.Result_Mixed{Kv: shownToProto(*s.KV)}
+	case s.Catalog.Node != nil:
+		return &fsmpb.Result_Mixed{Node: nodeToProto(s.Catalog.Node)}
+	case s.Catalog.Service != nil:
+		return &fsmpb.Result_Mixed{Service: serviceToProto(s.Catalog.Service)}
+	default:
+		return &fsmpb.Result_Mixed{Check: checkToProto(s.Catalog.Check)}
+	}
+}
+
+func mixedShownFromProto(m *fsmpb.Result_Mixed) MixedShown {
+	switch {
+	case m.GetKv() != nil:
+		kv := shownFromProto(m.GetKv())
+		return MixedShown{KV: &kv}
+	case m.GetNode() != nil:
+		return MixedShown{Catalog: &catalog.Shown{Node: nodeFromProto(m.GetNode())}}
+	case m.GetService() != nil:
+		return MixedShown{Catalog: &catalog.Shown{Service: serviceFromProto(m.GetService())}}
+	default:
+		return MixedShown{Catalog: &catalog.Shown{Check: checkFromProto(m.GetCheck())}}
+	}
 }

@@ -1,11 +1,13 @@
 package fsm
 
 import (
+	"reflect"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/holdfast-kv/holdfast/catalog"
 	"github.com/holdfast-kv/holdfast/kvs"
 )
 
@@ -51,6 +53,7 @@ func TestStamp(t *testing.T) {
 // TestResultComesBackAsItWas: what a server is told that asked the leader is what the
 // leader's own client would get.
 func TestResultComesBackAsItWas(t *testing.T) {
+	carried := map[string]bool{}
 	for name, r := range map[string]Result{
 		"nothing":     {},
 		"a write":     {Index: 7, Applied: true},
@@ -66,7 +69,16 @@ func TestResultComesBackAsItWas(t *testing.T) {
 			}},
 			{Entry: &kvs.Version{Key: "k"}},
 		}},
+		"a transaction with the catalog": {Index: 7, Applied: true, Mixed: []MixedShown{
+			{KV: &kvs.Shown{Value: true, Entry: &kvs.Version{Key: "k", Value: []byte("v")}}},
+			{Catalog: &catalog.Shown{Node: &catalog.Node{Name: "n", Address: "10.0.0.1"}}},
+			{Catalog: &catalog.Shown{Service: &catalog.Service{Node: "n", ID: "s", Name: "s", Port: 80}}},
+			{Catalog: &catalog.Shown{Check: &catalog.Check{Node: "n", ID: "c", Status: catalog.Passing}}},
+		}},
+		"a place in a queue": {Index: 7, Applied: true, Standing: kvs.Standing{Number: 6, Held: true, Own: true, ExpireAt: 5}},
+		"no place":           {Index: 7, Refusal: kvs.QueueFull, Invalid: "the queue is full"},
 	} {
+		noteFields(r, carried)
 		data, err := EncodeResult(&r)
 		if err != nil {
 			t.Fatal(err)
@@ -81,5 +93,20 @@ func TestResultComesBackAsItWas(t *testing.T) {
 	}
 	if _, err := DecodeResult([]byte{0xff}); err == nil {
 		t.Error("rubbish was read as a result")
+	}
+	for i := range reflect.TypeFor[Result]().NumField() {
+		if name := reflect.TypeFor[Result]().Field(i).Name; !carried[name] {
+			t.Errorf("no case has %s: is it lost on the way?", name)
+		}
+	}
+}
+
+// noteFields notes the names of the fields that are set.
+func noteFields(r Result, set map[string]bool) {
+	v := reflect.ValueOf(r)
+	for i := range v.NumField() {
+		if !v.Field(i).IsZero() {
+			set[v.Type().Field(i).Name] = true
+		}
 	}
 }
