@@ -78,7 +78,12 @@ func (a *Agent) followLeader(ctx context.Context) error {
 	defer a.raft.DeregisterObserver(observer)
 	tick := time.NewTicker(leaderLook)
 	defer tick.Stop()
+	last := time.Now()
 	for {
+		if now := time.Now(); now.Sub(last) > stalled { // the process was stopped, or the machine slept
+			a.thawed.Store(now.UnixNano())
+		}
+		last = time.Now()
 		a.lookForLeader()
 		select {
 		case <-ctx.Done():

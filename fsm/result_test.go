@@ -1,11 +1,13 @@
 package fsm
 
 import (
+	"reflect"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/holdfast-kv/holdfast/catalog"
 	"github.com/holdfast-kv/holdfast/kvs"
 )
 
@@ -60,6 +62,15 @@ func TestResultComesBackAsItWas(t *testing.T) {
 		"fenced":      {Index: 7, Fenced: &kvs.FenceError{Key: "l", Asked: 1, Newest: 2}},
 		"ended":       {Index: 7, Applied: true, Ended: 3},
 		"rolled back": {Index: 7, Errors: []TxnError{{OpIndex: 2, What: "key \xff is locked"}}},
+		"a place":     {Index: 7, Applied: true, Standing: kvs.Standing{Number: 3, Held: true, Own: true, ExpireAt: 9}},
+		"no place":    {Index: 7, Invalid: "the queue is full: \xff", Refusal: kvs.QueueFull},
+		"keys and catalog": {Index: 7, Applied: true, Mixed: []MixedShown{
+			{KV: &kvs.Shown{Entry: &kvs.Version{Key: "k"}}},
+			{Catalog: &catalog.Shown{}},
+			{Catalog: &catalog.Shown{Node: &catalog.Node{ID: "i", Name: "n", Indexes: catalog.Indexes{CreateIndex: 1, ModifyIndex: 2}}}},
+			{Catalog: &catalog.Shown{Service: &catalog.Service{Node: "n", ID: "s", Name: "s", Tags: []string{"a"}, Port: 1}}},
+			{Catalog: &catalog.Shown{Check: &catalog.Check{Node: "n", ID: "c", Status: catalog.Passing, Output: "\xff"}}},
+		}},
 		"a transaction": {Index: 7, Applied: true, Shown: []kvs.Shown{
 			{Value: true, Entry: &kvs.Version{
 				Key: "k\xff", Value: []byte("v"), Session: "s", Flags: 1, LockIndex: 2, CreateIndex: 3, ModifyIndex: 4, Time: 5, Kind: kvs.KindLock,
@@ -78,6 +89,10 @@ func TestResultComesBackAsItWas(t *testing.T) {
 		if diff := cmp.Diff(r, got, cmpopts.IgnoreFields(kvs.Version{}, "By"), cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
+	}
+	// Whoever gives Result another field must see to its way between servers.
+	if n := reflect.TypeFor[Result]().NumField(); n != 12 {
+		t.Errorf("Result has %d fields; EncodeResult knows 12", n)
 	}
 	if _, err := DecodeResult([]byte{0xff}); err == nil {
 		t.Error("rubbish was read as a result")

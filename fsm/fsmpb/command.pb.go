@@ -2971,11 +2971,14 @@ type Result struct {
 	Applied       bool                   `protobuf:"varint,2,opt,name=applied,proto3" json:"applied,omitempty"`
 	Shown         []*Result_Shown        `protobuf:"bytes,3,rep,name=shown,proto3" json:"shown,omitempty"`
 	Errors        []*Result_Error        `protobuf:"bytes,4,rep,name=errors,proto3" json:"errors,omitempty"`
-	Invalid       string                 `protobuf:"bytes,5,opt,name=invalid,proto3" json:"invalid,omitempty"`
+	Invalid       []byte                 `protobuf:"bytes,5,opt,name=invalid,proto3" json:"invalid,omitempty"`
 	Fenced        *Result_Fenced         `protobuf:"bytes,6,opt,name=fenced,proto3" json:"fenced,omitempty"`
 	Key           []byte                 `protobuf:"bytes,7,opt,name=key,proto3" json:"key,omitempty"`
 	Fence         uint64                 `protobuf:"varint,8,opt,name=fence,proto3" json:"fence,omitempty"`
 	Ended         uint64                 `protobuf:"varint,9,opt,name=ended,proto3" json:"ended,omitempty"`
+	Mixed         []*Result_Mixed        `protobuf:"bytes,10,rep,name=mixed,proto3" json:"mixed,omitempty"`
+	Standing      *Result_Standing       `protobuf:"bytes,11,opt,name=standing,proto3" json:"standing,omitempty"`
+	Refusal       uint32                 `protobuf:"varint,12,opt,name=refusal,proto3" json:"refusal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3038,11 +3041,11 @@ func (x *Result) GetErrors() []*Result_Error {
 	return nil
 }
 
-func (x *Result) GetInvalid() string {
+func (x *Result) GetInvalid() []byte {
 	if x != nil {
 		return x.Invalid
 	}
-	return ""
+	return nil
 }
 
 func (x *Result) GetFenced() *Result_Fenced {
@@ -3069,6 +3072,27 @@ func (x *Result) GetFence() uint64 {
 func (x *Result) GetEnded() uint64 {
 	if x != nil {
 		return x.Ended
+	}
+	return 0
+}
+
+func (x *Result) GetMixed() []*Result_Mixed {
+	if x != nil {
+		return x.Mixed
+	}
+	return nil
+}
+
+func (x *Result) GetStanding() *Result_Standing {
+	if x != nil {
+		return x.Standing
+	}
+	return nil
+}
+
+func (x *Result) GetRefusal() uint32 {
+	if x != nil {
+		return x.Refusal
 	}
 	return 0
 }
@@ -3419,6 +3443,153 @@ func (x *Result_Shown) GetValue() bool {
 	return false
 }
 
+// One of them is set.
+type Result_Mixed struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Kv      *Result_Shown          `protobuf:"bytes,1,opt,name=kv,proto3" json:"kv,omitempty"`
+	Node    *Node                  `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	Service *Service               `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
+	Check   *Check                 `protobuf:"bytes,4,opt,name=check,proto3" json:"check,omitempty"`
+	// That the entry is of the catalog, also where it shows nothing.
+	Catalog       bool `protobuf:"varint,5,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Result_Mixed) Reset() {
+	*x = Result_Mixed{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Result_Mixed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Result_Mixed) ProtoMessage() {}
+
+func (x *Result_Mixed) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Result_Mixed.ProtoReflect.Descriptor instead.
+func (*Result_Mixed) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{32, 1}
+}
+
+func (x *Result_Mixed) GetKv() *Result_Shown {
+	if x != nil {
+		return x.Kv
+	}
+	return nil
+}
+
+func (x *Result_Mixed) GetNode() *Node {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *Result_Mixed) GetService() *Service {
+	if x != nil {
+		return x.Service
+	}
+	return nil
+}
+
+func (x *Result_Mixed) GetCheck() *Check {
+	if x != nil {
+		return x.Check
+	}
+	return nil
+}
+
+func (x *Result_Mixed) GetCatalog() bool {
+	if x != nil {
+		return x.Catalog
+	}
+	return false
+}
+
+type Result_Standing struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Number uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Held   bool                   `protobuf:"varint,2,opt,name=held,proto3" json:"held,omitempty"`
+	Own    bool                   `protobuf:"varint,3,opt,name=own,proto3" json:"own,omitempty"`
+	// Unix nanoseconds.
+	ExpireAt      int64 `protobuf:"varint,4,opt,name=expire_at,json=expireAt,proto3" json:"expire_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Result_Standing) Reset() {
+	*x = Result_Standing{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Result_Standing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Result_Standing) ProtoMessage() {}
+
+func (x *Result_Standing) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Result_Standing.ProtoReflect.Descriptor instead.
+func (*Result_Standing) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{32, 2}
+}
+
+func (x *Result_Standing) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Result_Standing) GetHeld() bool {
+	if x != nil {
+		return x.Held
+	}
+	return false
+}
+
+func (x *Result_Standing) GetOwn() bool {
+	if x != nil {
+		return x.Own
+	}
+	return false
+}
+
+func (x *Result_Standing) GetExpireAt() int64 {
+	if x != nil {
+		return x.ExpireAt
+	}
+	return 0
+}
+
 type Result_Error struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	OpIndex       uint32                 `protobuf:"varint,1,opt,name=op_index,json=opIndex,proto3" json:"op_index,omitempty"`
@@ -3429,7 +3600,7 @@ type Result_Error struct {
 
 func (x *Result_Error) Reset() {
 	*x = Result_Error{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[43]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3441,7 +3612,7 @@ func (x *Result_Error) String() string {
 func (*Result_Error) ProtoMessage() {}
 
 func (x *Result_Error) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[43]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3454,7 +3625,7 @@ func (x *Result_Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result_Error.ProtoReflect.Descriptor instead.
 func (*Result_Error) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{32, 1}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{32, 3}
 }
 
 func (x *Result_Error) GetOpIndex() uint32 {
@@ -3482,7 +3653,7 @@ type Result_Fenced struct {
 
 func (x *Result_Fenced) Reset() {
 	*x = Result_Fenced{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[44]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3494,7 +3665,7 @@ func (x *Result_Fenced) String() string {
 func (*Result_Fenced) ProtoMessage() {}
 
 func (x *Result_Fenced) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[44]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3507,7 +3678,7 @@ func (x *Result_Fenced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result_Fenced.ProtoReflect.Descriptor instead.
 func (*Result_Fenced) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{32, 2}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{32, 4}
 }
 
 func (x *Result_Fenced) GetKey() []byte {
@@ -3810,21 +3981,36 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"C\n" +
 	"\x0fSnapshotTrailer\x12\x14\n" +
 	"\x05items\x18\x01 \x01(\x04R\x05items\x12\x1a\n" +
-	"\bversions\x18\x02 \x01(\x04R\bversions\"\x9b\x04\n" +
+	"\bversions\x18\x02 \x01(\x04R\bversions\"\xef\a\n" +
 	"\x06Result\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x18\n" +
 	"\aapplied\x18\x02 \x01(\bR\aapplied\x123\n" +
 	"\x05shown\x18\x03 \x03(\v2\x1d.holdfast.fsm.v1.Result.ShownR\x05shown\x125\n" +
 	"\x06errors\x18\x04 \x03(\v2\x1d.holdfast.fsm.v1.Result.ErrorR\x06errors\x12\x18\n" +
-	"\ainvalid\x18\x05 \x01(\tR\ainvalid\x126\n" +
+	"\ainvalid\x18\x05 \x01(\fR\ainvalid\x126\n" +
 	"\x06fenced\x18\x06 \x01(\v2\x1e.holdfast.fsm.v1.Result.FencedR\x06fenced\x12\x10\n" +
 	"\x03key\x18\a \x01(\fR\x03key\x12\x14\n" +
 	"\x05fence\x18\b \x01(\x04R\x05fence\x12\x14\n" +
-	"\x05ended\x18\t \x01(\x04R\x05ended\x1ac\n" +
+	"\x05ended\x18\t \x01(\x04R\x05ended\x123\n" +
+	"\x05mixed\x18\n" +
+	" \x03(\v2\x1d.holdfast.fsm.v1.Result.MixedR\x05mixed\x12<\n" +
+	"\bstanding\x18\v \x01(\v2 .holdfast.fsm.v1.Result.StandingR\bstanding\x12\x18\n" +
+	"\arefusal\x18\f \x01(\rR\arefusal\x1ac\n" +
 	"\x05Shown\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x122\n" +
 	"\aversion\x18\x02 \x01(\v2\x18.holdfast.fsm.v1.VersionR\aversion\x12\x14\n" +
-	"\x05value\x18\x03 \x01(\bR\x05value\x1a6\n" +
+	"\x05value\x18\x03 \x01(\bR\x05value\x1a\xdd\x01\n" +
+	"\x05Mixed\x12-\n" +
+	"\x02kv\x18\x01 \x01(\v2\x1d.holdfast.fsm.v1.Result.ShownR\x02kv\x12)\n" +
+	"\x04node\x18\x02 \x01(\v2\x15.holdfast.fsm.v1.NodeR\x04node\x122\n" +
+	"\aservice\x18\x03 \x01(\v2\x18.holdfast.fsm.v1.ServiceR\aservice\x12,\n" +
+	"\x05check\x18\x04 \x01(\v2\x16.holdfast.fsm.v1.CheckR\x05check\x12\x18\n" +
+	"\acatalog\x18\x05 \x01(\bR\acatalog\x1ae\n" +
+	"\bStanding\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x12\n" +
+	"\x04held\x18\x02 \x01(\bR\x04held\x12\x10\n" +
+	"\x03own\x18\x03 \x01(\bR\x03own\x12\x1b\n" +
+	"\texpire_at\x18\x04 \x01(\x03R\bexpireAt\x1a6\n" +
 	"\x05Error\x12\x19\n" +
 	"\bop_index\x18\x01 \x01(\rR\aopIndex\x12\x12\n" +
 	"\x04what\x18\x02 \x01(\fR\x04what\x1aH\n" +
@@ -3863,7 +4049,7 @@ func file_fsm_fsmpb_command_proto_rawDescGZIP() []byte {
 }
 
 var file_fsm_fsmpb_command_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_fsm_fsmpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_fsm_fsmpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_fsm_fsmpb_command_proto_goTypes = []any{
 	(Verb)(0),                // 0: holdfast.fsm.v1.Verb
 	(Contend_Action)(0),      // 1: holdfast.fsm.v1.Contend.Action
@@ -3910,8 +4096,10 @@ var file_fsm_fsmpb_command_proto_goTypes = []any{
 	nil,                      // 42: holdfast.fsm.v1.Service.MetaEntry
 	(*Expire_Key)(nil),       // 43: holdfast.fsm.v1.Expire.Key
 	(*Result_Shown)(nil),     // 44: holdfast.fsm.v1.Result.Shown
-	(*Result_Error)(nil),     // 45: holdfast.fsm.v1.Result.Error
-	(*Result_Fenced)(nil),    // 46: holdfast.fsm.v1.Result.Fenced
+	(*Result_Mixed)(nil),     // 45: holdfast.fsm.v1.Result.Mixed
+	(*Result_Standing)(nil),  // 46: holdfast.fsm.v1.Result.Standing
+	(*Result_Error)(nil),     // 47: holdfast.fsm.v1.Result.Error
+	(*Result_Fenced)(nil),    // 48: holdfast.fsm.v1.Result.Fenced
 }
 var file_fsm_fsmpb_command_proto_depIdxs = []int32{
 	3,  // 0: holdfast.fsm.v1.Command.header:type_name -> holdfast.fsm.v1.Header
@@ -3953,18 +4141,24 @@ var file_fsm_fsmpb_command_proto_depIdxs = []int32{
 	25, // 36: holdfast.fsm.v1.SnapshotHeader.chain:type_name -> holdfast.fsm.v1.Chain
 	31, // 37: holdfast.fsm.v1.Item.versions:type_name -> holdfast.fsm.v1.Version
 	44, // 38: holdfast.fsm.v1.Result.shown:type_name -> holdfast.fsm.v1.Result.Shown
-	45, // 39: holdfast.fsm.v1.Result.errors:type_name -> holdfast.fsm.v1.Result.Error
-	46, // 40: holdfast.fsm.v1.Result.fenced:type_name -> holdfast.fsm.v1.Result.Fenced
-	4,  // 41: holdfast.fsm.v1.MixedTxn.Op.kv:type_name -> holdfast.fsm.v1.Op
-	16, // 42: holdfast.fsm.v1.MixedTxn.Op.node:type_name -> holdfast.fsm.v1.Node
-	17, // 43: holdfast.fsm.v1.MixedTxn.Op.service:type_name -> holdfast.fsm.v1.Service
-	18, // 44: holdfast.fsm.v1.MixedTxn.Op.check:type_name -> holdfast.fsm.v1.Check
-	31, // 45: holdfast.fsm.v1.Result.Shown.version:type_name -> holdfast.fsm.v1.Version
-	46, // [46:46] is the sub-list for method output_type
-	46, // [46:46] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	47, // 39: holdfast.fsm.v1.Result.errors:type_name -> holdfast.fsm.v1.Result.Error
+	48, // 40: holdfast.fsm.v1.Result.fenced:type_name -> holdfast.fsm.v1.Result.Fenced
+	45, // 41: holdfast.fsm.v1.Result.mixed:type_name -> holdfast.fsm.v1.Result.Mixed
+	46, // 42: holdfast.fsm.v1.Result.standing:type_name -> holdfast.fsm.v1.Result.Standing
+	4,  // 43: holdfast.fsm.v1.MixedTxn.Op.kv:type_name -> holdfast.fsm.v1.Op
+	16, // 44: holdfast.fsm.v1.MixedTxn.Op.node:type_name -> holdfast.fsm.v1.Node
+	17, // 45: holdfast.fsm.v1.MixedTxn.Op.service:type_name -> holdfast.fsm.v1.Service
+	18, // 46: holdfast.fsm.v1.MixedTxn.Op.check:type_name -> holdfast.fsm.v1.Check
+	31, // 47: holdfast.fsm.v1.Result.Shown.version:type_name -> holdfast.fsm.v1.Version
+	44, // 48: holdfast.fsm.v1.Result.Mixed.kv:type_name -> holdfast.fsm.v1.Result.Shown
+	16, // 49: holdfast.fsm.v1.Result.Mixed.node:type_name -> holdfast.fsm.v1.Node
+	17, // 50: holdfast.fsm.v1.Result.Mixed.service:type_name -> holdfast.fsm.v1.Service
+	18, // 51: holdfast.fsm.v1.Result.Mixed.check:type_name -> holdfast.fsm.v1.Check
+	52, // [52:52] is the sub-list for method output_type
+	52, // [52:52] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_fsm_fsmpb_command_proto_init() }
@@ -3994,7 +4188,7 @@ func file_fsm_fsmpb_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_fsmpb_command_proto_rawDesc), len(file_fsm_fsmpb_command_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   45,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

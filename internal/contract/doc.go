@@ -4,6 +4,9 @@
 // repository. The tests look for it in the folder that HOLDFAST_CONTRACT_DIR names,
 // or beside the repository in shared/contract, and are skipped where it is absent.
 //
+// They run against a server alone, one in memory, and the leader and a follower of a
+// cluster of three.
+//
 // They run every case of the areas that are built. The cases that cannot pass are
 // listed by name in exceptions_test.go, each with its reason: those about something
 // that is not built yet, and those that fix a behaviour which Holdfast changes on
