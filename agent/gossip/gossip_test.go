@@ -193,6 +193,7 @@ func TestKeysOfGossip(t *testing.T) {
 	encrypted := func(name, dir string) gossip.Options {
 		o := options(name)
 		o.Dir, o.EncryptKey, o.VerifyIncoming, o.VerifyOutgoing = dir, first, true, true
+		o.Interval = 200 * time.Millisecond // the time to answer a question about keys is 16 of it
 		return o
 	}
 	dir := filepath.Join(t.TempDir(), "serf")
