@@ -182,7 +182,22 @@ func (a *Agent) RaftConfiguration() ([]httpapi.RaftServer, uint64, error) {
 //
 // Source: contract, status and operator, section 2, for the texts.
 func (a *Agent) TransferLeader(ctx context.Context, id string) error {
-	return a.askLeader(ctx, func() error { return a.transferHere(id) }, func(ctx context.Context, s rpcpb.ServerServiceClient) error {
+	asked := "" // the leader that was asked; its answer is lost when it does what it is asked
+	done := func() bool {
+		l, _ := a.leader.get()
+		return asked != "" && l.id != asked && (id == "" || l.id == id)
+	}
+	return a.askLeader(ctx, func() error {
+		if done() {
+			return nil
+		}
+		return a.transferHere(id)
+	}, func(ctx context.Context, s rpcpb.ServerServiceClient) error {
+		if done() {
+			return nil
+		}
+		l, _ := a.leader.get()
+		asked = l.id
 		_, err := s.TransferLeader(ctx, &rpcpb.TransferLeaderRequest{Id: id})
 		return err
 	})
