@@ -71,6 +71,7 @@ type Agent struct {
 	ledSince  atomic.Int64 // when it began to lead the last time, Unix nanoseconds
 	caughtUp  chan struct{}
 	catchOnce sync.Once
+	thawed    atomic.Int64 // when the process last went on after it had stood still, Unix nanoseconds
 
 	peers    *peers         // nil for a server that nobody can join
 	gossip   *gossip.Gossip // nil without one
@@ -333,7 +334,7 @@ func (a *Agent) writable() error {
 	if err := a.space.Err(); err != nil {
 		return &httpapi.ReadOnlyError{Reason: err.Error()}
 	}
-	if took := a.storage.Stalled(); took > stalled {
+	if took := min(a.storage.Stalled(), time.Since(time.Unix(0, a.thawed.Load()))); took > stalled {
 		return &httpapi.ReadOnlyError{Reason: fmt.Sprintf(
 			"the disk of %s has not answered for %s; writes resume by themselves when it does", a.dir.Path(), took.Round(time.Second))}
 	}

@@ -52,6 +52,9 @@ func (b *backend) Accept(entry []byte) func() rpc.Outcome {
 	if err := a.writable(); err != nil {
 		return refuse(err)
 	}
+	if !fsm.Understood(entry) { // in the log it would stop this server, and all like it
+		return refuse(fmt.Errorf("the leader, %s, runs an older version that does not know this kind of write: upgrade all servers first", a.config().NodeName))
+	}
 	if err := fsm.Stamp(entry, a.now().UnixNano()); err != nil {
 		return refuse(err)
 	}
@@ -125,13 +128,9 @@ func (a *Agent) status() *rpcpb.StatusResponse {
 	}
 	return &rpcpb.StatusResponse{
 		NodeId: a.nodeID, HasState: a.hasPeers(), LastContact: int64(contact), LastTerm: term,
-		LastIndex: a.raft.LastIndex(), AppliedIndex: a.store.Applied(), EntryVersion: entryVersion,
+		LastIndex: a.raft.LastIndex(), AppliedIndex: a.store.Applied(), EntryVersion: fsm.EntryVersion, Hashes: hashesToProto(a.store.HashMarks()),
 	}
 }
-
-// entryVersion grows with each kind of log entry that older versions of this program
-// do not understand.
-const entryVersion = 1
 
 // Health is part of rpc.Backend.
 func (b *backend) Health() ([]byte, error) {
@@ -144,8 +143,9 @@ func (b *backend) Health() ([]byte, error) {
 // Found is part of rpc.Backend.
 func (b *backend) Found(ids []string, by string) error { return b.a.founding.promise(ids, by) }
 
-// askLeader sends a request to the leader, until one was there to take it. It is for
-// requests that may be repeated.
+// askLeader sends a request to the leader, until one was there to take it. A request
+// that ends because the leader is none any more is repeated: askLeader is for what may
+// happen twice.
 func (a *Agent) askLeader(ctx context.Context, here func() error, there func(context.Context, rpcpb.ServerServiceClient) error) error {
 	held, cancel := context.WithTimeout(ctx, a.config().RPCHoldTimeout)
 	defer cancel()
@@ -190,7 +190,25 @@ func (a *Agent) askOnce(ctx context.Context, here func() error, there func(conte
 	return errNotThere
 }
 
-// RestoreChunk is how much of an archive travels in one message.
+// askLeaderOnce is askLeader for what must not happen twice. It is repeated only when
+// the asked server says that it does not lead.
+func (a *Agent) askLeaderOnce(ctx context.Context, here func() error, there func(context.Context, rpcpb.ServerServiceClient) error) error {
+	return a.askLeader(ctx, here, func(ctx context.Context, server rpcpb.ServerServiceClient) error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), onceTimeout) // the reign may end with it
+		defer cancel()
+		err := rpc.AsError(there(ctx, server))
+		var refused *rpc.Refused
+		if err == nil || errors.As(err, &refused) {
+			return err
+		}
+		return &rpc.Refused{Why: rpcpb.Refusal_REFUSAL_FAILED, Text: fmt.Sprintf("the leader did not answer; whether it did what was asked is unknown: %v", err)}
+	})
+}
+
+// onceTimeout bounds the wait for what a leader does once.
+const onceTimeout = 10 * time.Second
+
+// restoreChunk is how much of an archive travels in one message.
 const restoreChunk = 256 << 10
 
 // restoreThere hands a restore to the leader. It is not repeated: the archive was

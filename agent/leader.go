@@ -24,6 +24,7 @@ func (a *Agent) startDuties() {
 	a.group.Go("founding", a.found)
 	a.group.Go("joining", a.retryJoin)
 	a.group.Go("members", a.keepMembers)
+	a.group.Go("comparison", a.compareStates)
 	if a.peers != nil {
 		a.peers.start(a.stop)
 		if a.onlyVoter() && a.mayVote() {

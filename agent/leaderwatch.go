@@ -31,11 +31,12 @@ func newLeaderWatch(ctx context.Context, now time.Time) *leaderWatch {
 	return w
 }
 
-func (w *leaderWatch) set(l leader, now time.Time) (news bool) {
+// set notes who leads now.
+func (w *leaderWatch) set(l leader, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.now == l {
-		return false
+		return
 	}
 	if (w.now.id == "") != (l.id == "") {
 		w.since = now
@@ -43,7 +44,6 @@ func (w *leaderWatch) set(l leader, now time.Time) (news bool) {
 	w.now = l
 	w.end()
 	w.reign, w.end = context.WithCancel(w.parent)
-	return true
 }
 
 // get returns who leads, and a context that ends when that changes.
@@ -78,7 +78,12 @@ func (a *Agent) followLeader(ctx context.Context) error {
 	defer a.raft.DeregisterObserver(observer)
 	tick := time.NewTicker(leaderLook)
 	defer tick.Stop()
+	last := time.Now()
 	for {
+		if now := time.Now(); now.Sub(last) > stalled { // the process was stopped, or the machine slept
+			a.thawed.Store(now.UnixNano())
+		}
+		last = time.Now()
 		a.lookForLeader()
 		select {
 		case <-ctx.Done():
@@ -92,8 +97,10 @@ func (a *Agent) followLeader(ctx context.Context) error {
 func (a *Agent) lookForLeader() {
 	address, id := a.raft.LeaderWithID()
 	now := a.now()
-	if a.leader.set(leader{id: string(id), address: string(address)}, now) && a.peers != nil {
-		// Who waits for a former leader will hear no more of it.
+	a.leader.set(leader{id: string(id), address: string(address)}, now)
+	if a.peers != nil {
+		// Who waits for a former leader will hear no more of it. A leader may also be
+		// found at another address, of which only the gossip knows.
 		a.peers.forward.Reset(a.addressOf(string(id), string(address)))
 	}
 	// A server that is cut off must not keep its parked queries for ever: what they

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/holdfast-kv/holdfast/agent/gossip"
+	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/httpapi"
 	"github.com/holdfast-kv/holdfast/internal/version"
 )
@@ -53,7 +54,7 @@ func (a *Agent) tags() map[string]string {
 		gossip.TagPort: strconv.Itoa(a.portOfServer()), "raft_vsn": strconv.Itoa(int(raft.ProtocolVersionMax)),
 		gossip.TagRole: gossip.RoleServer, "segment": "",
 		"vsn": strconv.Itoa(protocolCur), "vsn_min": strconv.Itoa(protocolMin), "vsn_max": strconv.Itoa(protocolMax),
-		gossip.TagEntries: strconv.Itoa(entryVersion),
+		gossip.TagEntries: strconv.Itoa(fsm.EntryVersion),
 	}
 	if cfg.ACL.Enabled {
 		tags["acls"] = "1"

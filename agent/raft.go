@@ -82,6 +82,9 @@ func (a *Agent) openRaft() error {
 	if fresh && !cfg.Bootstrap && a.peers == nil {
 		return errors.New("there is no state and the configuration does not allow to start a new cluster: set bootstrap = true for the first server")
 	}
+	if err := a.recoverPeers(conf, transport); err != nil {
+		return err
+	}
 	a.machine = fsm.New(a.store, a.logs.Named("fsm"), a.stop)
 	a.verifier = newVerifier(a.readIndexRound)
 	a.raft, err = raft.NewRaft(conf, a.machine, a.storage, a.storage.Stable(), a.storage.Snapshots(), transport)
@@ -182,22 +185,7 @@ func (a *Agent) RaftConfiguration() ([]httpapi.RaftServer, uint64, error) {
 //
 // Source: contract, status and operator, section 2, for the texts.
 func (a *Agent) TransferLeader(ctx context.Context, id string) error {
-	asked := "" // the leader that was asked; its answer is lost when it does what it is asked
-	done := func() bool {
-		l, _ := a.leader.get()
-		return asked != "" && l.id != asked && (id == "" || l.id == id)
-	}
-	return a.askLeader(ctx, func() error {
-		if done() {
-			return nil
-		}
-		return a.transferHere(id)
-	}, func(ctx context.Context, s rpcpb.ServerServiceClient) error {
-		if done() {
-			return nil
-		}
-		l, _ := a.leader.get()
-		asked = l.id
+	return a.askLeaderOnce(ctx, func() error { return a.transferHere(id) }, func(ctx context.Context, s rpcpb.ServerServiceClient) error {
 		_, err := s.TransferLeader(ctx, &rpcpb.TransferLeaderRequest{Id: id})
 		return err
 	})
@@ -225,7 +213,7 @@ func (a *Agent) transferHere(id string) error {
 
 // RemovePeer takes a server out, named by its id or its address.
 func (a *Agent) RemovePeer(ctx context.Context, id, address string) error {
-	return a.askLeader(ctx, func() error { return a.removeHere(id, address) }, func(ctx context.Context, s rpcpb.ServerServiceClient) error {
+	return a.askLeaderOnce(ctx, func() error { return a.removeHere(id, address) }, func(ctx context.Context, s rpcpb.ServerServiceClient) error {
 		_, err := s.RemovePeer(ctx, &rpcpb.RemovePeerRequest{Id: id, Address: address})
 		return err
 	})

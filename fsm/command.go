@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/holdfast-kv/holdfast/catalog"
@@ -25,6 +26,49 @@ const (
 
 // stampBytes is how long the time in a stamped entry is.
 const stampBytes = 8
+
+// EntryVersion grows with each kind of log entry that older versions of this program
+// do not understand. Servers tell each other theirs.
+const EntryVersion = 1
+
+// Understood tells whether this version knows what kind of command a log entry is, or
+// may skip it. It looks at no more than that.
+func Understood(entry []byte) bool {
+	var data []byte
+	switch {
+	case len(entry) >= 1 && entry[0] == formatCommand:
+		data = entry[1:]
+	case len(entry) >= 1+stampBytes && entry[0] == formatStamped:
+		data = entry[1+stampBytes:]
+	default:
+		return false
+	}
+	kinds := (&fsmpb.Command{}).ProtoReflect().Descriptor().Fields()
+	known, skippable := false, false
+	for len(data) > 0 {
+		n, _, size := protowire.ConsumeTag(data)
+		if size < 0 {
+			return false
+		}
+		length := protowire.ConsumeFieldValue(n, protowire.BytesType, data[size:])
+		if length < 0 {
+			return false
+		}
+		switch {
+		case n == headerField:
+			header := &fsmpb.Header{}
+			value, _ := protowire.ConsumeBytes(data[size:])
+			skippable = proto.Unmarshal(value, header) == nil && header.GetSkippable()
+		case kinds.ByNumber(n) != nil:
+			known = true
+		}
+		data = data[size+length:]
+	}
+	return known || skippable
+}
+
+// headerField is the number of the header in a Command.
+const headerField = 1
 
 // ErrUnknownCommand says that an entry of the log was written by a newer version
 // of Holdfast than this one.

@@ -53,7 +53,6 @@ func TestStamp(t *testing.T) {
 // TestResultComesBackAsItWas: what a server is told that asked the leader is what the
 // leader's own client would get.
 func TestResultComesBackAsItWas(t *testing.T) {
-	carried := map[string]bool{}
 	for name, r := range map[string]Result{
 		"nothing":     {},
 		"a write":     {Index: 7, Applied: true},
@@ -63,22 +62,22 @@ func TestResultComesBackAsItWas(t *testing.T) {
 		"fenced":      {Index: 7, Fenced: &kvs.FenceError{Key: "l", Asked: 1, Newest: 2}},
 		"ended":       {Index: 7, Applied: true, Ended: 3},
 		"rolled back": {Index: 7, Errors: []TxnError{{OpIndex: 2, What: "key \xff is locked"}}},
+		"a place":     {Index: 7, Applied: true, Standing: kvs.Standing{Number: 3, Held: true, Own: true, ExpireAt: 9}},
+		"no place":    {Index: 7, Invalid: "the queue is full: \xff", Refusal: kvs.QueueFull},
+		"keys and catalog": {Index: 7, Applied: true, Mixed: []MixedShown{
+			{KV: &kvs.Shown{Entry: &kvs.Version{Key: "k"}}},
+			{Catalog: &catalog.Shown{}},
+			{Catalog: &catalog.Shown{Node: &catalog.Node{ID: "i", Name: "n", Indexes: catalog.Indexes{CreateIndex: 1, ModifyIndex: 2}}}},
+			{Catalog: &catalog.Shown{Service: &catalog.Service{Node: "n", ID: "s", Name: "s", Tags: []string{"a"}, Port: 1}}},
+			{Catalog: &catalog.Shown{Check: &catalog.Check{Node: "n", ID: "c", Status: catalog.Passing, Output: "\xff"}}},
+		}},
 		"a transaction": {Index: 7, Applied: true, Shown: []kvs.Shown{
 			{Value: true, Entry: &kvs.Version{
 				Key: "k\xff", Value: []byte("v"), Session: "s", Flags: 1, LockIndex: 2, CreateIndex: 3, ModifyIndex: 4, Time: 5, Kind: kvs.KindLock,
 			}},
 			{Entry: &kvs.Version{Key: "k"}},
 		}},
-		"a transaction with the catalog": {Index: 7, Applied: true, Mixed: []MixedShown{
-			{KV: &kvs.Shown{Value: true, Entry: &kvs.Version{Key: "k", Value: []byte("v")}}},
-			{Catalog: &catalog.Shown{Node: &catalog.Node{Name: "n", Address: "10.0.0.1"}}},
-			{Catalog: &catalog.Shown{Service: &catalog.Service{Node: "n", ID: "s", Name: "s", Port: 80}}},
-			{Catalog: &catalog.Shown{Check: &catalog.Check{Node: "n", ID: "c", Status: catalog.Passing}}},
-		}},
-		"a place in a queue": {Index: 7, Applied: true, Standing: kvs.Standing{Number: 6, Held: true, Own: true, ExpireAt: 5}},
-		"no place":           {Index: 7, Refusal: kvs.QueueFull, Invalid: "the queue is full"},
 	} {
-		noteFields(r, carried)
 		data, err := EncodeResult(&r)
 		if err != nil {
 			t.Fatal(err)
@@ -91,22 +90,11 @@ func TestResultComesBackAsItWas(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
+	// Whoever gives Result another field must see to its way between servers.
+	if n := reflect.TypeFor[Result]().NumField(); n != 12 {
+		t.Errorf("Result has %d fields; EncodeResult knows 12", n)
+	}
 	if _, err := DecodeResult([]byte{0xff}); err == nil {
 		t.Error("rubbish was read as a result")
-	}
-	for i := range reflect.TypeFor[Result]().NumField() {
-		if name := reflect.TypeFor[Result]().Field(i).Name; !carried[name] {
-			t.Errorf("no case has %s: is it lost on the way?", name)
-		}
-	}
-}
-
-// noteFields notes the names of the fields that are set.
-func noteFields(r Result, set map[string]bool) {
-	v := reflect.ValueOf(r)
-	for i := range v.NumField() {
-		if !v.Field(i).IsZero() {
-			set[v.Type().Field(i).Name] = true
-		}
 	}
 }

@@ -110,13 +110,11 @@ const (
 )
 
 func (c *call) park(changes, reset <-chan struct{}, timer <-chan time.Time, mode Mode) wake {
-	var cut <-chan struct{}
+	end := c.s.draining
 	if mode != Stale {
-		cut = *c.s.cutOff.Load()
+		end = *c.s.cutOff.Load()
 	}
 	select {
-	case <-cut:
-		return cutOff
 	case <-changes:
 		return changed
 	case <-reset:
@@ -125,8 +123,11 @@ func (c *call) park(changes, reset <-chan struct{}, timer <-chan time.Time, mode
 		return timeOver
 	case <-c.r.Context().Done():
 		return clientGone
-	case <-c.s.draining:
-		return stopping
+	case <-end:
+		if c.s.drained.Load() {
+			return stopping
+		}
+		return cutOff
 	}
 }
 

@@ -74,7 +74,7 @@ type Server struct {
 
 	draining chan struct{} // closed by Drain
 
-	// cutOff is closed, and replaced, by EndParked.
+	// cutOff is closed, and replaced, by EndParked; from Drain on it is draining.
 	cutOff atomic.Pointer[chan struct{}]
 
 	drained atomic.Bool
@@ -110,14 +110,25 @@ func (s *Server) Configure(settings Settings) {
 func (s *Server) Drain() {
 	if s.drained.CompareAndSwap(false, true) {
 		close(s.draining)
+		s.endParked(s.draining)
 	}
 }
 
 // EndParked ends every parked query that wants fresh answers with an error, because
 // this server is cut off from the cluster: what they wait for may have happened.
 func (s *Server) EndParked() {
-	next := make(chan struct{})
-	close(*s.cutOff.Swap(&next))
+	if !s.drained.Load() {
+		s.endParked(make(chan struct{}))
+		if s.drained.Load() { // in between
+			s.endParked(s.draining)
+		}
+	}
+}
+
+func (s *Server) endParked(next chan struct{}) {
+	if old := *s.cutOff.Swap(&next); old != s.draining {
+		close(old)
+	}
 }
 
 // Parked is how many blocking queries wait.

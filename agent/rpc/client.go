@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -25,9 +26,13 @@ const (
 type Client struct {
 	port *Port
 
-	mu    sync.Mutex
-	conns map[string]*grpc.ClientConn // by address; guarded by mu
+	mu     sync.Mutex
+	conns  map[string]*grpc.ClientConn // by address; guarded by mu
+	closed bool                        // guarded by mu
 }
+
+// errClosed says that this server stops.
+var errClosed = errors.New("this server stops")
 
 // NewClient returns a client whose connections go out from a port.
 func NewClient(p *Port) *Client { return &Client{port: p, conns: map[string]*grpc.ClientConn{}} }
@@ -36,6 +41,9 @@ func NewClient(p *Port) *Client { return &Client{port: p, conns: map[string]*grp
 func (c *Client) Server(address string) (rpcpb.ServerServiceClient, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed {
+		return nil, errClosed
+	}
 	if conn := c.conns[address]; conn != nil {
 		return rpcpb.NewServerServiceClient(conn), nil
 	}
@@ -71,5 +79,10 @@ func (c *Client) Keep(addresses map[string]bool) {
 	}
 }
 
-// Close ends all connections.
-func (c *Client) Close() { c.Keep(nil) }
+// Close ends all connections. There will be no others.
+func (c *Client) Close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.Keep(nil)
+}

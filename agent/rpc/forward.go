@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -22,8 +23,12 @@ var ErrUnknown = errors.New("the connection to the leader was lost; whether the 
 type Forwarder struct {
 	client *Client
 
+	lanes sync.WaitGroup
+
 	mu      sync.Mutex
-	current *lane // guarded by mu
+	leader  string // as Reset said last; guarded by mu
+	current *lane  // guarded by mu
+	closed  bool   // guarded by mu
 }
 
 // NewForwarder returns a forwarder over a client's connections.
@@ -32,7 +37,14 @@ func NewForwarder(c *Client) *Forwarder { return &Forwarder{client: c} }
 // Propose sends a command to the leader at an address and returns the bytes of its
 // result. The error is ErrNotSent, ErrUnknown, or a *Refused. It does not end with a
 // context: a command that was sent has an outcome, and Reset ends the wait for it.
+//
+// It is ErrNotSent, too, when Reset has named another leader meanwhile: who comes late
+// must not break the stream that others wait on.
 func (f *Forwarder) Propose(address string, entry []byte) ([]byte, error) {
+	if len(entry) > mostEntryBytes { // it would break the stream for everybody on it
+		return nil, &Refused{Why: rpcpb.Refusal_REFUSAL_FAILED, Text: fmt.Sprintf(
+			"a command of %d bytes is larger than what servers send each other, %d bytes", len(entry), mostEntryBytes)}
+	}
 	l, err := f.lane(address)
 	if err != nil {
 		return nil, errors.Join(ErrNotSent, err)
@@ -45,10 +57,11 @@ func (f *Forwarder) Propose(address string, entry []byte) ([]byte, error) {
 	return w.result, w.err
 }
 
-// Reset ends what waits for a leader other than the one at an address: who was sent
-// to another will hear no more.
+// Reset says who leads, or with an empty address that nobody is known to. It ends what
+// waits for another: who was sent there will hear no more.
 func (f *Forwarder) Reset(address string) {
 	f.mu.Lock()
+	f.leader = address
 	l := f.current
 	if l != nil && l.address != address {
 		f.current = nil
@@ -61,22 +74,28 @@ func (f *Forwarder) Reset(address string) {
 	}
 }
 
-// Close ends everything and waits for it.
+// Close ends everything and waits for it. What comes later is not sent.
 func (f *Forwarder) Close() {
 	f.mu.Lock()
 	l := f.current
-	f.current = nil
+	f.current, f.closed = nil, true
 	f.mu.Unlock()
 	if l != nil {
 		l.cancel()
-		<-l.ended
 	}
+	f.lanes.Wait()
 }
 
 // lane returns the stream to an address, a new one if need be.
 func (f *Forwarder) lane(address string) (*lane, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	switch {
+	case f.closed:
+		return nil, errClosed
+	case f.leader != "" && f.leader != address:
+		return nil, fmt.Errorf("%s does not lead any more", address)
+	}
 	if l := f.current; l != nil {
 		select {
 		case <-l.failed:
@@ -94,10 +113,10 @@ func (f *Forwarder) lane(address string) (*lane, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &lane{
 		address: address, cancel: cancel, out: newPile[*waiter](),
-		sent: make(chan *waiter, mostUnderWay), failed: make(chan struct{}), ended: make(chan struct{}),
+		sent: make(chan *waiter, mostUnderWay), failed: make(chan struct{}),
 	}
 	f.current = l
-	go l.run(ctx, server) // ends with the stream; Close waits for it
+	f.lanes.Go(func() { l.run(ctx, server) }) // ends with the stream; Close waits for it
 	return l, nil
 }
 
@@ -121,11 +140,9 @@ type lane struct {
 	out     *pile[*waiter]
 	sent    chan *waiter // in the order of their outcomes
 	failed  chan struct{}
-	ended   chan struct{}
 }
 
 func (l *lane) run(ctx context.Context, server rpcpb.ServerServiceClient) {
-	defer close(l.ended)
 	defer l.cancel()
 	stream, err := server.Propose(ctx)
 	if err != nil {
@@ -148,22 +165,40 @@ func (l *lane) end() {
 	close(l.failed)
 	l.out.end()
 	list, _ := l.out.take()
+	l.refuse(list)
+}
+
+// refuse ends the wait for what was not sent.
+func (l *lane) refuse(list []*waiter) {
 	for _, w := range list {
 		w.end(nil, ErrNotSent)
 	}
 }
 
 // lotBytes is about how much is sent in one message, so that no message is too large.
-const lotBytes = 4 << 20
+// lotMost is how many commands are, which must be fewer than may be under way: all of
+// a lot need their place before it is sent. mostEntryBytes leaves room for the message
+// around one command.
+const (
+	lotBytes       = 4 << 20
+	lotMost        = 1024
+	mostEntryBytes = messageBytes - 1<<10
+)
 
 func (l *lane) send(stream grpc.BidiStreamingClient[rpcpb.ProposeRequest, rpcpb.ProposeResponse]) {
 	defer close(l.sent)
 	for {
 		list, more := l.out.take()
 		for len(list) > 0 {
+			select {
+			case <-l.failed: // nothing is sent any more
+				l.refuse(list)
+				return
+			default:
+			}
 			r, n := &rpcpb.ProposeRequest{}, 0
 			for _, w := range list {
-				if n > 0 && n+len(w.entry) > lotBytes {
+				if n > 0 && n+len(w.entry) > lotBytes || len(r.GetCommands()) == lotMost {
 					break
 				}
 				r.Commands = append(r.Commands, w.entry)
@@ -175,9 +210,7 @@ func (l *lane) send(stream grpc.BidiStreamingClient[rpcpb.ProposeRequest, rpcpb.
 				l.sent <- w // room is made by outcomes, or at the stream's end
 			}
 			if stream.Send(r) != nil { // what it failed of, the receiver hears
-				for _, w := range list {
-					w.end(nil, ErrNotSent)
-				}
+				l.refuse(list)
 				return
 			}
 		}
@@ -194,7 +227,12 @@ func (l *lane) receive(stream grpc.BidiStreamingClient[rpcpb.ProposeRequest, rpc
 			return
 		}
 		for _, o := range r.GetOutcomes() {
-			w := <-l.sent
+			var w *waiter
+			select {
+			case w = <-l.sent:
+			default: // an outcome of nothing: which is whose is not known any more
+				return
+			}
 			if o.GetRefusal() == rpcpb.Refusal_REFUSAL_UNSPECIFIED {
 				w.end(o.GetResult(), nil)
 			} else {

@@ -58,7 +58,7 @@ func NewServer(p *Port, b Backend) *Server {
 	s := &Server{backend: b, port: p, grpc: grpc.NewServer(
 		grpc.InitialWindowSize(windowBytes), grpc.InitialConnWindowSize(windowBytes),
 		grpc.MaxRecvMsgSize(messageBytes), grpc.MaxSendMsgSize(messageBytes),
-		grpc.WaitForHandlers(true),
+		grpc.WaitForHandlers(true), grpc.ConnectionTimeout(p.opts.HandshakeTimeout),
 	)}
 	rpcpb.RegisterServerServiceServer(s.grpc, s)
 	return s
@@ -190,6 +190,7 @@ const mostUnderWay = 8192
 // many outcomes as there are go out together.
 func (s *Server) Propose(stream grpc.BidiStreamingServer[rpcpb.ProposeRequest, rpcpb.ProposeResponse]) error {
 	waits := make(chan func() Outcome, mostUnderWay)
+	room := make(chan struct{}, mostUnderWay) // one for each that has no outcome sent
 	out := newPile[*rpcpb.Outcome]()
 	var ends sync.WaitGroup
 	ends.Go(func() { // waits for one outcome after the other
@@ -205,18 +206,23 @@ func (s *Server) Propose(stream grpc.BidiStreamingServer[rpcpb.ProposeRequest, r
 			if len(list) > 0 && sendErr == nil {
 				sendErr = stream.Send(&rpcpb.ProposeResponse{Outcomes: list})
 			}
+			for range list {
+				<-room
+			}
 			if !more {
 				return
 			}
 		}
 	})
-	err := s.receive(stream, waits)
+	err := s.receive(stream, room, waits)
 	close(waits)
 	ends.Wait()
 	return errors.Join(err, sendErr)
 }
 
-func (s *Server) receive(stream grpc.BidiStreamingServer[rpcpb.ProposeRequest, rpcpb.ProposeResponse], waits chan<- func() Outcome) error {
+func (s *Server) receive(
+	stream grpc.BidiStreamingServer[rpcpb.ProposeRequest, rpcpb.ProposeResponse], room chan<- struct{}, waits chan<- func() Outcome,
+) error {
 	for {
 		r, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -226,7 +232,8 @@ func (s *Server) receive(stream grpc.BidiStreamingServer[rpcpb.ProposeRequest, r
 			return err
 		}
 		for _, entry := range r.GetCommands() {
-			waits <- s.backend.Accept(entry) // the bound of waits holds the sender back
+			room <- struct{}{} // its bound holds the sender back, also one that reads no outcomes
+			waits <- s.backend.Accept(entry)
 		}
 	}
 }

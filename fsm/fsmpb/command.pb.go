@@ -2966,20 +2966,19 @@ func (x *SnapshotTrailer) GetVersions() uint64 {
 // Result is what became of a command, for the server that it was proposed through. It
 // is in no log and in no snapshot.
 type Result struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Index    uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
-	Applied  bool                   `protobuf:"varint,2,opt,name=applied,proto3" json:"applied,omitempty"`
-	Shown    []*Result_Shown        `protobuf:"bytes,3,rep,name=shown,proto3" json:"shown,omitempty"`
-	Errors   []*Result_Error        `protobuf:"bytes,4,rep,name=errors,proto3" json:"errors,omitempty"`
-	Invalid  string                 `protobuf:"bytes,5,opt,name=invalid,proto3" json:"invalid,omitempty"`
-	Fenced   *Result_Fenced         `protobuf:"bytes,6,opt,name=fenced,proto3" json:"fenced,omitempty"`
-	Key      []byte                 `protobuf:"bytes,7,opt,name=key,proto3" json:"key,omitempty"`
-	Fence    uint64                 `protobuf:"varint,8,opt,name=fence,proto3" json:"fence,omitempty"`
-	Ended    uint64                 `protobuf:"varint,9,opt,name=ended,proto3" json:"ended,omitempty"`
-	Mixed    []*Result_Mixed        `protobuf:"bytes,10,rep,name=mixed,proto3" json:"mixed,omitempty"`
-	Standing *Result_Standing       `protobuf:"bytes,11,opt,name=standing,proto3" json:"standing,omitempty"`
-	// Numbered like kvs.Refusal.
-	Refusal       uint32 `protobuf:"varint,12,opt,name=refusal,proto3" json:"refusal,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Applied       bool                   `protobuf:"varint,2,opt,name=applied,proto3" json:"applied,omitempty"`
+	Shown         []*Result_Shown        `protobuf:"bytes,3,rep,name=shown,proto3" json:"shown,omitempty"`
+	Errors        []*Result_Error        `protobuf:"bytes,4,rep,name=errors,proto3" json:"errors,omitempty"`
+	Invalid       []byte                 `protobuf:"bytes,5,opt,name=invalid,proto3" json:"invalid,omitempty"`
+	Fenced        *Result_Fenced         `protobuf:"bytes,6,opt,name=fenced,proto3" json:"fenced,omitempty"`
+	Key           []byte                 `protobuf:"bytes,7,opt,name=key,proto3" json:"key,omitempty"`
+	Fence         uint64                 `protobuf:"varint,8,opt,name=fence,proto3" json:"fence,omitempty"`
+	Ended         uint64                 `protobuf:"varint,9,opt,name=ended,proto3" json:"ended,omitempty"`
+	Mixed         []*Result_Mixed        `protobuf:"bytes,10,rep,name=mixed,proto3" json:"mixed,omitempty"`
+	Standing      *Result_Standing       `protobuf:"bytes,11,opt,name=standing,proto3" json:"standing,omitempty"`
+	Refusal       uint32                 `protobuf:"varint,12,opt,name=refusal,proto3" json:"refusal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3042,11 +3041,11 @@ func (x *Result) GetErrors() []*Result_Error {
 	return nil
 }
 
-func (x *Result) GetInvalid() string {
+func (x *Result) GetInvalid() []byte {
 	if x != nil {
 		return x.Invalid
 	}
-	return ""
+	return nil
 }
 
 func (x *Result) GetFenced() *Result_Fenced {
@@ -3444,13 +3443,15 @@ func (x *Result_Shown) GetValue() bool {
 	return false
 }
 
-// One of the four.
+// One of them is set.
 type Result_Mixed struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kv            *Result_Shown          `protobuf:"bytes,1,opt,name=kv,proto3" json:"kv,omitempty"`
-	Node          *Node                  `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
-	Service       *Service               `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
-	Check         *Check                 `protobuf:"bytes,4,opt,name=check,proto3" json:"check,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Kv      *Result_Shown          `protobuf:"bytes,1,opt,name=kv,proto3" json:"kv,omitempty"`
+	Node    *Node                  `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	Service *Service               `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
+	Check   *Check                 `protobuf:"bytes,4,opt,name=check,proto3" json:"check,omitempty"`
+	// That the entry is of the catalog, also where it shows nothing.
+	Catalog       bool `protobuf:"varint,5,opt,name=catalog,proto3" json:"catalog,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3513,12 +3514,20 @@ func (x *Result_Mixed) GetCheck() *Check {
 	return nil
 }
 
+func (x *Result_Mixed) GetCatalog() bool {
+	if x != nil {
+		return x.Catalog
+	}
+	return false
+}
+
 type Result_Standing struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
-	Held          bool                   `protobuf:"varint,2,opt,name=held,proto3" json:"held,omitempty"`
-	Own           bool                   `protobuf:"varint,3,opt,name=own,proto3" json:"own,omitempty"`
-	ExpireAt      int64                  `protobuf:"varint,4,opt,name=expire_at,json=expireAt,proto3" json:"expire_at,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Number uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Held   bool                   `protobuf:"varint,2,opt,name=held,proto3" json:"held,omitempty"`
+	Own    bool                   `protobuf:"varint,3,opt,name=own,proto3" json:"own,omitempty"`
+	// Unix nanoseconds.
+	ExpireAt      int64 `protobuf:"varint,4,opt,name=expire_at,json=expireAt,proto3" json:"expire_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3972,13 +3981,13 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"C\n" +
 	"\x0fSnapshotTrailer\x12\x14\n" +
 	"\x05items\x18\x01 \x01(\x04R\x05items\x12\x1a\n" +
-	"\bversions\x18\x02 \x01(\x04R\bversions\"\xd5\a\n" +
+	"\bversions\x18\x02 \x01(\x04R\bversions\"\xef\a\n" +
 	"\x06Result\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x18\n" +
 	"\aapplied\x18\x02 \x01(\bR\aapplied\x123\n" +
 	"\x05shown\x18\x03 \x03(\v2\x1d.holdfast.fsm.v1.Result.ShownR\x05shown\x125\n" +
 	"\x06errors\x18\x04 \x03(\v2\x1d.holdfast.fsm.v1.Result.ErrorR\x06errors\x12\x18\n" +
-	"\ainvalid\x18\x05 \x01(\tR\ainvalid\x126\n" +
+	"\ainvalid\x18\x05 \x01(\fR\ainvalid\x126\n" +
 	"\x06fenced\x18\x06 \x01(\v2\x1e.holdfast.fsm.v1.Result.FencedR\x06fenced\x12\x10\n" +
 	"\x03key\x18\a \x01(\fR\x03key\x12\x14\n" +
 	"\x05fence\x18\b \x01(\x04R\x05fence\x12\x14\n" +
@@ -3990,12 +3999,13 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x05Shown\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x122\n" +
 	"\aversion\x18\x02 \x01(\v2\x18.holdfast.fsm.v1.VersionR\aversion\x12\x14\n" +
-	"\x05value\x18\x03 \x01(\bR\x05value\x1a\xc3\x01\n" +
+	"\x05value\x18\x03 \x01(\bR\x05value\x1a\xdd\x01\n" +
 	"\x05Mixed\x12-\n" +
 	"\x02kv\x18\x01 \x01(\v2\x1d.holdfast.fsm.v1.Result.ShownR\x02kv\x12)\n" +
 	"\x04node\x18\x02 \x01(\v2\x15.holdfast.fsm.v1.NodeR\x04node\x122\n" +
 	"\aservice\x18\x03 \x01(\v2\x18.holdfast.fsm.v1.ServiceR\aservice\x12,\n" +
-	"\x05check\x18\x04 \x01(\v2\x16.holdfast.fsm.v1.CheckR\x05check\x1ae\n" +
+	"\x05check\x18\x04 \x01(\v2\x16.holdfast.fsm.v1.CheckR\x05check\x12\x18\n" +
+	"\acatalog\x18\x05 \x01(\bR\acatalog\x1ae\n" +
 	"\bStanding\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x12\n" +
 	"\x04held\x18\x02 \x01(\bR\x04held\x12\x10\n" +

@@ -889,9 +889,13 @@ func (x *StatusResponse) GetHashes() []*StateHash {
 }
 
 type StateHash struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
-	Hash          uint64                 `protobuf:"fixed64,2,opt,name=hash,proto3" json:"hash,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Index uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Hash  uint64                 `protobuf:"fixed64,2,opt,name=hash,proto3" json:"hash,omitempty"`
+	// The lowest index whose command is in the hash, and what goes into it: only hashes
+	// of which these are the same can be compared.
+	Since         uint64 `protobuf:"varint,3,opt,name=since,proto3" json:"since,omitempty"`
+	Rules         uint32 `protobuf:"varint,4,opt,name=rules,proto3" json:"rules,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -936,6 +940,20 @@ func (x *StateHash) GetIndex() uint64 {
 func (x *StateHash) GetHash() uint64 {
 	if x != nil {
 		return x.Hash
+	}
+	return 0
+}
+
+func (x *StateHash) GetSince() uint64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *StateHash) GetRules() uint32 {
+	if x != nil {
+		return x.Rules
 	}
 	return 0
 }
@@ -1175,10 +1193,12 @@ const file_agent_rpc_rpcpb_rpc_proto_rawDesc = "" +
 	"last_index\x18\x05 \x01(\x04R\tlastIndex\x12#\n" +
 	"\rapplied_index\x18\x06 \x01(\x04R\fappliedIndex\x12#\n" +
 	"\rentry_version\x18\a \x01(\rR\fentryVersion\x122\n" +
-	"\x06hashes\x18\b \x03(\v2\x1a.holdfast.rpc.v1.StateHashR\x06hashes\"5\n" +
+	"\x06hashes\x18\b \x03(\v2\x1a.holdfast.rpc.v1.StateHashR\x06hashes\"a\n" +
 	"\tStateHash\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
-	"\x04hash\x18\x02 \x01(\x06R\x04hash\"\x0f\n" +
+	"\x04hash\x18\x02 \x01(\x06R\x04hash\x12\x14\n" +
+	"\x05since\x18\x03 \x01(\x04R\x05since\x12\x14\n" +
+	"\x05rules\x18\x04 \x01(\rR\x05rules\"\x0f\n" +
 	"\rHealthRequest\"&\n" +
 	"\x0eHealthResponse\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\fR\x05state\"0\n" +

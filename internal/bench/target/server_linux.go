@@ -87,6 +87,7 @@ func (s *Server) Start(ctx context.Context) error {
 		"-bind", "127.0.0.1",
 		"-http-port", strconv.Itoa(s.http),
 		"-server-port", strconv.Itoa(s.server),
+		"-serf-lan-port", "-1", // it stays alone
 		"-config-file", s.configFile(),
 	}
 	for _, file := range s.opts.Config {
