@@ -9,6 +9,8 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/holdfast-kv/holdfast/agent/gossip"
+	"github.com/holdfast-kv/holdfast/agent/rpc"
+	"github.com/holdfast-kv/holdfast/agent/rpc/rpcpb"
 	"github.com/holdfast-kv/holdfast/catalog"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/httpapi"
@@ -18,6 +20,10 @@ import (
 // catalog, besides whenever a member changes.
 const tidyInterval = 5 * time.Second
 
+// tidySoon is how soon it tries again what did not work for a member, such as a server
+// that is still starting. The log says so once in a tidyInterval for each.
+const tidySoon = 500 * time.Millisecond
+
 // keepMembers makes, while this server leads, the Raft configuration and the catalog
 // follow the members of the gossip: who joins gets a place, who leaves gives it up,
 // who fails is marked.
@@ -25,14 +31,23 @@ func (a *Agent) keepMembers(ctx context.Context) error {
 	if a.gossip == nil {
 		return nil
 	}
+	said := map[string]time.Time{} // by node id, of members that something did not work for
 	for {
 		changed := a.gossip.Changed()
+		wait := tidyInterval
 		if a.leading.Load() {
 			for _, m := range a.gossip.Members() {
 				if m.ID == a.nodeID || m.ID == "" || ctx.Err() != nil || !a.leading.Load() {
 					continue
 				}
-				if err := a.keepMember(ctx, &m); err != nil && ctx.Err() == nil {
+				err := a.keepMember(ctx, &m)
+				if err == nil {
+					delete(said, m.ID)
+					continue
+				}
+				wait = tidySoon
+				if now := a.now(); ctx.Err() == nil && now.Sub(said[m.ID]) >= tidyInterval {
+					said[m.ID] = now
 					a.log.Warn("bring the cluster in line with a member", "member", m.Name, "status", m.Status, "error", err)
 				}
 			}
@@ -43,7 +58,7 @@ func (a *Agent) keepMembers(ctx context.Context) error {
 			return nil
 		case <-changed:
 		case <-reign.Done():
-		case <-time.After(tidyInterval):
+		case <-time.After(wait):
 		}
 	}
 }
@@ -54,7 +69,7 @@ func (a *Agent) keepMember(ctx context.Context, m *gossip.Member) error {
 		if err := a.pilot.keepConfig(ctx); err != nil {
 			return err
 		}
-		if err := a.admit(m); err != nil {
+		if err := a.admit(ctx, m); err != nil {
 			return err
 		}
 		return a.markMember(ctx, m, catalog.Passing, httpapi.SelfCheckOutput)
@@ -68,17 +83,40 @@ func (a *Agent) keepMember(ctx context.Context, m *gossip.Member) error {
 }
 
 // admit gives a server its place in the Raft configuration, without a vote at first:
-// autopilot gives it one when it has proved stable.
-func (a *Agent) admit(m *gossip.Member) error {
+// autopilot gives it one when it has proved stable. Gossip alone gets nobody in: the
+// server must answer on its server port, with the certificate that is asked of it, and
+// be who the gossip says.
+func (a *Agent) admit(ctx context.Context, m *gossip.Member) error {
 	for _, s := range a.configuration().Servers {
 		if string(s.ID) == m.ID && string(s.Address) == m.ServerAddress() {
 			return nil
 		}
 	}
+	if err := a.meet(ctx, m); err != nil {
+		return fmt.Errorf("it gets no place in the cluster: %w", err)
+	}
 	a.alone.Store(false) // before it can have seen anything
 	a.log.Info("a server joins the cluster", "name", m.Name, "id", m.ID, "address", m.ServerAddress())
 	if err := a.pilot.add(m); err != nil {
 		return fmt.Errorf("add to the raft configuration: %w", err)
+	}
+	return nil
+}
+
+// meet asks a member on its server port who it is.
+func (a *Agent) meet(ctx context.Context, m *gossip.Member) error {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	server, err := a.peers.client.Server(m.ServerAddress())
+	if err != nil {
+		return err
+	}
+	status, err := server.Status(ctx, &rpcpb.StatusRequest{})
+	switch {
+	case err != nil:
+		return fmt.Errorf("ask it who it is: %w", rpc.AsError(err))
+	case status.GetNodeId() != m.ID:
+		return fmt.Errorf("at %s answers the server with the id %s, not %s", m.ServerAddress(), status.GetNodeId(), m.ID)
 	}
 	return nil
 }

@@ -1,0 +1,11 @@
+// Package clustertest holds the tests in which several real server processes are one
+// store. It has no code but tests:
+//
+//   - tls_test.go: connections between servers that are encrypted, and who is refused
+//   - gossipkey_test.go: the key of the gossip
+//   - member_test.go: who joins, who leaves, who has a vote
+//   - store_test.go: sessions, locks, reads and restores on any server
+//
+// What happens when servers die or lose each other is for package torture; what each
+// server answers by itself is for package contract.
+package clustertest
