@@ -89,7 +89,9 @@ func TestTLSBetweenServers(t *testing.T) {
 		out   string // and of its own connection to it
 	}{
 		{
-			"one without TLS", map[string]any{}, knockPlain,
+			"one without TLS",
+			map[string]any{},
+			knockPlain,
 			"it is not encrypted, and tls.internal_rpc.verify_incoming wants that", "TLS handshake with server",
 		},
 		{

@@ -23,6 +23,7 @@ func Agent(args []string) error {
 	bind := fs.String("bind", "", "")
 	httpPort := fs.Int("http-port", 0, "")
 	fs.Int("server-port", 0, "")
+	fs.Int("serf-lan-port", 0, "")
 	fs.Bool("server", false, "")
 	fs.Bool("bootstrap", false, "")
 	var faults Faults
