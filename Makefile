@@ -49,8 +49,8 @@ check: ## the fast checks: build, format, vet, staticcheck, short tests
 .PHONY: test
 test: ## everything CI runs, with the race detector
 	@$(MAKE) build fmt-check lint stale
-	$(GO) test -race -timeout 40m $$($(GO) list ./... | grep -v -e '/internal/contract$$' -e '/internal/torture/faults$$')
-	$(GO) test -race -timeout 20m ./internal/contract # alone: some of its cases measure time
+	$(GO) test -race -timeout 40m $$($(GO) list ./... | grep -v -e '/internal/contract$$' -e '/internal/clustertest$$' -e '/internal/torture/faults$$')
+	$(GO) test -race -timeout 20m -p 1 ./internal/contract ./internal/clustertest # one at a time: some of their cases measure time
 	$(GO) test -timeout 15m ./internal/torture/faults # alone, and as fast as it is meant to be
 	cd $(CONFORMANCE) && $(GO) test -race -timeout 20m ./...
 	@$(MAKE) demo
