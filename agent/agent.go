@@ -334,7 +334,7 @@ func (a *Agent) writable() error {
 	if err := a.space.Err(); err != nil {
 		return &httpapi.ReadOnlyError{Reason: err.Error()}
 	}
-	if took := min(a.storage.Stalled(), time.Since(time.Unix(0, a.thawed.Load()))); took > stalled {
+	if took := a.storage.Stalled(); took > stalled && time.Since(time.Unix(0, a.thawed.Load())) > stalled {
 		return &httpapi.ReadOnlyError{Reason: fmt.Sprintf(
 			"the disk of %s has not answered for %s; writes resume by themselves when it does", a.dir.Path(), took.Round(time.Second))}
 	}

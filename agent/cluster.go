@@ -35,6 +35,7 @@ func (a *Agent) keepMembers(ctx context.Context) error {
 	for {
 		changed := a.gossip.Changed()
 		wait := tidyInterval
+		a.peers.client.Keep(a.addresses())
 		if a.leading.Load() {
 			for _, m := range a.gossip.Members() {
 				if m.ID == a.nodeID || m.ID == "" || ctx.Err() != nil || !a.leading.Load() {
@@ -61,6 +62,19 @@ func (a *Agent) keepMembers(ctx context.Context) error {
 		case <-time.After(wait):
 		}
 	}
+}
+
+// addresses are where other servers may be asked: members, and who is part of the Raft
+// configuration. Connections to others are of no use any more.
+func (a *Agent) addresses() map[string]bool {
+	known := map[string]bool{}
+	for _, m := range a.gossip.Members() {
+		known[m.ServerAddress()] = true
+	}
+	for _, s := range a.configuration().Servers {
+		known[string(s.Address)] = true
+	}
+	return known
 }
 
 func (a *Agent) keepMember(ctx context.Context, m *gossip.Member) error {

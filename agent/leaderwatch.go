@@ -11,7 +11,7 @@ import (
 // leader is what this server knows of who leads. The zero value: nobody.
 type leader struct {
 	id      string
-	address string // of the server port, as the Raft configuration has it
+	address string // of the server port, where it is now
 }
 
 // leaderWatch remembers who leads and tells of changes.
@@ -97,11 +97,12 @@ func (a *Agent) followLeader(ctx context.Context) error {
 func (a *Agent) lookForLeader() {
 	address, id := a.raft.LeaderWithID()
 	now := a.now()
-	a.leader.set(leader{id: string(id), address: string(address)}, now)
-	if a.peers != nil {
-		// Who waits for a former leader will hear no more of it. A leader may also be
-		// found at another address, of which only the gossip knows.
-		a.peers.forward.Reset(a.addressOf(string(id), string(address)))
+	// A leader may be at another address than Raft knows, of which the gossip has told.
+	// It is looked up here, not by each request.
+	l := leader{id: string(id), address: a.addressOf(string(id), string(address))}
+	a.leader.set(l, now)
+	if a.peers != nil { // who waits for a former leader will hear no more of it
+		a.peers.forward.Reset(l.address)
 	}
 	// A server that is cut off must not keep its parked queries for ever: what they
 	// wait for may have happened elsewhere.

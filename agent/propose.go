@@ -32,7 +32,7 @@ func (a *Agent) Propose(ctx context.Context, c *fsm.Command) (fsm.Result, error)
 	held, cancel := context.WithTimeout(ctx, a.config().RPCHoldTimeout)
 	defer cancel()
 	for {
-		if err := a.awaitLeader(held, a.writableAlone); err != nil {
+		if err := a.awaitLeader(held, a.writable); err != nil {
 			return fsm.Result{}, err
 		}
 		if res, err = a.proposeOnce(c); !errors.Is(err, errNotThere) {
@@ -71,7 +71,7 @@ func (a *Agent) otherLeader() string {
 	if l.id == "" || l.id == a.nodeID || a.peers == nil {
 		return ""
 	}
-	return a.addressOf(l.id, l.address)
+	return l.address
 }
 
 // meaning translates an error of package rpc.
@@ -165,10 +165,6 @@ func (a *Agent) pause(ctx context.Context) error {
 	}
 	return nil
 }
-
-// writableAlone is why a server that knows no leader takes no writes: its own disk may
-// be the reason that there is none.
-func (a *Agent) writableAlone() error { return a.writable() }
 
 // always is the answer for what makes sense as long as the client waits.
 func always() error { return nil }

@@ -252,7 +252,7 @@ const restoreTimeout = 10 * time.Minute
 func (a *Agent) Restore(ctx context.Context, meta httpapi.SnapshotMeta, size int64, r io.Reader) error {
 	held, cancel := context.WithTimeout(ctx, a.config().RPCHoldTimeout)
 	defer cancel()
-	if err := a.awaitLeader(held, a.writableAlone); err != nil {
+	if err := a.awaitLeader(held, a.writable); err != nil {
 		return err
 	}
 	if address := a.otherLeader(); address != "" && !a.leading.Load() {

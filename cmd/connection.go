@@ -95,6 +95,15 @@ func (conn *connection) open(c *cobra.Command) (*api.Client, context.Context, co
 	}, nil
 }
 
+// openFor is open for a command that prints, once it is known that it can: a format
+// that does not exist is told before anything is asked.
+func (conn *connection) openFor(c *cobra.Command, out *printer) (*api.Client, context.Context, context.CancelFunc, error) {
+	if _, err := out.chosen(); err != nil {
+		return nil, nil, nil, err
+	}
+	return conn.open(c)
+}
+
 // reads are the read options that the flags ask for.
 func (conn *connection) reads(more ...api.ReadOption) []api.ReadOption {
 	if conn.stale {

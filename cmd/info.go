@@ -23,10 +23,7 @@ func newInfoCommand() *cobra.Command {
 		if err := operands(args, 0); err != nil {
 			return err
 		}
-		if _, err := out.chosen(); err != nil {
-			return err
-		}
-		client, ctx, cancel, err := conn.open(c)
+		client, ctx, cancel, err := conn.openFor(c, out)
 		if err != nil {
 			return err
 		}

@@ -80,10 +80,7 @@ func (d *kvDelete) run(c *cobra.Command, args []string) error {
 	case !d.cas && d.modifyIndex != 0:
 		return usagef("-modify-index means nothing without -cas")
 	}
-	if _, err := d.out.chosen(); err != nil {
-		return err
-	}
-	client, ctx, cancel, err := d.open(c)
+	client, ctx, cancel, err := d.openFor(c, d.out)
 	if err != nil {
 		return err
 	}

@@ -76,10 +76,7 @@ func (g *kvGet) run(c *cobra.Command, args []string) error {
 	case g.raw && (g.keys || g.recurse || g.detailed || g.base64):
 		return usagef("-raw prints one value as it is: it cannot be combined with -keys, -recurse, -detailed or -base64")
 	}
-	if _, err := g.out.chosen(); err != nil {
-		return err
-	}
-	client, ctx, cancel, err := g.open(c)
+	client, ctx, cancel, err := g.openFor(c, g.out)
 	if err != nil {
 		return err
 	}

@@ -40,10 +40,7 @@ func newMembersCommand() *cobra.Command {
 		if err != nil {
 			return usagef("-status: %v", err)
 		}
-		if _, err := out.chosen(); err != nil {
-			return err
-		}
-		client, ctx, cancel, err := conn.open(c)
+		client, ctx, cancel, err := conn.openFor(c, out)
 		if err != nil {
 			return err
 		}

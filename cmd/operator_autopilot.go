@@ -46,10 +46,7 @@ func showing[T any](
 		if err := operands(args, 0); err != nil {
 			return err
 		}
-		if _, err := out.chosen(); err != nil {
-			return err
-		}
-		client, ctx, cancel, err := conn.open(c)
+		client, ctx, cancel, err := conn.openFor(c, out)
 		if err != nil {
 			return err
 		}

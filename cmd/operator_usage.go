@@ -29,10 +29,7 @@ func newUsageCommand() *cobra.Command {
 		if len(args) > 0 && args[0] != "instances" {
 			return usagef("unexpected argument %q", args[0])
 		}
-		if _, err := out.chosen(); err != nil {
-			return err
-		}
-		client, ctx, cancel, err := conn.open(c)
+		client, ctx, cancel, err := conn.openFor(c, out)
 		if err != nil {
 			return err
 		}

@@ -174,10 +174,7 @@ them are deleted. Ending one that does not exist is no error.`,
 		if err := sessionOperands(args); err != nil {
 			return err
 		}
-		if _, err := out.chosen(); err != nil {
-			return err
-		}
-		client, ctx, cancel, err := conn.open(c)
+		client, ctx, cancel, err := conn.openFor(c, out)
 		if err != nil {
 			return err
 		}
@@ -216,10 +213,7 @@ func newSessionInfoCommand() *cobra.Command {
 		if err := firstFault(operands(args, 1, "ID"), sessionOperands(args)); err != nil {
 			return err
 		}
-		if _, err := out.chosen(); err != nil {
-			return err
-		}
-		client, ctx, cancel, err := conn.open(c)
+		client, ctx, cancel, err := conn.openFor(c, out)
 		if err != nil {
 			return err
 		}
@@ -249,10 +243,7 @@ func newSessionListCommand() *cobra.Command {
 		if err := operands(args, 0); err != nil {
 			return err
 		}
-		if _, err := out.chosen(); err != nil {
-			return err
-		}
-		client, ctx, cancel, err := conn.open(c)
+		client, ctx, cancel, err := conn.openFor(c, out)
 		if err != nil {
 			return err
 		}
@@ -292,10 +283,7 @@ signal comes or the session is lost; the session is not ended then.`,
 		if err := firstFault(operands(args, 1, "ID"), sessionOperands(args)); err != nil {
 			return err
 		}
-		if _, err := out.chosen(); err != nil {
-			return err
-		}
-		client, ctx, cancel, err := conn.open(c)
+		client, ctx, cancel, err := conn.openFor(c, out)
 		if err != nil {
 			return err
 		}

@@ -43,10 +43,7 @@ store does: it is created for its owner alone.`,
 		if err := operands(args, 1, "FILE"); err != nil {
 			return err
 		}
-		if _, err := out.chosen(); err != nil {
-			return err
-		}
-		client, ctx, cancel, err := conn.open(c)
+		client, ctx, cancel, err := conn.openFor(c, out)
 		if err != nil {
 			return err
 		}

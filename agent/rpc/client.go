@@ -16,10 +16,11 @@ import (
 )
 
 // Sizes of what is under way on one connection. A restore or many large values must
-// not wait for the other side after each few kilobytes.
+// not wait for the other side after each few kilobytes. A message is as large only for
+// one large answer: that of a transaction which reads many large values.
 const (
 	windowBytes  = 4 << 20
-	messageBytes = 32 << 20
+	messageBytes = 256 << 20
 )
 
 // Client asks other servers. It keeps one connection for each address.

@@ -175,16 +175,6 @@ func (l *lane) refuse(list []*waiter) {
 	}
 }
 
-// lotBytes is about how much is sent in one message, so that no message is too large.
-// lotMost is how many commands are, which must be fewer than may be under way: all of
-// a lot need their place before it is sent. mostEntryBytes leaves room for the message
-// around one command.
-const (
-	lotBytes       = 4 << 20
-	lotMost        = 1024
-	mostEntryBytes = messageBytes - 1<<10
-)
-
 func (l *lane) send(stream grpc.BidiStreamingClient[rpcpb.ProposeRequest, rpcpb.ProposeResponse]) {
 	defer close(l.sent)
 	for {
@@ -196,17 +186,11 @@ func (l *lane) send(stream grpc.BidiStreamingClient[rpcpb.ProposeRequest, rpcpb.
 				return
 			default:
 			}
-			r, n := &rpcpb.ProposeRequest{}, 0
-			for _, w := range list {
-				if n > 0 && n+len(w.entry) > lotBytes || len(r.GetCommands()) == lotMost {
-					break
-				}
+			var now []*waiter
+			now, list = lot(list, func(w *waiter) int { return len(w.entry) })
+			r := &rpcpb.ProposeRequest{}
+			for _, w := range now {
 				r.Commands = append(r.Commands, w.entry)
-				n += len(w.entry)
-			}
-			lot := list[:len(r.GetCommands())]
-			list = list[len(lot):]
-			for _, w := range lot {
 				l.sent <- w // room is made by outcomes, or at the stream's end
 			}
 			if stream.Send(r) != nil { // what it failed of, the receiver hears

@@ -48,3 +48,24 @@ func (p *pile[T]) end() {
 	p.ended = true
 	p.some.Broadcast()
 }
+
+// lotBytes is about how much of a pile is sent in one message, and lotMost how many
+// pieces, which must be fewer than may be under way: all of a lot need their place
+// before it is sent. mostEntryBytes leaves room for the message around one piece.
+const (
+	lotBytes       = 4 << 20
+	lotMost        = 1024
+	mostEntryBytes = messageBytes - 1<<10
+)
+
+// lot takes from a list what is sent in one message: at least one piece.
+func lot[T any](list []T, size func(T) int) (now, rest []T) {
+	n, bytes := 0, 0
+	for n < len(list) && n < lotMost {
+		if bytes += size(list[n]); n > 0 && bytes > lotBytes {
+			break
+		}
+		n++
+	}
+	return list[:n], list[n:]
+}

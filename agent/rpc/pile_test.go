@@ -49,3 +49,25 @@ func TestTheEndOfAPile(t *testing.T) {
 		}
 	}
 }
+
+// TestLot: a message has as many pieces as fit, and at least one.
+func TestLot(t *testing.T) {
+	many := make([]int, lotMost+1)
+	for _, tc := range []struct {
+		rule string
+		list []int // sizes
+		now  int
+	}{
+		{"nothing", nil, 0},
+		{"what fits goes together", []int{1, 2, 3}, 3},
+		{"just as much as fits", []int{lotBytes - 1, 1, 1}, 2},
+		{"one that is larger goes alone", []int{2 * lotBytes, 1}, 1},
+		{"and not with one before it", []int{1, 2 * lotBytes}, 1},
+		{"not more than may be under way", many, lotMost},
+	} {
+		now, rest := lot(tc.list, func(n int) int { return n })
+		if len(now) != tc.now || len(now)+len(rest) != len(tc.list) {
+			t.Errorf("%s: %d of %d and %d left, want %d", tc.rule, len(now), len(tc.list), len(rest), tc.now)
+		}
+	}
+}

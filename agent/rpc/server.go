@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 
@@ -203,11 +204,15 @@ func (s *Server) Propose(stream grpc.BidiStreamingServer[rpcpb.ProposeRequest, r
 	ends.Go(func() {
 		for {
 			list, more := out.take()
-			if len(list) > 0 && sendErr == nil {
-				sendErr = stream.Send(&rpcpb.ProposeResponse{Outcomes: list})
-			}
-			for range list {
-				<-room
+			for len(list) > 0 {
+				var now []*rpcpb.Outcome
+				now, list = lot(list, func(o *rpcpb.Outcome) int { return len(o.GetResult()) })
+				if sendErr == nil {
+					sendErr = stream.Send(&rpcpb.ProposeResponse{Outcomes: now})
+				}
+				for range now {
+					<-room
+				}
 			}
 			if !more {
 				return
@@ -239,6 +244,10 @@ func (s *Server) receive(
 }
 
 func toProto(o Outcome) *rpcpb.Outcome {
+	if o.Err == nil && len(o.Result) > mostEntryBytes { // it would break the stream for everybody on it
+		o.Err = fmt.Errorf("the command was performed, but its answer of %d bytes is larger than what servers send each other, %d bytes",
+			len(o.Result), mostEntryBytes)
+	}
 	if o.Err == nil {
 		return &rpcpb.Outcome{Result: o.Result}
 	}

@@ -11,6 +11,7 @@ import (
 // TestGossipKey: servers with one key are a cluster, and one that has another or none
 // is no part of it.
 func TestGossipKey(t *testing.T) {
+	slow(t)
 	key := func(b byte) string { return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{b}, 32)) }
 	c := testcluster.StartCluster(t, testcluster.ClusterOptions{
 		Each: testcluster.Options{Config: map[string]any{"encrypt": key(1)}},

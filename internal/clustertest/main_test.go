@@ -16,6 +16,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// slow leaves out a test that starts several servers, in the fast checks.
+func slow(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts several servers")
+	}
+}
+
 // soon bounds the wait for what ought to be there within seconds.
 const soon = 30 * time.Second
 

@@ -15,6 +15,7 @@ var quickVotes = map[string]any{"server_stabilization_time": "2s"}
 
 // TestMembers is the life of a cluster with members that come and go.
 func TestMembers(t *testing.T) {
+	slow(t)
 	c := testcluster.StartCluster(t, testcluster.ClusterOptions{
 		Each: testcluster.Options{Config: map[string]any{"autopilot": quickVotes}},
 	})
@@ -122,6 +123,7 @@ func TestMembers(t *testing.T) {
 // TestReadReplica: a server without a vote serves reads and watches, hands writes on,
 // and never gets one.
 func TestReadReplica(t *testing.T) {
+	slow(t)
 	c := testcluster.StartCluster(t, testcluster.ClusterOptions{
 		Each: testcluster.Options{Config: map[string]any{"autopilot": quickVotes}},
 	})

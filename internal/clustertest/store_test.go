@@ -12,6 +12,7 @@ import (
 
 // TestAnyServer: to a client each server is the whole store.
 func TestAnyServer(t *testing.T) {
+	slow(t)
 	c := testcluster.StartCluster(t, testcluster.ClusterOptions{})
 	leader, one, two := c.Leader(), c.Followers()[0], c.Followers()[1]
 

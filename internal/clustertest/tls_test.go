@@ -71,6 +71,7 @@ const (
 // TestTLSBetweenServers: three servers that want certificates of each other are one
 // store, and who has none, or the wrong one, gets no place in it and is told why.
 func TestTLSBetweenServers(t *testing.T) {
+	slow(t)
 	w := newWallet(t)
 	strict := map[string]any{"verify_incoming": true, "verify_outgoing": true, "verify_server_hostname": true}
 	c := testcluster.StartCluster(t, testcluster.ClusterOptions{
@@ -178,6 +179,7 @@ func awaitEnd(t *testing.T, conn net.Conn) {
 // TestMoveToTLS: a cluster without TLS comes to demand it in three rounds of restarts,
 // one server after the other, and is one store all the while.
 func TestMoveToTLS(t *testing.T) {
+	slow(t)
 	w := newWallet(t)
 	c := testcluster.StartCluster(t, testcluster.ClusterOptions{})
 	round := 0

@@ -291,6 +291,15 @@ func (s *Server) Kill9() {
 func (s *Server) Stop() {
 	s.tb.Helper()
 	s.Signal(syscall.SIGSTOP)
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for limit := time.After(stopLimit); !frozen(s.PID()); { // the signal reaches one thread after the other
+		select {
+		case <-tick.C:
+		case <-limit:
+			s.tb.Fatalf("%s still runs after SIGSTOP", s.name)
+		}
+	}
 }
 
 // Cont lets a frozen process go on.
