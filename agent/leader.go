@@ -89,12 +89,12 @@ func (a *Agent) lead(ctx context.Context) {
 	reign, end := context.WithCancel(ctx)
 	var duties sync.WaitGroup
 	duties.Go(func() { a.pilot.lead(reign) })
+	duties.Go(func() { a.keepHistory(reign) })
 	defer duties.Wait()
 	defer end()
-
-	tick := time.NewTicker(pruneInterval)
-	defer tick.Stop()
-	var history pruner
+	// At once: what duties have under way waits for a leader as others do, and would
+	// wait for this server.
+	defer a.leading.Store(false)
 	for {
 		select {
 		case <-ctx.Done():
@@ -103,6 +103,19 @@ func (a *Agent) lead(ctx context.Context) {
 			if !leads {
 				return
 			}
+		}
+	}
+}
+
+// keepHistory prunes history, until ctx ends.
+func (a *Agent) keepHistory(ctx context.Context) {
+	tick := time.NewTicker(pruneInterval)
+	defer tick.Stop()
+	var history pruner
+	for {
+		select {
+		case <-ctx.Done():
+			return
 		case <-tick.C:
 			a.prune(ctx, &history)
 		}
@@ -194,11 +207,14 @@ func (a *Agent) proposePrune(ctx context.Context, plan *kvs.Plan) bool {
 	if ctx.Err() != nil || !a.leading.Load() || a.writable() != nil {
 		return false
 	}
-	if _, err := a.Propose(ctx, &fsm.Command{Prune: plan}); err != nil {
+	_, err := a.Propose(ctx, &fsm.Command{Prune: plan})
+	switch {
+	case err == nil:
+		return true
+	case ctx.Err() == nil: // else the next leader goes on
 		a.log.Warn("prune history", "error", err)
-		return false
 	}
-	return true
+	return false
 }
 
 func (a *Agent) retention() kvs.Retention {
