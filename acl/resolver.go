@@ -1,0 +1,360 @@
+package acl
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Identity is who asks. It is never changed.
+type Identity struct {
+	Accessor string
+	Token    *Token // synthesised for a certificate and for recovery
+	Auth     *Authorizer
+	Index    uint64 // of the tables that it was resolved from
+
+	// Checked is what a command carries so that it can be checked again where it is
+	// applied.
+	Checked *Checked
+
+	// Renew finds the identity again in the state as it is, for one that is in no
+	// table; nil for one that is.
+	Renew func() (*Identity, error)
+
+	until int64  // as Checked.Expires; every request asks
+	hash  string // of the secret it was found by
+	meta  *Meta  // of the state it was resolved from
+}
+
+// Checked is the identity behind a command and the state of the tables in which it was
+// found to have the right. Apply checks again when the tables have moved since.
+type Checked struct {
+	Index      uint64
+	Accessor   string
+	Default    Default
+	Datacenter string // the one whose policies and identities count
+	Expires    int64  // Unix nanoseconds; 0: never. Compared with the leader's time.
+
+	// Secret is the beginning of the keyed hash of the secret that was shown, so that
+	// one that was replaced since does not count; 0: none was shown.
+	Secret uint64
+
+	// Links and Vars stand in for a token that is in no table (a certificate's).
+	Links *Links
+	Vars  map[string]string
+
+	// Trusted is the server's own recovery token: nothing to check again.
+	Trusted bool
+}
+
+// Settings are what a Resolver is told by the configuration.
+type Settings struct {
+	Default    Default
+	Datacenter string
+	NodeName   string
+	Now        func() time.Time
+
+	// Recovery returns the secret that works on this server alone, whatever the state
+	// of the cluster; "": there is none. It may be nil.
+	Recovery func() string
+}
+
+// Resolver finds identities in the state as it is. Goroutines may share it.
+//
+// What it found it keeps for as long as the tables are the same, so that the hot path
+// is one hash and one look into a map. The hash is keyed with a number that was
+// drawn when the process began: how long a look takes says nothing about the secrets
+// that are known.
+type Resolver struct {
+	view     func() View
+	settings Settings
+	compiler *Compiler
+	salt     [sha256.Size]byte
+	recovery *Authorizer
+	now      atomic.Pointer[generation]
+}
+
+// generation is what was found in one state of the tables.
+type generation struct {
+	meta   *Meta
+	shards [shards]shard
+}
+
+type shard struct {
+	mu    sync.RWMutex
+	found map[[sha256.Size]byte]*Identity // guarded by mu
+}
+
+// Bounds of the identities that are kept, in all.
+const (
+	shards         = 16
+	keptIdentities = 32 << 10
+)
+
+// NewResolver returns a Resolver over the state that view returns.
+func NewResolver(view func() View, settings Settings) *Resolver {
+	r := &Resolver{view: view, settings: settings, compiler: NewCompiler()}
+	_, _ = rand.Read(r.salt[:]) // never fails
+	rules, err := Parse(fmt.Sprintf("agent %q {\n  policy = \"write\"\n}\nnode_prefix \"\" {\n  policy = \"read\"\n}\n", settings.NodeName))
+	if err != nil {
+		rules = nil // a name that cannot be written as a label: then reading nodes is all it gives up
+	}
+	r.recovery = NewAuthorizer(DefaultDeny, []Source{{Rules: rules, ID: "agent-recovery", Name: "agent-recovery", Via: []string{"token"}}})
+	r.now.Store(&generation{})
+	return r
+}
+
+// Resolve finds who has the secret; "" is the anonymous token. The error is
+// ErrNotFound, ErrNotBootstrapped or ErrRoot.
+func (r *Resolver) Resolve(secret string) (*Identity, error) {
+	switch secret {
+	case "":
+		secret = AnonymousSecret
+	case "allow", "deny", "manage":
+		return nil, ErrRoot
+	}
+	view := r.view()
+	g := r.now.Load()
+	if g.meta != view.meta {
+		g = &generation{meta: view.meta}
+		r.now.Store(g) // whoever is still at an older state puts its own back: only time is lost
+	}
+	key := r.salted(secret)
+	shard := &g.shards[key[0]%shards]
+	shard.mu.RLock()
+	id := shard.found[key]
+	shard.mu.RUnlock()
+	if id != nil {
+		if id.expired(r.settings.Now()) {
+			return nil, ErrNotFound
+		}
+		return id, nil
+	}
+	id, err := r.find(view, secret)
+	if err != nil || id.Checked.Trusted { // the recovery token may be replaced without a change of the tables
+		return id, err
+	}
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	if shard.found == nil {
+		shard.found = map[[sha256.Size]byte]*Identity{}
+	}
+	if len(shard.found) >= keptIdentities/shards {
+		clear(shard.found)
+	}
+	shard.found[key] = id
+	return id, nil
+}
+
+// salted is the key under which what a secret stands for is kept.
+func (r *Resolver) salted(secret string) [sha256.Size]byte {
+	var room [256]byte
+	buf := append(room[:0], r.salt[:]...)
+	return sha256.Sum256(append(buf, secret...))
+}
+
+// find looks a secret up in the tables.
+func (r *Resolver) find(view View, secret string) (*Identity, error) {
+	if r.isRecovery(secret) {
+		return r.own(view), nil
+	}
+	if key := view.Key(); key != nil {
+		hash := HashSecret(key, secret)
+		if id := r.byHash(view, hash); id != nil {
+			return id, nil
+		}
+	} else if secret == AnonymousSecret { // the tables are not ready yet
+		t := &Token{Accessor: AnonymousAccessor, Secret: AnonymousSecret}
+		return r.identity(view, t, time.Time{}), nil
+	}
+	if view.BootstrapIndex() == 0 {
+		return nil, ErrNotBootstrapped
+	}
+	return nil, ErrNotFound
+}
+
+// byHash returns nil when there is no such token.
+func (r *Resolver) byHash(view View, hash string) *Identity {
+	t := view.TokenByHash(hash)
+	if t == nil {
+		return nil
+	}
+	now, until := r.settings.Now(), t.Expires
+	switch {
+	case subtle.ConstantTimeCompare([]byte(t.Hash), []byte(hash)) == 1:
+	case subtle.ConstantTimeCompare([]byte(t.FormerHash), []byte(hash)) == 1:
+		if until.IsZero() || t.FormerUntil.Before(until) {
+			until = t.FormerUntil
+		}
+	default:
+		return nil
+	}
+	id := r.identity(view, t, until)
+	id.hash, id.Checked.Secret = hash, beginning(hash)
+	if id.expired(now) {
+		return nil
+	}
+	return id
+}
+
+func (r *Resolver) identity(view View, t *Token, until time.Time) *Identity {
+	checked := &Checked{
+		Index: view.Index(), Accessor: t.Accessor, Default: r.settings.Default, Datacenter: r.settings.Datacenter,
+	}
+	if !until.IsZero() {
+		checked.Expires = unixNano(until)
+	}
+	return &Identity{
+		Accessor: t.Accessor, Token: t, Index: view.Index(), Checked: checked, meta: view.meta, until: checked.Expires,
+		Auth: r.compiler.authorizer(reach(view, &t.Links, r.settings.Datacenter), t.Vars, r.settings.Default),
+	}
+}
+
+func (r *Resolver) isRecovery(secret string) bool {
+	if r.settings.Recovery == nil {
+		return false
+	}
+	recovery := r.settings.Recovery()
+	return recovery != "" && subtle.ConstantTimeCompare([]byte(recovery), []byte(secret)) == 1
+}
+
+// own is the identity of the recovery token.
+func (r *Resolver) own(view View) *Identity {
+	accessor := "agent-recovery:" + r.settings.NodeName
+	return &Identity{
+		Accessor: accessor, Token: &Token{Accessor: accessor}, Auth: r.recovery, Index: view.Index(), meta: view.meta,
+		Checked: &Checked{Index: view.Index(), Accessor: accessor, Trusted: true},
+		Renew:   func() (*Identity, error) { return r.own(r.view()), nil },
+	}
+}
+
+func (id *Identity) expired(now time.Time) bool {
+	return id.until != 0 && now.UnixNano() >= id.until
+}
+
+// Again resolves an identity anew in the state as it is: for whoever has waited. It
+// returns the same one when the tables are the same; the Authorizer is the same one
+// when the rights are.
+func (r *Resolver) Again(id *Identity) (*Identity, error) {
+	view := r.view()
+	switch {
+	case id.expired(r.settings.Now()):
+		return nil, ErrNotFound
+	case id.meta == view.meta:
+		return id, nil
+	case id.Renew != nil:
+		return id.Renew()
+	case id.hash == "": // the anonymous one, before the tables were ready
+		return r.Resolve("")
+	}
+	if now := r.byHash(view, id.hash); now != nil {
+		return now, nil
+	}
+	return nil, ErrNotFound
+}
+
+// Warm parses the policies that are not parsed yet, so that no request waits for that. It
+// is to be called after policies have changed.
+func (r *Resolver) Warm() {
+	left := keptRules
+	r.view().Policies(func(p *Policy) bool {
+		r.compiler.parsed(p)
+		left--
+		return left > 0
+	})
+}
+
+// ResolveAccessor finds the identity of a token by its public id, for questions about
+// others. The error is ErrNotFound.
+func (r *Resolver) ResolveAccessor(accessor string) (*Identity, error) {
+	view := r.view()
+	t := view.Token(accessor)
+	if t == nil || t.ExpiredAt(r.settings.Now()) {
+		return nil, ErrNotFound
+	}
+	return r.identity(view, t, t.Expires), nil
+}
+
+// ResolveLinks returns the identity of somebody who has no token: a certificate's.
+// accessor names it in errors and records, expires is when it ends; the zero time:
+// never.
+func (r *Resolver) ResolveLinks(accessor string, links Links, vars map[string]string, expires time.Time) (*Identity, error) {
+	t := &Token{Accessor: accessor, Links: links, Vars: vars, Expires: expires}
+	id := r.identity(r.view(), t, expires)
+	if id.expired(r.settings.Now()) {
+		return nil, ErrNotFound
+	}
+	id.Checked.Links, id.Checked.Vars = &links, vars
+	return id, nil
+}
+
+// Datacenter is the one whose policies hold here.
+func (r *Resolver) Datacenter() string { return r.settings.Datacenter }
+
+// Default is what holds where no rule says anything.
+func (r *Resolver) Default() Default { return r.settings.Default }
+
+// View returns the tables as they are.
+func (r *Resolver) View() View { return r.view() }
+
+// Now is the time by which tokens expire.
+func (r *Resolver) Now() time.Time { return r.settings.Now() }
+
+// HashSecret is the keyed hash of a secret, by which it is found. Secrets have 122
+// random bits, so that one pass of a fast hash keeps them; those that operators choose
+// are UUIDs too.
+func HashSecret(key []byte, secret string) string {
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte(secret)) // cannot fail
+	return string(mac.Sum(nil))
+}
+
+// unixNano is a time in Unix nanoseconds, or the last that they can count.
+func unixNano(t time.Time) int64 {
+	if t.Year() > lastYear {
+		return math.MaxInt64
+	}
+	return t.UnixNano()
+}
+
+// lastYear is the last one of which nanoseconds can count every moment.
+const lastYear = 2261
+
+// beginning is a number that tells keyed hashes apart, as well as 64 bits do.
+func beginning(hash string) uint64 {
+	var b [8]byte
+	copy(b[:], hash)
+	return binary.BigEndian.Uint64(b[:])
+}
+
+// Recheck finds, inside the state machine, what the identity behind a command may do
+// at the time now, in Unix nanoseconds. It returns nil when there is no such identity
+// any more. It depends on the state and on its arguments alone; the Compiler only saves
+// time.
+func (tx *Tx) Recheck(c *Checked, now int64, with *Compiler) *Authorizer {
+	if c.Links != nil {
+		// Which rules have led to these links is not known here. Where one of them may
+		// be gone, a certificate is nobody until it is looked at again.
+		if m := tx.Meta(); m.Bindings > c.Index || m.Methods > c.Index {
+			return nil
+		}
+		return with.authorizer(reach(tx, c.Links, c.Datacenter), c.Vars, c.Default)
+	}
+	t := tx.Token(c.Accessor)
+	if t == nil || t.ExpiredAt(time.Unix(0, now)) || !t.knows(c.Secret, now) {
+		return nil
+	}
+	return with.authorizer(reach(tx, &t.Links, c.Datacenter), t.Vars, c.Default)
+}
+
+// knows tells whether a secret is one of the token's; see [Checked.Secret].
+func (t *Token) knows(secret uint64, now int64) bool {
+	return secret == 0 || secret == beginning(t.Hash) || secret == beginning(t.FormerHash) && now < unixNano(t.FormerUntil)
+}

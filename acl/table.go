@@ -1,0 +1,271 @@
+package acl
+
+import (
+	"encoding/binary"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// A table holds the rules for one kind of resource, sorted by label.
+//
+// Whoever asks finds the last label that is not greater than the name. It, or one of
+// those it was told are above it, is the longest label that the name begins with:
+// everything between a label and a name that begins with it begins with it too. So one
+// binary search answers for exact and for prefix rules, and nothing is allocated.
+type table struct {
+	entries []entry
+
+	// firsts are the first eight bytes of the labels, as numbers that have their order.
+	// They lie side by side, where the labels are all over the memory: in a server with
+	// thousands of tokens it is the way there that a search pays for.
+	firsts []uint64
+}
+
+// firstOf is the number of a label's first eight bytes, those that it has not being 0.
+func firstOf(label string) uint64 {
+	var b [8]byte
+	copy(b[:], label)
+	return binary.BigEndian.Uint64(b[:])
+}
+
+// An entry is what the rules say about one label.
+type entry struct {
+	label string
+
+	// above is the nearest entry whose label this one begins with and that has a
+	// prefix rule or a pattern; -1 when there is none.
+	above int32
+
+	exact, prefix grant  // level LevelNone: no such rule
+	globs         []glob // patterns whose bytes before the first wildcard are the label
+}
+
+// join adds what another entry says about the same label.
+func (e entry) join(o entry) entry {
+	e.exact = e.exact.join(o.exact)
+	e.prefix = e.prefix.join(o.prefix)
+	if len(o.globs) == 0 {
+		return e
+	}
+	e.globs = slices.Clone(e.globs) // may be another table's
+	for _, g := range o.globs {
+		i := slices.IndexFunc(e.globs, func(h glob) bool { return h.pattern == g.pattern && h.prefix == g.prefix })
+		if i < 0 {
+			e.globs = append(e.globs, g)
+		} else {
+			e.globs[i].grant = e.globs[i].grant.join(g.grant)
+		}
+	}
+	return e
+}
+
+// newTable takes entries in order, no two with the same label. They become the
+// table's.
+func newTable(entries []entry) table {
+	var open []int32 // entries that the next label may begin with
+	for i := range entries {
+		e := &entries[i]
+		for len(open) > 0 && !strings.HasPrefix(e.label, entries[open[len(open)-1]].label) {
+			open = open[:len(open)-1]
+		}
+		e.above = -1
+		if len(open) > 0 {
+			e.above = open[len(open)-1]
+		}
+		if e.prefix.level != LevelNone || len(e.globs) > 0 {
+			open = append(open, int32(i))
+		}
+	}
+	firsts := make([]uint64, len(entries))
+	for i := range entries {
+		firsts[i] = firstOf(entries[i].label)
+	}
+	return table{entries: entries, firsts: firsts}
+}
+
+// last finds the last entry whose label is not greater than the name, -1 for none.
+func (t *table) last(name string) int {
+	first := firstOf(name)
+	low := lowest(t.firsts, first)
+	high := low
+	for high < len(t.firsts) && t.firsts[high] == first && high-low < fewAlike {
+		high++
+	}
+	if high-low == fewAlike {
+		high = len(t.firsts)
+	}
+	for low < high {
+		middle := int(uint(low+high) >> 1)
+		if t.entries[middle].label <= name {
+			low = middle + 1
+		} else {
+			high = middle
+		}
+	}
+	return low - 1
+}
+
+// fewAlike is how many labels that begin like the name are counted; more are searched
+// with all that follow.
+const fewAlike = 8
+
+// lowest finds the first number in order that is not below n.
+func lowest(numbers []uint64, n uint64) int {
+	low, high := 0, len(numbers)
+	for low < high {
+		if middle := int(uint(low+high) >> 1); numbers[middle] < n {
+			low = middle + 1
+		} else {
+			high = middle
+		}
+	}
+	return low
+}
+
+// decide returns what decides for a name; false when no rule matches.
+func (t *table) decide(a access, name string) (grant, bool) {
+	i := t.last(name)
+	if i < 0 {
+		return grant{}, false
+	}
+	if e := &t.entries[i]; e.exact.level != LevelNone && e.label == name {
+		return e.exact, true
+	}
+	for i = t.covering(i, name); i >= 0; i = int(t.entries[i].above) {
+		if best, found := t.entries[i].best(a, name, false); found {
+			return best.grant, true
+		}
+	}
+	return grant{}, false
+}
+
+// covering finds the first entry from i upwards whose label the name begins with.
+func (t *table) covering(i int, name string) int {
+	shared := common(t.entries[i].label, name)
+	for i >= 0 && len(t.entries[i].label) > shared {
+		i = int(t.entries[i].above)
+	}
+	return i
+}
+
+// closest finds the entry with the longest prefix rule that the name begins with, from
+// i upwards, in a table without patterns; nil when there is none.
+func (t *table) closest(i int, name string) *entry {
+	for i = t.covering(i, name); i >= 0; i = int(t.entries[i].above) {
+		if e := &t.entries[i]; e.prefix.level != LevelNone {
+			return e
+		}
+	}
+	return nil
+}
+
+// below are the entries whose labels begin with a prefix.
+func (t *table) below(prefix string) []entry {
+	from := sort.Search(len(t.entries), func(i int) bool { return t.entries[i].label >= prefix })
+	to := from
+	for to < len(t.entries) && strings.HasPrefix(t.entries[to].label, prefix) {
+		to++
+	}
+	return t.entries[from:to]
+}
+
+// common counts the bytes that two texts begin with alike.
+func common(a, b string) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return n
+}
+
+// A candidate is a rule that matches, among others that have as many bytes before
+// their first wildcard.
+type candidate struct {
+	grant
+	literals int // bytes of the label that are no wildcards
+}
+
+// beats tells whether c decides and not o: a denial does, then whoever names more,
+// then the stronger.
+func (c candidate) beats(a access, o candidate) bool {
+	if x, y := a.denied(c.grant), a.denied(o.grant); x != y {
+		return x
+	}
+	if c.literals != o.literals {
+		return c.literals > o.literals
+	}
+	return strength(a, c.grant) > strength(a, o.grant)
+}
+
+// strength orders grants that are no denials.
+func strength(a access, g grant) int {
+	n := int(a.of(g)) * 2
+	if a.allowed(g) {
+		n += 100
+	}
+	return n
+}
+
+// best picks what decides among the rules of one entry that match; with whole, those
+// that match everything that begins with the name.
+func (e *entry) best(a access, name string, whole bool) (candidate, bool) {
+	best, found := candidate{}, false
+	if e.prefix.level != LevelNone {
+		best, found = candidate{e.prefix, len(e.label)}, true
+	}
+	for i := range e.globs {
+		g := &e.globs[i]
+		if whole && !g.prefix || !g.matches(name) {
+			continue
+		}
+		if c := (candidate{g.grant, literals(g.pattern)}); !found || c.beats(a, best) {
+			best, found = c, true
+		}
+	}
+	return best, found
+}
+
+// writePrefix answers for everything below a prefix, keys to come included; false as
+// the second result when no rule says anything.
+//
+// Source: contract, ACL rules, section 6. A pattern counts like a rule whose label
+// starts with the prefix when it can match something there and is not certain to lose
+// against the rule that covers the prefix.
+func (t *table) writePrefix(a access, prefix string) (allowed, found bool) {
+	rank := -1
+	i := t.last(prefix)
+	if i >= 0 {
+		for j := t.covering(i, prefix); j >= 0; j = int(t.entries[j].above) {
+			c, has := t.entries[j].best(a, prefix, true)
+			if !has {
+				continue
+			}
+			if !a.allowed(c.grant) {
+				return false, true
+			}
+			found, rank = true, len(t.entries[j].label)
+			break
+		}
+		for j := t.covering(i, prefix); j >= 0 && len(t.entries[j].label) >= rank; j = int(t.entries[j].above) {
+			for _, g := range t.entries[j].globs {
+				if !a.allowed(g.grant) && g.reaches(prefix) {
+					return false, true
+				}
+			}
+		}
+	}
+	if slices.ContainsFunc(t.below(prefix), func(e entry) bool { return e.blocks(a) }) {
+		return false, true
+	}
+	return found, found
+}
+
+// blocks tells whether some rule of the entry does not allow the access.
+func (e *entry) blocks(a access) bool {
+	return e.exact.level != LevelNone && !a.allowed(e.exact) ||
+		e.prefix.level != LevelNone && !a.allowed(e.prefix) ||
+		slices.ContainsFunc(e.globs, func(g glob) bool { return !a.allowed(g.grant) })
+}
