@@ -16,11 +16,13 @@ import (
 	"github.com/hashicorp/go-uuid"
 	"github.com/hashicorp/raft"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/agent/config"
 	"github.com/holdfast-kv/holdfast/agent/datadir"
 	"github.com/holdfast-kv/holdfast/agent/gossip"
 	"github.com/holdfast-kv/holdfast/agent/logstore"
 	"github.com/holdfast-kv/holdfast/agent/tlsconf"
+	"github.com/holdfast-kv/holdfast/audit"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/httpapi"
 	"github.com/holdfast-kv/holdfast/internal/metrics"
@@ -76,17 +78,24 @@ type Agent struct {
 	peers    *peers         // nil for a server that nobody can join
 	gossip   *gossip.Gossip // nil without one
 	founding *founding
+	place    *place
+	removed  removals
 	pilot    *pilot
 
-	left      atomic.Bool   // the cluster, by request
-	leave     chan struct{} // of capacity 1: the server left and must end
-	keeping   sync.Mutex
-	transfers int // snapshots on their way to followers; guarded by keeping
+	left       atomic.Bool   // the cluster, by request
+	leavingNow atomic.Bool   // the cluster
+	leave      chan struct{} // of capacity 1: the server left and must end
+	keeping    sync.Mutex
+	transfers  int // snapshots on their way to followers; guarded by keeping
 
 	fatal  chan error  // of capacity 1: why the server must stop
 	broken atomic.Bool // the files of the log store are damaged
 
+	acl       *acl.Resolver // nil: ACLs are off
 	api       *httpapi.Server
+	audit     *audit.Log // nil without one
+	auditing  *run.Group // what writes it: ends when nothing is served any more
+	tokens    *ownTokens
 	servers   []*http.Server
 	listeners []net.Listener
 	certs     *tlsconf.Keeper
@@ -149,7 +158,11 @@ func New(opts Options) (a *Agent, err error) {
 	}
 	a.founding = &founding{now: opts.Now, self: a.nodeID, hasState: a.hasPeers}
 	a.pilot = newPilot(a)
+	a.place = newPlace(a.nodeID)
 	if err := a.openGossip(); err != nil {
+		return a, err
+	}
+	if err := a.openAudit(); err != nil {
 		return a, err
 	}
 	if err := a.openHTTP(); err != nil {
@@ -251,7 +264,7 @@ func (a *Agent) stop(err error) {
 
 // close ends what New and Run have begun, in the opposite order.
 func (a *Agent) close() error {
-	err := a.closeHTTP()
+	err := errors.Join(a.closeHTTP(), a.closeAudit())
 	close(a.closing)
 	if a.peers != nil {
 		err = errors.Join(err, a.peers.stop(a.config().Leave.Timeout))

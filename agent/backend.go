@@ -54,8 +54,12 @@ func (b *backend) Accept(entry []byte) func() rpc.Outcome {
 	if err := a.writable(); err != nil {
 		return refuse(err)
 	}
-	if !fsm.Understood(entry) { // in the log it would stop this server, and all like it
+	needs, ok := fsm.Needs(entry)
+	if !ok { // in the log it would stop this server, and all like it
 		return refuse(fmt.Errorf("the leader, %s, runs an older version that does not know this kind of write: upgrade all servers first", a.config().NodeName))
+	}
+	if err := a.heldBack(needs); err != nil {
+		return refuse(err)
 	}
 	if err := fsm.Stamp(entry, a.now().UnixNano()); err != nil {
 		return refuse(err)
@@ -143,11 +147,11 @@ func (b *backend) TransferLeader(_ context.Context, id string) error {
 }
 
 // RemovePeer is part of rpc.Backend.
-func (b *backend) RemovePeer(_ context.Context, id, address string) error {
+func (b *backend) RemovePeer(ctx context.Context, id, address string) error {
 	if !b.a.leading.Load() {
 		return notLeader()
 	}
-	return refusal(b.a.removeHere(id, address))
+	return refusal(b.a.removeHere(ctx, id, address))
 }
 
 // Status is part of rpc.Backend.
@@ -163,9 +167,11 @@ func (a *Agent) status() *rpcpb.StatusResponse {
 			contact = a.now().Sub(last)
 		}
 	}
+	run, removed := a.place.look(a.configuration().Servers)
 	return &rpcpb.StatusResponse{
 		NodeId: a.nodeID, HasState: a.hasPeers(), LastContact: int64(contact), LastTerm: term,
 		LastIndex: a.raft.LastIndex(), AppliedIndex: a.store.Applied(), EntryVersion: fsm.EntryVersion, Hashes: hashesToProto(a.store.HashMarks()),
+		Run: run, Removed: removed,
 	}
 }
 
@@ -217,7 +223,12 @@ func (a *Agent) askOnce(ctx context.Context, here func() error, there func(conte
 	defer cancel()
 	defer context.AfterFunc(reign, cancel)()
 	var refused *rpc.Refused
-	err = rpc.AsError(there(ctx, server))
+	var silent *unanswered
+	err = there(ctx, server)
+	if errors.As(err, &silent) {
+		return err
+	}
+	err = rpc.AsError(err)
 	switch {
 	case err == nil:
 		return nil
@@ -238,9 +249,18 @@ func (a *Agent) askLeaderOnce(ctx context.Context, here func() error, there func
 		if err == nil || errors.As(err, &refused) {
 			return err
 		}
-		return &rpc.Refused{Why: rpcpb.Refusal_REFUSAL_FAILED, Text: fmt.Sprintf("the leader did not answer; whether it did what was asked is unknown: %v", err)}
+		return &unanswered{err}
 	})
 }
+
+// unanswered says that the leader was asked and did not answer.
+type unanswered struct{ cause error }
+
+func (e *unanswered) Error() string {
+	return fmt.Sprintf("the leader did not answer; whether it did what was asked is unknown: %v", e.cause)
+}
+
+func (e *unanswered) Unwrap() error { return e.cause }
 
 // onceTimeout bounds the wait for what a leader does once.
 const onceTimeout = 10 * time.Second
@@ -255,9 +275,16 @@ func (a *Agent) restoreThere(ctx context.Context, address string, meta httpapi.S
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx) // ends the stream wherever this returns
+	sending, cancel := context.WithCancel(ctx) // ends the stream wherever this returns
 	defer cancel()
-	stream, err := server.Restore(ctx)
+	// Of a leader that is none any more nothing is heard. It is looked up again: the one
+	// at the address may have gone meanwhile.
+	now, reign := a.leader.get()
+	if now.address != address {
+		return httpapi.ErrNoLeader
+	}
+	defer context.AfterFunc(reign, cancel)()
+	stream, err := server.Restore(sending)
 	if err != nil {
 		return fmt.Errorf("hand the restore to the leader: %w", err)
 	}
@@ -287,9 +314,9 @@ func (a *Agent) restoreThere(ctx context.Context, address string, meta httpapi.S
 		}
 		return err
 	}
-	ctx, cancel = context.WithTimeout(ctx, a.config().RPCHoldTimeout)
-	defer cancel()
-	if err := a.store.WaitApplied(ctx, done.GetIndex()); err != nil {
+	held, ready := context.WithTimeout(ctx, a.config().RPCHoldTimeout)
+	defer ready()
+	if err := a.store.WaitApplied(held, done.GetIndex()); err != nil {
 		return fmt.Errorf("the leader restored the archive; wait for it here: %w", err)
 	}
 	return nil

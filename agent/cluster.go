@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -83,7 +84,9 @@ func (a *Agent) keepMember(ctx context.Context, m *gossip.Member) error {
 		if err := a.pilot.keepConfig(ctx); err != nil {
 			return err
 		}
-		if err := a.admit(ctx, m); err != nil {
+		if err := a.admit(ctx, m); errors.Is(err, errStaysOut) {
+			return nil // it says so itself
+		} else if err != nil {
 			return err
 		}
 		return a.markMember(ctx, m, catalog.Passing, httpapi.SelfCheckOutput)
@@ -106,8 +109,15 @@ func (a *Agent) admit(ctx context.Context, m *gossip.Member) error {
 			return nil
 		}
 	}
-	if err := a.meet(ctx, m); err != nil {
+	status, err := a.meet(ctx, m)
+	if err == nil {
+		err = a.tooOld(m)
+	}
+	if err != nil {
 		return fmt.Errorf("it gets no place in the cluster: %w", err)
+	}
+	if a.staysOut(m, status) {
+		return errStaysOut
 	}
 	a.alone.Store(false) // before it can have seen anything
 	a.log.Info("a server joins the cluster", "name", m.Name, "id", m.ID, "address", m.ServerAddress())
@@ -118,22 +128,25 @@ func (a *Agent) admit(ctx context.Context, m *gossip.Member) error {
 }
 
 // meet asks a member on its server port who it is.
-func (a *Agent) meet(ctx context.Context, m *gossip.Member) error {
+func (a *Agent) meet(ctx context.Context, m *gossip.Member) (*rpcpb.StatusResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	server, err := a.peers.client.Server(m.ServerAddress())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	status, err := server.Status(ctx, &rpcpb.StatusRequest{})
 	switch {
 	case err != nil:
-		return fmt.Errorf("ask it who it is: %w", rpc.AsError(err))
+		return nil, fmt.Errorf("ask it who it is: %w", rpc.AsError(err))
 	case status.GetNodeId() != m.ID:
-		return fmt.Errorf("at %s answers the server with the id %s, not %s", m.ServerAddress(), status.GetNodeId(), m.ID)
+		return nil, fmt.Errorf("at %s answers the server with the id %s, not %s", m.ServerAddress(), status.GetNodeId(), m.ID)
 	}
-	return nil
+	return status, nil
 }
+
+// errStaysOut says that a member was taken out of the cluster and is still running.
+var errStaysOut = errors.New("it was taken out of the cluster and stays out until it is started anew or told to join")
 
 // markMember gives the node of another server its health check. The rest of the
 // registration is the other server's own matter.
@@ -201,6 +214,7 @@ func (a *Agent) Leave(ctx context.Context) error {
 		return nil // a cluster of one goes with its server
 	}
 	a.handOver()
+	a.drain(ctx)
 	if err := a.RemovePeer(ctx, a.nodeID, ""); err != nil {
 		a.log.Warn("give up the place in the raft configuration; the leader will take it", "error", err)
 	}

@@ -70,7 +70,7 @@ func (a *Agent) found(ctx context.Context) error {
 		if a.hasPeers() {
 			return nil
 		}
-		if set := a.foundingSet(expect); set != nil {
+		if set := foundingSet(a.gossip.Members(), a.nodeID, expect); set != nil {
 			if err := a.tryToFound(ctx, set); err != nil {
 				a.log.Info("a new cluster was not founded yet", "reason", err)
 			}
@@ -86,9 +86,9 @@ func (a *Agent) found(ctx context.Context) error {
 
 // foundingSet are the servers to found a cluster with; nil as long as that is not for
 // this one to do.
-func (a *Agent) foundingSet(expect int) []gossip.Member {
+func foundingSet(members []gossip.Member, self string, expect int) []gossip.Member {
 	var set []gossip.Member
-	for _, m := range a.gossip.Members() {
+	for _, m := range members {
 		if m.Status == gossip.Alive && m.ID != "" && !m.Replica() && m.Expect() == expect {
 			set = append(set, m)
 		}
@@ -102,7 +102,7 @@ func (a *Agent) foundingSet(expect int) []gossip.Member {
 		}
 		return 1
 	})
-	if set = set[:expect]; set[0].ID != a.nodeID {
+	if set = set[:expect]; set[0].ID != self {
 		return nil
 	}
 	return set

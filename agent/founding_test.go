@@ -1,8 +1,12 @@
 package agent
 
 import (
+	"slices"
+	"strconv"
 	"testing"
 	"time"
+
+	"github.com/holdfast-kv/holdfast/agent/gossip"
 )
 
 func TestPromisesOfANewCluster(t *testing.T) {
@@ -59,5 +63,56 @@ func TestAPromiseIsOfWhatWasAsked(t *testing.T) {
 func TestFoundingFitsIntoItsPromises(t *testing.T) {
 	if 2*foundWithin > promiseHolds {
 		t.Errorf("%s to found, %s of promise", foundWithin, promiseHolds)
+	}
+}
+
+// TestWhoFoundsACluster: the server with the lowest id of those that have met, as soon as
+// they are as many as they expect, and with no more than that.
+func TestWhoFoundsACluster(t *testing.T) {
+	member := func(id string, change ...func(*gossip.Member)) gossip.Member {
+		m := gossip.Member{ID: id, Status: gossip.Alive, Tags: map[string]string{gossip.TagExpect: "3"}}
+		for _, c := range change {
+			c(&m)
+		}
+		return m
+	}
+	expect := func(n int) func(*gossip.Member) {
+		return func(m *gossip.Member) { m.Tags[gossip.TagExpect] = strconv.Itoa(n) }
+	}
+	status := func(s gossip.Status) func(*gossip.Member) { return func(m *gossip.Member) { m.Status = s } }
+	replica := func(m *gossip.Member) { m.Tags[gossip.TagReplica] = "1" }
+	for _, tc := range []struct {
+		rule    string
+		self    string
+		members []gossip.Member
+		want    string // ids in order; "" for nobody
+	}{
+		{"three of three", "a", []gossip.Member{member("c"), member("a"), member("b")}, "abc"},
+		{"another has the lowest id", "b", []gossip.Member{member("c"), member("a"), member("b")}, ""},
+		{"too few", "a", []gossip.Member{member("a"), member("b")}, ""},
+		{"the lowest of too many", "a", []gossip.Member{member("d"), member("c"), member("b"), member("a")}, "abc"},
+		{"one too many founds nothing", "d", []gossip.Member{member("d"), member("c"), member("b"), member("a")}, ""},
+		{"a failed one does not count", "a", []gossip.Member{member("a"), member("b"), member("c", status(gossip.Failed))}, ""},
+		{"nor one that left", "a", []gossip.Member{member("a"), member("b"), member("c", status(gossip.Left))}, ""},
+		{"nor a read replica", "a", []gossip.Member{member("a"), member("b"), member("c", replica)}, ""},
+		{"nor one that expects another number", "a", []gossip.Member{member("a"), member("b"), member("c", expect(5))}, ""},
+		{"nor one without an id", "a", []gossip.Member{member("a"), member("b"), member("")}, ""},
+		{"the lowest that counts founds", "b", []gossip.Member{member("a", replica), member("b"), member("c"), member("d")}, "bcd"},
+	} {
+		t.Run(tc.rule, func(t *testing.T) {
+			before := slices.Clone(tc.members)
+			got := ""
+			for _, m := range foundingSet(tc.members, tc.self, 3) {
+				got += m.ID
+			}
+			if got != tc.want {
+				t.Errorf("%q, want %q", got, tc.want)
+			}
+			for i := range before {
+				if before[i].ID != tc.members[i].ID {
+					t.Error("the members were sorted in their place")
+				}
+			}
+		})
 	}
 }

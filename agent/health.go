@@ -16,7 +16,7 @@ const maxLag = 10_000
 
 // Checks are what this server needs to serve, each with how it stands.
 func (a *Agent) Checks() []httpapi.Check {
-	return []httpapi.Check{a.checkRaft(), a.checkLeader(), a.checkApplied(), a.checkDisk()}
+	return []httpapi.Check{a.checkRaft(), a.checkLeader(), a.checkApplied(), a.checkDisk(), a.checkMember()}
 }
 
 func (a *Agent) checkRaft() httpapi.Check {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -20,10 +21,22 @@ import (
 // openHTTP makes the API and opens its listeners; nothing is accepted yet.
 func (a *Agent) openHTTP() error {
 	cfg := a.config()
-	a.api = httpapi.New(httpapi.Options{
+	tokens, err := newOwnTokens(cfg, a.dir)
+	if err != nil {
+		return err
+	}
+	a.tokens = tokens
+	a.acl = a.newResolver(cfg)
+	opts := httpapi.Options{
+		Tokens: tokens, Resets: a.resets(),
 		Node: a, Cluster: a, Snapshots: a, Sessions: a, Agent: a, Membership: a,
 		Log: a.logs.Named("http"), Datacenter: cfg.Datacenter, NodeName: cfg.NodeName,
-	}, settingsOf(cfg))
+		ACL: a.acl,
+	}
+	if a.audit != nil {
+		opts.Audit = a.audit
+	}
+	a.api = httpapi.New(opts, settingsOf(cfg))
 	a.conns = &connLimit{by: map[netip.Addr]int{}}
 	a.conns.setMost(cfg.Limits.HTTPMaxConnsPerClient)
 	for _, where := range cfg.HTTPListeners() {
@@ -65,6 +78,9 @@ func (a *Agent) newServer(cfg *config.Config) *http.Server {
 		MaxHeaderBytes:    int(cfg.HTTP.MaxHeaderBytes),
 		ErrorLog:          a.logs.Named("http").StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if _, secure := c.(*tls.Conn); secure {
+				ctx = httpapi.WithPeer(ctx)
+			}
 			if c := limited(c); c != nil {
 				return httpapi.WithClient(ctx, c.client)
 			}
@@ -106,9 +122,20 @@ func settingsOf(cfg *config.Config) httpapi.Settings {
 		DefaultQueryTime: cfg.DefaultQueryTime, MaxQueryTime: cfg.MaxQueryTime,
 		HoldTime: cfg.RPCHoldTimeout, BodyTimeout: cfg.Limits.BodyReadTimeout,
 		Headers: headers, Blocked: cfg.HTTP.BlockEndpoints, WritersFrom: cfg.HTTP.AllowWriteFrom,
+		DefaultPolicy: defaultPolicy(cfg), DownPolicy: cfg.ACL.DownPolicy, TokenMaxTTL: cfg.ACL.TokenMaxTTL,
+		AuditReads: cfg.Audit.ReadPrefixes,
+		KeyList:    cfg.ACL.EnableKeyListPolicy, NoTokenInQuery: !cfg.ACL.TokenInQuery, HideExistence: cfg.ACL.HideExistence,
 		KeepRoot: cfg.DisableRootRecursiveDelete, AnyPath: cfg.AllowNonprintablePaths,
 		EnableDebug: cfg.EnableDebug,
 	}
+}
+
+// defaultPolicy is what answers say of the policy that holds where no rule does.
+func defaultPolicy(cfg *config.Config) []string {
+	if !cfg.ACL.Enabled {
+		return []string{"allow"}
+	}
+	return []string{cfg.ACL.DefaultPolicy}
 }
 
 func (a *Agent) startHTTP() {

@@ -160,6 +160,9 @@ func (a *Agent) Join(_ context.Context, address string) error {
 	if _, err := a.gossip.Join(addresses); err != nil {
 		return err
 	}
+	if _, removed := a.place.look(a.configuration().Servers); removed {
+		a.place.renew()
+	}
 	return nil
 }
 

@@ -24,6 +24,7 @@ func (a *Agent) startDuties() {
 	a.group.Go("founding", a.found)
 	a.group.Go("joining", a.retryJoin)
 	a.group.Go("members", a.keepMembers)
+	a.group.Go("own place", a.watchPlace)
 	a.group.Go("comparison", a.compareStates)
 	if a.peers != nil {
 		a.peers.start(a.stop)
@@ -33,6 +34,8 @@ func (a *Agent) startDuties() {
 	}
 	a.group.Go("expiry", a.expirer.run)
 	a.group.Go("own node", a.watchSelf)
+	a.group.Go("policies", a.warmACL)
+	a.group.Go("secrets on the disk", a.purgeSecrets)
 	a.group.Go("checks", a.timeChecks)
 	a.group.Go("snapshots", a.watchLogLength)
 	if a.config().Schedule.Path != "" {
@@ -56,6 +59,7 @@ func (a *Agent) watchLeadership(ctx context.Context) error {
 			}
 		}
 		a.lead(ctx)
+		a.group.Go("cut off", a.endParkedIfCutOff)
 	}
 }
 
@@ -82,6 +86,9 @@ func (a *Agent) lead(ctx context.Context) {
 	if err := a.registerSelf(ctx); err != nil {
 		a.log.Warn("register this server in the catalog", "error", err) // watchSelf goes on trying
 	}
+	if err := a.readyACL(ctx, a.applyAsLeader); err != nil {
+		a.log.Warn("make the ACL tables ready", "error", err) // leadACL goes on trying
+	}
 	a.leading.Store(true)
 	a.reachedCommitted()
 	a.log.Info("leads the cluster", "index", a.store.Applied())
@@ -90,6 +97,7 @@ func (a *Agent) lead(ctx context.Context) {
 	var duties sync.WaitGroup
 	duties.Go(func() { a.pilot.lead(reign) })
 	duties.Go(func() { a.keepHistory(reign) })
+	duties.Go(func() { a.leadACL(reign) })
 	defer duties.Wait()
 	defer end()
 	// At once: what duties have under way waits for a leader as others do, and would

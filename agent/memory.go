@@ -11,8 +11,9 @@ import (
 // of the usual "as much again": a small store collects seldom, which saves a fifth
 // of the CPU of a GET, and a large one does not double its memory.
 const (
-	heapRoomLeast    = 32 << 20 // bytes above the live heap, at least
-	heapRoomFraction = 3        // and a third of it
+	heapRoomLeast    = 32 << 20  // bytes above the live heap, at least
+	heapRoomFull     = 128 << 20 // up to this many, twice as much again
+	heapRoomFraction = 3         // beyond, a third of it
 	heapLook         = time.Second
 )
 
@@ -21,7 +22,7 @@ func gcPercent(live uint64) int {
 	if live == 0 {
 		return 100
 	}
-	room := max(heapRoomLeast, live/heapRoomFraction)
+	room := max(heapRoomLeast, min(2*live, heapRoomFull), live/heapRoomFraction)
 	return int(min(room*100/live, 1000))
 }
 

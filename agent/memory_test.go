@@ -11,6 +11,8 @@ func TestGCPercent(t *testing.T) {
 		{"nothing known yet is Go's default", 0, 100},
 		{"a tiny heap is bounded", 1 << 20, 1000},
 		{"a small heap gets a fixed room", 16 << 20, 200},
+		{"a middling heap gets as much again", 64 << 20, 100},
+		{"up to a bound", 192 << 20, 50},
 		{"a large heap gets a third of itself", 400 << 20, 33},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/holdfast-kv/holdfast/audit"
 	"github.com/holdfast-kv/holdfast/httpapi"
 	"github.com/holdfast-kv/holdfast/internal/hostinfo"
 	"github.com/holdfast-kv/holdfast/internal/metrics"
@@ -88,6 +89,11 @@ var (
 	logStreams = metrics.Desc("log", "streams", "Clients that follow the log.")
 	logDropped = metrics.Desc("log", "dropped_lines_total", "Lines that clients were too slow to follow.")
 
+	auditLines   = metrics.Desc("audit", "lines_total", "Lines written to the audit log.")
+	auditLost    = metrics.Desc("audit", "lost_lines_total", "Lines that are not in the audit log, because it could not be written for too long.")
+	auditErrors  = metrics.Desc("audit", "write_errors_total", "Attempts to write the audit log that failed.")
+	auditFailing = metrics.Desc("audit", "failing", "1 while the audit log cannot be written.")
+
 	configReloads    = metrics.Desc("config", "reloads_total", "Reloads of the configuration, by what came of them.", "result")
 	configLastFailed = metrics.Desc("config", "last_reload_failed", "1 when the last reload was refused.")
 )
@@ -104,6 +110,7 @@ var descriptions = []*prometheus.Desc{
 	tlsExpiry,
 	diskFree, diskMinFree, diskReadOnly,
 	logStreams, logDropped,
+	auditLines, auditLost, auditErrors, auditFailing,
 	configReloads, configLastFailed,
 }
 
@@ -128,9 +135,21 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	e.disk(a)
 	e.gauge(logStreams, float64(a.logs.tails.Load()))
 	e.counter(logDropped, a.logs.dropped.Load())
+	e.audit(a)
 	e.counter(configReloads, a.reloads.done.Load(), "done")
 	e.counter(configReloads, a.reloads.failed.Load(), "failed")
 	e.gauge(configLastFailed, flag(a.reloads.lastFailed.Load()))
+}
+
+func (e emitter) audit(a *Agent) {
+	var f audit.Figures // nothing without an audit log
+	if a.audit != nil {
+		f = a.audit.Figures()
+	}
+	e.counter(auditLines, f.Lines)
+	e.counter(auditLost, f.Lost)
+	e.counter(auditErrors, f.Failures)
+	e.gauge(auditFailing, flag(f.Failing))
 }
 
 // emitter hands figures to who asked for them.

@@ -33,6 +33,7 @@ var parts = []struct{ part, title string }{
 	{"disk", "Disk"},
 	{"tls", "Certificates"},
 	{"config", "Configuration"},
+	{"audit", "The audit log"},
 	{"log", "The server's log"},
 	{"process", "The process"},
 	{"build", "The build"},

@@ -101,7 +101,7 @@ func (a *Agent) proposeHere(c *fsm.Command) (fsm.Result, error) {
 	if err := a.writable(); err != nil {
 		return fsm.Result{}, err
 	}
-	data, err := fsm.Encode(c, a.now().UnixNano())
+	data, err := a.encode(c)
 	if err != nil {
 		return fsm.Result{}, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/holdfast-kv/holdfast/agent/rpc"
 	"github.com/holdfast-kv/holdfast/agent/rpc/rpcpb"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/httpapi"
@@ -211,20 +212,67 @@ func (a *Agent) transferHere(id string) error {
 	return fmt.Errorf("Could not find address for server id %s", id)
 }
 
-// RemovePeer takes a server out, named by its id or its address.
+// RemovePeer takes a server out, named by its id or its address. When an answer is lost,
+// as that of a leader that takes itself out can be, it is asked for again; then it is
+// done, too, if the server is not there any more.
 func (a *Agent) RemovePeer(ctx context.Context, id, address string) error {
-	return a.askLeaderOnce(ctx, func() error { return a.removeHere(id, address) }, func(ctx context.Context, s rpcpb.ServerServiceClient) error {
+	lost := false // an attempt may have done it
+	err := a.askLeader(ctx, func() error {
+		err := a.removeHere(ctx, id, address)
+		if errors.Is(err, httpapi.ErrUnknownOutcome) {
+			lost = true
+			return errNotThere // it leads no more: the next one knows
+		}
+		return err
+	}, func(ctx context.Context, s rpcpb.ServerServiceClient) error {
+		ctx, cancel := context.WithTimeout(ctx, onceTimeout)
+		defer cancel()
 		_, err := s.RemovePeer(ctx, &rpcpb.RemovePeerRequest{Id: id, Address: address})
+		var refused *rpc.Refused
+		switch err := rpc.AsError(err); {
+		case err == nil:
+		case !errors.As(err, &refused):
+			lost = true
+		case refused.Why == rpcpb.Refusal_REFUSAL_UNKNOWN_OUTCOME:
+			lost = true
+			return notLeader()
+		}
 		return err
 	})
+	if err != nil && lost && err.Error() == notInConfiguration(id, address).Error() {
+		return nil
+	}
+	return err
 }
 
-func (a *Agent) removeHere(id, address string) error {
+// removeHere takes a server out, on the leader. The error is httpapi.ErrUnknownOutcome
+// when leadership was lost over it.
+func (a *Agent) removeHere(ctx context.Context, id, address string) error {
 	for _, s := range a.configuration().Servers {
 		if id != "" && string(s.ID) == id || address != "" && string(s.Address) == address {
-			return a.raft.RemoveServer(s.ID, 0, 0).Error()
+			run := ""
+			if string(s.ID) != a.nodeID {
+				run = a.runOf(ctx, string(s.ID))
+			}
+			err := a.raft.RemoveServer(s.ID, 0, 0).Error()
+			switch {
+			case err == nil && run != "":
+				a.removed.note(string(s.ID), run)
+			case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
+				return errNotThere
+			case errors.Is(err, raft.ErrLeadershipLost):
+				return httpapi.ErrUnknownOutcome
+			}
+			return err
 		}
 	}
+	return notInConfiguration(id, address)
+}
+
+// notInConfiguration is the wire's text for a server that is not there.
+//
+// Source: contract, status and operator, section 2.
+func notInConfiguration(id, address string) error {
 	if address != "" {
 		return fmt.Errorf("address %q was not found in the Raft configuration", address)
 	}
@@ -249,7 +297,7 @@ const restoreTimeout = 10 * time.Minute
 
 // Restore replaces the state by the one in r and marks the place in the log, so
 // that watchers with an index from before can be told.
-func (a *Agent) Restore(ctx context.Context, meta httpapi.SnapshotMeta, size int64, r io.Reader) error {
+func (a *Agent) Restore(ctx context.Context, meta httpapi.SnapshotMeta, size int64, r io.ReadSeeker) error {
 	held, cancel := context.WithTimeout(ctx, a.config().RPCHoldTimeout)
 	defer cancel()
 	if err := a.awaitLeader(held, a.writable); err != nil {
@@ -261,11 +309,21 @@ func (a *Agent) Restore(ctx context.Context, meta httpapi.SnapshotMeta, size int
 	return a.restoreHere(ctx, meta, size, r)
 }
 
-func (a *Agent) restoreHere(ctx context.Context, meta httpapi.SnapshotMeta, size int64, r io.Reader) error {
+func (a *Agent) restoreHere(ctx context.Context, meta httpapi.SnapshotMeta, size int64, r io.ReadSeeker) error {
 	if err := a.writable(); err != nil {
 		return err
 	}
-	err := a.raft.Restore(&raft.SnapshotMeta{
+	needs, err := fsm.SnapshotNeeds(r)
+	if err == nil {
+		_, err = r.Seek(0, io.SeekStart)
+	}
+	if err == nil {
+		err = a.heldBack(needs) // the others are sent it, too
+	}
+	if err != nil {
+		return fmt.Errorf("restore snapshot: %w", err)
+	}
+	err = a.raft.Restore(&raft.SnapshotMeta{
 		Version: raft.SnapshotVersionMax, ID: meta.ID, Index: meta.Index, Term: meta.Term, Size: size,
 	}, r, restoreTimeout)
 	if err != nil {

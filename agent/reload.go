@@ -53,6 +53,9 @@ func (a *Agent) reload() (string, error) {
 	if err := a.logs.Reopen(); err != nil { // no reason to keep the old configuration
 		a.log.Error("log file", "error", err)
 	}
+	if a.audit != nil {
+		a.audit.Reopen()
+	}
 	if err := a.certs.Reload(); err != nil {
 		return "", err
 	}
@@ -140,6 +143,9 @@ func withReloadable(cfg *config.Config, r config.Reloadable) *config.Config {
 	next.Raft.SnapshotInterval = r.SnapshotInterval
 	next.Raft.TrailingLogs = r.TrailingLogs
 
+	next.ACL.TokenInQuery = r.TokenInQuery
+	next.Audit.ReadPrefixes = r.AuditReadPrefixes
+	next.ACL.HideExistence = r.HideExistence
 	next.DisableRootRecursiveDelete = r.DisableRootRecursiveDelete
 	next.AllowNonprintablePaths = r.AllowNonprintablePaths
 	return &next

@@ -204,7 +204,7 @@ func (a *Agent) applyAsLeader(_ context.Context, c *fsm.Command) (fsm.Result, er
 	if err := a.writable(); err != nil {
 		return fsm.Result{}, err
 	}
-	data, err := fsm.Encode(c, a.now().UnixNano())
+	data, err := a.encode(c)
 	if err != nil {
 		return fsm.Result{}, err
 	}

@@ -66,5 +66,12 @@ func (a *Agent) keepLog(change int) {
 	}
 }
 
+// sendsSnapshot tells whether a snapshot is on its way to a follower.
+func (a *Agent) sendsSnapshot() bool {
+	a.keeping.Lock()
+	defer a.keeping.Unlock()
+	return a.transfers > 0
+}
+
 // keepAll is more entries than a log has.
 const keepAll = 1 << 40

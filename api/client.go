@@ -228,6 +228,10 @@ func (c *Client) httpRequest(ctx context.Context, to *server, r *request) (*http
 		req.Header[name] = values
 	}
 	req.Header.Set("User-Agent", c.userAgent)
+	if req.Header.Get("Accept") == "" {
+		// Whatever is asked for comes as it comes; a refusal comes with its reason.
+		req.Header.Set("Accept", "application/json")
+	}
 	if _, own := req.Header[headerToken]; !own {
 		req.Header.Set(headerToken, c.token)
 	}
@@ -258,13 +262,31 @@ func statusError(res *http.Response) *StatusError {
 	// A sentence that is cut off or that breaks off is still the best there is.
 	body, _ := io.ReadAll(io.LimitReader(res.Body, maxErrorBytes))
 	oldest, _ := strconv.ParseUint(res.Header.Get(headerOldest), 10, 64) // 0 when it is not there
+	sentence := strings.TrimSpace(strings.ToValidUTF8(string(body), "\ufffd"))
+	denial := explained(res, body)
+	if denial != nil {
+		sentence = denial.Error
+	}
 	return &StatusError{
 		Code:        res.StatusCode,
-		Body:        strings.TrimSpace(strings.ToValidUTF8(string(body), "\ufffd")),
+		Body:        sentence,
+		Denial:      denial,
 		RequestID:   res.Header.Get(headerRequestID),
 		OldestIndex: oldest,
 		RetryAfter:  retryAfter(res.Header),
 	}
+}
+
+// explained reads the reason of a refusal; nil when there is none.
+func explained(res *http.Response, body []byte) *Denial {
+	if res.StatusCode != http.StatusForbidden || !strings.HasPrefix(res.Header.Get("Content-Type"), "application/json") {
+		return nil
+	}
+	var denial Denial
+	if json.Unmarshal(body, &denial) != nil || denial.Error == "" {
+		return nil // of a proxy, say
+	}
+	return &denial
 }
 
 // retryAfter reads how many seconds the server asks to wait. The other form of the

@@ -23,6 +23,10 @@ var (
 	// ErrDenied says that the token may not do this (401 or 403).
 	ErrDenied = errors.New("permission denied")
 
+	// ErrACLNotFound says that a token, policy, role, auth method or binding rule does
+	// not exist. A request made with a token that does not exist is ErrDenied.
+	ErrACLNotFound = errors.New("ACL object does not exist")
+
 	// ErrPruned says that the revision or time asked for is older than the
 	// history that is kept (410). The StatusError has the oldest index that can
 	// still be read.
@@ -80,7 +84,7 @@ var (
 )
 
 // A StatusError is an answer whose status the call did not expect. It matches
-// ErrDenied, ErrPruned, ErrTooLarge, ErrTooMany and ErrNoLeader by errors.Is.
+// ErrDenied, ErrACLNotFound, ErrPruned, ErrTooLarge, ErrTooMany and ErrNoLeader by errors.Is.
 type StatusError struct {
 	Code      int    // HTTP status
 	Body      string // the server's sentence, trimmed; at most 64 KiB, often empty
@@ -89,6 +93,10 @@ type StatusError struct {
 	// RetryAfter is how long the server asks to wait before the next try; 0 when it
 	// does not say.
 	RetryAfter time.Duration
+
+	// Denial says, with ErrDenied, which right was missing and which rule decided; nil
+	// when the server did not explain, as those of Consul do not.
+	Denial *Denial
 
 	// OldestIndex is, with ErrPruned, the oldest index that can still be read; 0
 	// when the server does not tell.
@@ -118,11 +126,29 @@ func (e *StatusError) Error() string {
 // one of the few texts that clients must know. Source: contract, section 9.
 const noLeaderText = "No cluster leader"
 
+// aclNotFound says whether the answer means that an object of the ACLs does not exist.
+// Tokens that are missing are 403, everything else is 404, and a 404 of an unknown path
+// has another text.
+//
+// Source: contract, ACL API, sections 2 to 6.
+func (e *StatusError) aclNotFound() bool {
+	switch e.Code {
+	case http.StatusForbidden:
+		return strings.HasPrefix(e.Body, "token does not exist: ") || strings.HasPrefix(e.Body, "token has expired: ")
+	case http.StatusNotFound:
+		return strings.HasPrefix(e.Body, "Requested ") && strings.HasSuffix(e.Body, " does not exist: ACL not found") ||
+			strings.HasPrefix(e.Body, "Cannot find ") && strings.HasSuffix(e.Body, " to delete")
+	}
+	return false
+}
+
 // Is lets errors.Is see what the status means.
 func (e *StatusError) Is(target error) bool {
 	switch target {
 	case ErrDenied:
 		return e.Code == http.StatusForbidden || e.Code == http.StatusUnauthorized
+	case ErrACLNotFound:
+		return e.aclNotFound()
 	case ErrPruned:
 		return e.Code == http.StatusGone
 	case ErrTooLarge:

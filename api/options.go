@@ -32,7 +32,7 @@ type settings struct {
 	user       string
 	password   string
 	datacenter string
-	namespace  string // only from the environment; a server without namespaces refuses it
+	namespace  string // a server without namespaces refuses it
 	partition  string // likewise
 	userAgent  string
 	maxAnswer  int64
@@ -100,6 +100,14 @@ func WithTLS(t TLS) Option { return func(s *settings) { s.tls = t } }
 // WithDatacenter asks for another datacenter in every call that does not name
 // one itself.
 func WithDatacenter(dc string) Option { return func(s *settings) { s.datacenter = dc } }
+
+// WithNamespace asks in a namespace. Servers without namespaces, as those of Holdfast
+// are, refuse it.
+func WithNamespace(namespace string) Option { return func(s *settings) { s.namespace = namespace } }
+
+// WithPartition asks in a partition. Servers without partitions, as those of Holdfast
+// are, refuse it.
+func WithPartition(partition string) Option { return func(s *settings) { s.partition = partition } }
 
 // WithUserAgent sets the User-Agent header; "holdfast-go" if it is not used.
 func WithUserAgent(agent string) Option { return func(s *settings) { s.userAgent = agent } }

@@ -21,6 +21,7 @@ const (
 	headerReload      = "X-Holdfast-Reload"       // ours: what a reload changed
 	headerOldest      = "X-Holdfast-Oldest-Index" // ours: with 410, where the history begins
 	headerFence       = "X-Holdfast-Fence"        // ours: the number of a lock's holder
+	headerWarning     = "X-Holdfast-Warning"      // ours: what did not stop a request
 	headerRequestID   = "X-Request-Id"
 )
 

@@ -114,6 +114,9 @@ func (tx *Tx) Flush(txn *memdb.Txn) {
 // none.
 func (tx *Tx) Node(name string) *Node { return tx.nodes.Get(nodeID(name)) }
 
+// Service returns a service of a node; nil when there is none.
+func (tx *Tx) Service(node, id string) *Service { return tx.services.Get(childID(node, id)) }
+
 // Check returns a check of a node; nil when there is none.
 func (tx *Tx) Check(node, id string) *Check { return tx.checks.Get(childID(node, id)) }
 

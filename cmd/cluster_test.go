@@ -33,6 +33,10 @@ func TestCommandLinesAboutTheClusterThatAreWrong(t *testing.T) {
 		{"operator autopilot set-config -min-quorum=-1", "-min-quorum"},
 		{"operator autopilot state -format=x", "not a format"},
 		{"operator usage services", `unexpected argument "services"`},
+		{"operator recover", "DATA-DIR is missing"},
+		{"operator recover -yes=1 /nowhere", "-yes is for -recover"},
+		{"operator recover -recover /nowhere", "needs -yes=INDEX where nobody can be asked"},
+		{"operator recover -format=x /nowhere", "not a format"},
 	} {
 		t.Run(tc.line, func(t *testing.T) {
 			got := runLine(t.Context(), "", strings.Fields(tc.line)...)

@@ -28,6 +28,8 @@ type connection struct {
 	token      string
 	tokenFile  string
 	datacenter string
+	namespace  string
+	partition  string
 	tls        api.TLS
 	stale      bool
 	timeout    time.Duration
@@ -41,6 +43,8 @@ func connect(c *cobra.Command, timeout time.Duration) *connection {
 	fs.StringVar(&conn.token, "token", "", "The ACL `token` to send. Environment: HOLDFAST_HTTP_TOKEN, CONSUL_HTTP_TOKEN.")
 	fs.StringVar(&conn.tokenFile, "token-file", "", "The `file` that holds the ACL token. Environment: HOLDFAST_HTTP_TOKEN_FILE, CONSUL_HTTP_TOKEN_FILE.")
 	fs.StringVar(&conn.datacenter, "datacenter", "", "The `name` of the datacenter to ask; else the server's own.")
+	fs.StringVar(&conn.namespace, "namespace", "", "The `name` of a namespace. Servers of Holdfast have none, and refuse it. Environment: HOLDFAST_NAMESPACE, CONSUL_NAMESPACE.")
+	fs.StringVar(&conn.partition, "partition", "", "The `name` of a partition. Likewise. Environment: HOLDFAST_PARTITION, CONSUL_PARTITION.")
 	fs.StringVar(&conn.tls.CAFile, "ca-file", "", "The PEM `file` of authorities to trust. Environment: HOLDFAST_CACERT, CONSUL_CACERT.")
 	fs.StringVar(&conn.tls.CAPath, "ca-path", "", "A `folder` of such files. Environment: HOLDFAST_CAPATH, CONSUL_CAPATH.")
 	fs.StringVar(&conn.tls.CertFile, "client-cert", "", "The PEM `file` of the client's certificate. Environment: HOLDFAST_CLIENT_CERT, CONSUL_CLIENT_CERT.")
@@ -65,6 +69,8 @@ func (conn *connection) client() (*api.Client, error) {
 		api.WithToken(conn.token),
 		api.WithTokenFile(conn.tokenFile),
 		api.WithDatacenter(conn.datacenter),
+		api.WithNamespace(conn.namespace),
+		api.WithPartition(conn.partition),
 		api.WithTLS(conn.tls),
 		api.WithUserAgent("holdfast-cli/"+version.Version),
 	)

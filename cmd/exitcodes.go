@@ -35,7 +35,7 @@ var exitCodes = []struct {
 	{exitDone, "done"},
 	{exitFailed, "failed, for a reason that no other code names"},
 	{exitUsage, "the command line is wrong: unknown command or flag, missing or bad argument"},
-	{exitNotFound, "not found: the key or session, or its state at the revision or time asked for"},
+	{exitNotFound, "not found: the key, session, token, policy or the like, or its state at the revision or time asked for"},
 	{exitDenied, "not authorised: the token may not do this"},
 	{exitLostRace, "lost the race: check-and-set failed, the lock is held, the transaction was rolled back"},
 	{exitUnreachable, "no leader, or the server cannot be reached"},
@@ -66,7 +66,7 @@ func exitCode(err error) int {
 		return exitFailed // whatever it was lost by
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.Is(err, api.ErrNotFound), errors.Is(err, api.ErrNoSession), errors.Is(err, api.ErrPruned):
+	case errors.Is(err, api.ErrNotFound), errors.Is(err, api.ErrNoSession), errors.Is(err, api.ErrPruned), isNotFound(err):
 		return exitNotFound
 	case errors.Is(err, api.ErrDenied):
 		return exitDenied

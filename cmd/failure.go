@@ -92,8 +92,7 @@ func advice(err error, path string) (why, try string) {
 	case errors.As(err, &hint):
 		return hint.why, hint.try
 	case errors.Is(err, api.ErrDenied):
-		return "the token in use does not allow this, or none was given",
-			"another token: -token, -token-file or HOLDFAST_HTTP_TOKEN"
+		return denialAdvice(err)
 	case errors.Is(err, api.ErrNoLeader):
 		return "a majority of the servers cannot be reached, or an election is going on",
 			"the same again in a moment, or -stale to read without a leader"

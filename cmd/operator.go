@@ -20,6 +20,7 @@ func newOperatorCommand() *cobra.Command {
 			newRemovePeerCommand(),
 			newTransferLeaderCommand(),
 		),
+		newRecoverCommand(),
 		newUsageCommand(),
 	)
 }
@@ -85,7 +86,8 @@ func newRemovePeerCommand() *cobra.Command {
 		Short: "Take a server that is gone for good out of the consensus group",
 		Long: `Take a server out of the consensus group, named by its id or by its address as "list-peers"
 shows them. It is for one that is gone for good and that nobody takes out by itself; one
-that lives goes with "holdfast leave".`,
+that lives goes with "holdfast leave": taken out like this, it stays out only until it is
+started anew or told to join.`,
 		Example: `  holdfast operator raft remove-peer -id=6b4f0c3e-9d1f-4a52-8a77-0b6d6c1c3f10
   holdfast operator raft remove-peer -address=10.0.0.3:8300`,
 		Annotations: exits("4 6 7"),

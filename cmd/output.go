@@ -18,6 +18,9 @@ const (
 	formatTable = "table"
 	formatJSON  = "json"
 	formatYAML  = "yaml"
+
+	// formatPretty is what consul's command line calls the table.
+	formatPretty = "pretty"
 )
 
 // envFormat is the format when no flag says otherwise.
@@ -32,7 +35,7 @@ type printer struct {
 // prints adds the flag -format to a command.
 func prints(c *cobra.Command) *printer {
 	p := &printer{c: c}
-	c.Flags().StringVar(&p.format, "format", "", "Show data as `format`: table, json or yaml. Environment: "+envFormat+"; else table.")
+	c.Flags().StringVar(&p.format, "format", "", "Show data as `format`: table (or pretty), json or yaml. Environment: "+envFormat+"; else table.")
 	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions( // the flag exists
 		[]string{formatTable, formatJSON, formatYAML}, cobra.ShellCompDirectiveNoFileComp))
 	return p
@@ -45,7 +48,7 @@ func (p *printer) chosen() (string, error) {
 		format, from = os.Getenv(envFormat), envFormat
 	}
 	switch format {
-	case "":
+	case "", formatPretty:
 		return formatTable, nil
 	case formatTable, formatJSON, formatYAML:
 		return format, nil

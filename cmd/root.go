@@ -57,7 +57,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 // newRoot builds the tree of commands.
 func newRoot() *cobra.Command {
 	root := group("holdfast", "A configuration store that services hold on to",
+		newACLCommand(),
 		newAgentCommand(),
+		newAuditCommand(),
 		newCompletionCommand(),
 		newConfigCommand(),
 		newDevCommand(),
@@ -72,6 +74,8 @@ func newRoot() *cobra.Command {
 		newKVCommand(),
 		newLeaveCommand(),
 		newLockCommand(),
+		newLoginCommand(),
+		newLogoutCommand(),
 		newMembersCommand(),
 		newMonitorCommand(),
 		newOperatorCommand(),

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/catalog"
 	"github.com/holdfast-kv/holdfast/event"
 	"github.com/holdfast-kv/holdfast/fsm/fsmpb"
@@ -97,7 +98,7 @@ func (f *FSM) Restore(r io.ReadCloser) error {
 	}
 	// Whoever waits must look at the other state.
 	f.store.marks.reset()
-	f.store.publish(db, st, f.store.View().Generation+1)
+	f.store.publish(db, st, f.store.View().Generation+1, false)
 	f.store.hub.Reset()
 	f.store.topics.Reset()
 	f.store.tellSessions(nil, nil)
@@ -113,6 +114,8 @@ type batch struct {
 	sessions *session.Tx
 	catalog  *catalog.Tx
 	events   *event.Tx
+	acl      *acl.Tx // nil until it is wanted; see tables
+	again    *again  // the rights of who asks, looked for again; nil: there is no need to
 	changed  bool
 	ops      []kvs.Op // room for the operations of a transaction
 	elapsed  int64    // nanoseconds between the last command and the current one
@@ -149,11 +152,17 @@ func (b *batch) apply(index uint64, data []byte) (Result, error) {
 		return Result{Index: index}, nil
 	}
 	b.state.LastTime = max(b.state.LastTime, p.time)
+	b.state.Used = max(b.state.Used, p.needs())
 	b.elapsed = b.state.LastTime - before.LastTime
 	b.kv.Command(index, b.state.LastTime, p.origin)
 	b.catalog.Command(index)
 	res := Result{Index: index, Applied: true}
-	if err = b.do(p, &res); err != nil {
+	if res.Denied = b.recheck(p); res.Denied != "" {
+		res.Applied = false
+	} else {
+		err = b.do(p, &res)
+	}
+	if err != nil {
 		b.state = before
 	} else {
 		b.changed = true
@@ -163,6 +172,9 @@ func (b *batch) apply(index uint64, data []byte) (Result, error) {
 		b.sessions.Reject()
 		b.catalog.Reject()
 		b.events.Reject()
+		if b.acl != nil {
+			b.acl.Reject()
+		}
 		if err == nil {
 			b.link(before, index, data, b.outcome(p, &res, dead))
 		}
@@ -172,6 +184,9 @@ func (b *batch) apply(index uint64, data []byte) (Result, error) {
 	b.sessions.Accept()
 	b.catalog.Accept()
 	b.events.Accept()
+	if b.acl != nil {
+		b.acl.Accept()
+	}
 	b.link(before, index, data, b.outcome(p, &res, dead))
 	return res, nil
 }
@@ -191,8 +206,11 @@ func (b *batch) do(p *parsed, res *Result) error {
 		b.write(p.write.op, p.write.ties, res)
 		return nil
 	case p.txn != nil:
-		res.Shown, res.Errors = doAll(b.kv, p.txn, b.session)
+		if res.Errors = b.refusedOps(p.txn); res.Errors == nil {
+			res.Shown, res.Errors = doAll(b.kv, p.txn, b.session)
+		}
 		res.Applied = len(res.Errors) == 0
+		res.Shown = b.readable(res.Shown)
 		return nil
 	}
 	switch kind := p.other.GetKind().(type) {
@@ -239,6 +257,12 @@ func (b *batch) do(p *parsed, res *Result) error {
 		b.setAutopilot(kind.AutopilotSet, res)
 	case *fsmpb.Command_Contend:
 		return b.contend(contendFromProto(kind.Contend), res)
+	case *fsmpb.Command_AclChange:
+		change, err := changeFromProto(kind.AclChange)
+		if err != nil {
+			return err
+		}
+		b.changeACL(change, res)
 	default:
 		return errors.New("command has no case in apply")
 	}
@@ -246,6 +270,7 @@ func (b *batch) do(p *parsed, res *Result) error {
 }
 
 func (b *batch) write(op kvs.Op, ties Ties, res *Result) {
+	damage(&op)
 	if ties.FenceKey != "" {
 		var fenced *kvs.FenceError
 		if errors.As(b.kv.CheckFence(ties.FenceKey, ties.Fence), &fenced) {
@@ -350,9 +375,12 @@ func (b *batch) commit() {
 	b.sessions.Flush(txn)
 	b.catalog.Flush(txn)
 	b.events.Flush(txn)
+	if b.acl != nil {
+		b.acl.Flush(txn)
+	}
 	txn.Commit()
 	b.store.marks.keep(b.passed)
-	b.store.publish(b.base.db, b.state, b.base.Generation)
+	b.store.publish(b.base.db, b.state, b.base.Generation, b.acl == nil)
 	b.store.hub.Notify(b.kv.Changed())
 	if b.state.Restored != b.base.state.Restored { // an index from before is news to everybody
 		b.store.hub.Reset()

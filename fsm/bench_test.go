@@ -61,6 +61,41 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
+// BenchmarkApplyChecked is a put of 1 KiB as BenchmarkApply has it in batches of 64, of
+// somebody whose rights were found in the state as it is, and in an older one.
+func BenchmarkApplyChecked(b *testing.B) {
+	for name, lag := range map[string]bool{"nobody": false, "same state": false, "older state": true} {
+		b.Run(name, func(b *testing.B) {
+			m := guarded(b)
+			policy := m.policy("p", `key_prefix "app/" { policy = "write" }`)
+			m.token("secret", policy)
+			c := write(set("app/k", fmt.Sprintf("%01024d", 1)))
+			if name != "nobody" {
+				c = with(c, m.checked("secret"))
+			}
+			if lag {
+				m.token("other")
+			}
+			data := entry(b, 0, 1, c).Data
+			b.ReportAllocs()
+			batch := make([]*raft.Log, 0, 64)
+			for n := 0; b.Loop(); n++ {
+				m.index++
+				batch = append(batch, &raft.Log{Index: m.index, Type: raft.LogCommand, Data: data})
+				if len(batch) == cap(batch) {
+					m.fsm.ApplyBatch(batch)
+					batch = batch[:0]
+				}
+				if n%10_000 == 9_999 {
+					b.StopTimer()
+					m.do(prune(kvs.Plan{Through: m.index}))
+					b.StartTimer()
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkGet(b *testing.B) {
 	m := filled(b, 10_000, 1024)
 	b.ReportAllocs()

@@ -126,6 +126,9 @@ func (b *batch) outcome(p *parsed, res *Result, dead int) uint64 {
 	for _, index := range [...]uint64{b.state.Sessions, b.state.Nodes, b.state.Services, b.state.Checks, b.state.Events, b.state.Restored} {
 		h = blend(h, index)
 	}
+	if _, ok := p.other.GetKind().(*fsmpb.Command_AclChange); ok {
+		h = blend(h, b.acl.Digest())
+	}
 	return h
 }
 

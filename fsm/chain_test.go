@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/catalog"
 	"github.com/holdfast-kv/holdfast/fsm/fsmpb"
 	"github.com/holdfast-kv/holdfast/kvs"
@@ -31,6 +32,12 @@ func mixed() []Command {
 		{EndSession: &EndSession{IDs: []string{owner}}},
 		write(kvs.Op{Verb: kvs.DeleteTree, Key: "b/"}),
 		prune(kvs.Plan{Through: 9}),
+		change(acl.Change{Init: &acl.Init{Key: theKey}}),
+		change(acl.Change{SetPolicy: &acl.Policy{ID: "p", Name: "p", Rules: `key "z" { policy = "write" }`}}),
+		change(acl.Change{SetToken: &acl.SetToken{Create: true, Token: &acl.Token{Accessor: "t", Hash: "h", Links: acl.Links{Policies: []string{"p"}}}}}),
+		with(write(set("z", "1")), &acl.Checked{Accessor: "t"}),
+		with(write(set("y", "1")), &acl.Checked{Accessor: "t"}), // refused
+		change(acl.Change{DeletePolicy: "p"}),
 		write(set("z", "1")),
 	}
 }
@@ -134,7 +141,7 @@ func TestHashTellsOtherStatesApart(t *testing.T) {
 			}
 			im.Finish()
 			txn.Commit()
-			machines[0].store.publish(view.db, view.state, view.Generation)
+			machines[0].store.publish(view.db, view.state, view.Generation, false)
 			for i, h := range [2]Hash{machines[0].store.Hash(), machines[1].store.Hash()} {
 				if h.Index != 3 {
 					t.Fatalf("machine %d is at %d, want 3", i, h.Index)
@@ -181,7 +188,7 @@ func TestHashOfASnapshotWithout(t *testing.T) {
 	view := old.store.View()
 	st := view.state
 	st.Chain = chainFromSnapshot(&fsmpb.SnapshotHeader{Index: st.Index})
-	old.store.publish(view.db, st, view.Generation)
+	old.store.publish(view.db, st, view.Generation, false)
 	for _, m := range []*machine{old, now} {
 		m.batch(mixed()[6:]...)
 	}

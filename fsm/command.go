@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/catalog"
 	"github.com/holdfast-kv/holdfast/event"
 	"github.com/holdfast-kv/holdfast/fsm/fsmpb"
@@ -27,55 +27,12 @@ const (
 // stampBytes is how long the time in a stamped entry is.
 const stampBytes = 8
 
-// EntryVersion grows with each kind of log entry that older versions of this program
-// do not understand. Servers tell each other theirs.
-const EntryVersion = 1
-
-// Understood tells whether this version knows what kind of command a log entry is, or
-// may skip it. It looks at no more than that.
-func Understood(entry []byte) bool {
-	var data []byte
-	switch {
-	case len(entry) >= 1 && entry[0] == formatCommand:
-		data = entry[1:]
-	case len(entry) >= 1+stampBytes && entry[0] == formatStamped:
-		data = entry[1+stampBytes:]
-	default:
-		return false
-	}
-	kinds := (&fsmpb.Command{}).ProtoReflect().Descriptor().Fields()
-	known, skippable := false, false
-	for len(data) > 0 {
-		n, _, size := protowire.ConsumeTag(data)
-		if size < 0 {
-			return false
-		}
-		length := protowire.ConsumeFieldValue(n, protowire.BytesType, data[size:])
-		if length < 0 {
-			return false
-		}
-		switch {
-		case n == headerField:
-			header := &fsmpb.Header{}
-			value, _ := protowire.ConsumeBytes(data[size:])
-			skippable = proto.Unmarshal(value, header) == nil && header.GetSkippable()
-		case kinds.ByNumber(n) != nil:
-			known = true
-		}
-		data = data[size+length:]
-	}
-	return known || skippable
-}
-
-// headerField is the number of the header in a Command.
-const headerField = 1
-
 // ErrUnknownCommand says that an entry of the log was written by a newer version
 // of Holdfast than this one.
 var ErrUnknownCommand = errors.New("log entry is of a kind that this version of holdfast does not know")
 
 // Command is one proposal: what shall change, who asks, and why. Exactly one of the
-// fields beside Origin and Ties is set.
+// fields beside Origin, Ties and Checked is set.
 type Command struct {
 	// Origin is kept in history with each change.
 	Origin kvs.Origin
@@ -97,6 +54,12 @@ type Command struct {
 	Expire      []kvs.Expiring
 	Autopilot   *SetAutopilot
 	Contend     *Contend
+	ACL         *acl.Change
+
+	// Checked is who was found to have the right to it, and in which state of the ACL
+	// tables. Where it is applied in another state the right is looked for again. Nil
+	// when nobody has to be asked: the command is a server's own, or ACLs are off.
+	Checked *acl.Checked
 }
 
 // Ties are what a write may say beside the operation: what the key ends with, and
@@ -193,6 +156,9 @@ type Result struct {
 	// the sentence in Invalid. A session that does not exist is Invalid alone.
 	Standing kvs.Standing
 	Refusal  kvs.Refusal
+
+	// Denied says that who asks no longer has the right: the wire's text for a 403.
+	Denied string
 }
 
 // Encode returns the bytes of a log entry. now is the time of the proposal in
@@ -219,8 +185,17 @@ func Stamp(entry []byte, now int64) error {
 }
 
 func encode(c *Command, now int64, prefix []byte) ([]byte, error) {
+	if entry := encodeHot(c, now, prefix); entry != nil {
+		return entry, nil
+	}
+	return encodeAny(c, now, prefix)
+}
+
+// encodeAny writes a command by the generated code.
+func encodeAny(c *Command, now int64, prefix []byte) ([]byte, error) {
 	msg := &fsmpb.Command{Header: &fsmpb.Header{
 		Time: now, Accessor: c.Origin.Accessor, Address: c.Origin.Address, Reason: c.Origin.Reason,
+		Checked: checkedToProto(c.Checked, c.Origin.Accessor),
 	}}
 	switch {
 	case c.Write != nil:
@@ -259,6 +234,12 @@ func encode(c *Command, now int64, prefix []byte) ([]byte, error) {
 		msg.Kind = &fsmpb.Command_AutopilotSet{AutopilotSet: c.Autopilot.toProto()}
 	case c.Contend != nil:
 		msg.Kind = &fsmpb.Command_Contend{Contend: contendToProto(c.Contend)}
+	case c.ACL != nil:
+		change, err := changeToProto(c.ACL)
+		if err != nil {
+			return nil, err
+		}
+		msg.Kind = &fsmpb.Command_AclChange{AclChange: change}
 	default:
 		return nil, errors.New("encode command: it says nothing")
 	}
@@ -268,14 +249,14 @@ func encode(c *Command, now int64, prefix []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode command: %w", err)
 	}
-	return buf, nil
+	return toNext(buf, len(prefix)), nil
 }
 
 // decode parses the command of a log entry. It returns a nil command for one that this version
 // does not know and may skip, and ErrUnknownCommand for one it may not.
 func decode(data []byte) (*fsmpb.Command, error) {
 	msg := &fsmpb.Command{}
-	if err := proto.Unmarshal(data, msg); err != nil {
+	if err := proto.Unmarshal(fromNext(data), msg); err != nil {
 		return nil, fmt.Errorf("log entry cannot be read: %w", err)
 	}
 	if msg.GetKind() == nil {

@@ -6,11 +6,13 @@ import (
 	"math"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/fsm/fsmpb"
 	"github.com/holdfast-kv/holdfast/kvs"
 )
@@ -26,6 +28,27 @@ func TestEncodedCommandsComeBackAsTheyWere(t *testing.T) {
 			Through: 7, Trims: []kvs.Trim{{Key: "a\xff", Keep: 64}, {Key: "", Keep: 1}}, Forgets: []kvs.Forget{{Key: "b", Index: math.MaxUint64}},
 		}},
 		{Restored: true},
+		{Write: &kvs.Op{Verb: kvs.Set}, Origin: kvs.Origin{Accessor: "a"}, Checked: &acl.Checked{Accessor: "a"}},
+		{Write: &kvs.Op{Verb: kvs.Set}, Origin: kvs.Origin{Accessor: "a"}, Checked: &acl.Checked{
+			Accessor: "b", Index: 7, Default: acl.DefaultAllow, Expires: 1 << 62, Datacenter: "dc1", Trusted: true, Secret: math.MaxUint64,
+			Links: &acl.Links{Policies: []string{"p"}, Roles: []string{"r"}}, Vars: map[string]string{"x": "1\xff", "y": ""},
+		}},
+		change(acl.Change{Init: &acl.Init{Key: theKey, Management: &acl.Token{Accessor: "m"}, Anonymous: &acl.Token{Accessor: "n"}}}),
+		change(acl.Change{Init: &acl.Init{Key: theKey}}),
+		change(acl.Change{Bootstrap: &acl.Bootstrap{Token: &acl.Token{Accessor: "m"}, Reset: 5}}),
+		change(acl.Change{SetToken: &acl.SetToken{Token: &acl.Token{Accessor: "m"}, Create: true, Login: true, AccessorHash: "h\xff", Now: time.Unix(1, 2).UTC()}}),
+		change(acl.Change{DeleteTokens: &acl.DeleteTokens{Accessors: []string{"a", "b"}, Expired: time.Unix(-1, 2).UTC()}}),
+		change(acl.Change{Rotate: &acl.Rotate{Accessor: "a", Hash: "h", Secret: "s", FormerUntil: time.Unix(5, 0).UTC()}}),
+		change(acl.Change{SetPolicy: &acl.Policy{ID: "p", Rules: "r", CreateIndex: 1}}),
+		change(acl.Change{DeletePolicy: "p"}),
+		change(acl.Change{SetRole: &acl.Role{ID: "r", Name: "n", CreateIndex: 1}}),
+		change(acl.Change{DeleteRole: "r"}),
+		change(acl.Change{SetMethod: &acl.AuthMethod{Name: "m", Config: []byte("{}")}}),
+		change(acl.Change{DeleteMethod: "m"}),
+		change(acl.Change{SetBinding: &acl.BindingRule{ID: "b", BindVars: map[string]string{"name": "x"}}}),
+		change(acl.Change{DelBinding: "b"}),
+		change(acl.Change{Convert: &acl.Convert{Hashed: true}}),
+		change(acl.Change{Convert: &acl.Convert{}}),
 	} {
 		data, err := Encode(&c, 1234567890)
 		if err != nil {
@@ -39,7 +62,10 @@ func TestEncodedCommandsComeBackAsTheyWere(t *testing.T) {
 		if h.GetTime() != 1234567890 || h.GetSkippable() {
 			t.Errorf("header %v, want the time of the proposal and not skippable", h)
 		}
-		got := Command{Origin: kvs.Origin{Accessor: h.GetAccessor(), Address: h.GetAddress(), Reason: h.GetReason()}}
+		got := Command{
+			Origin:  kvs.Origin{Accessor: h.GetAccessor(), Address: h.GetAddress(), Reason: h.GetReason()},
+			Checked: checkedFromProto(h.GetChecked(), h.GetAccessor()),
+		}
 		switch kind := msg.GetKind().(type) {
 		case *fsmpb.Command_Write:
 			op, err := opFromProto(kind.Write.GetOp())
@@ -60,6 +86,10 @@ func TestEncodedCommandsComeBackAsTheyWere(t *testing.T) {
 			got.Prune = &p
 		case *fsmpb.Command_Restored:
 			got.Restored = true
+		case *fsmpb.Command_AclChange:
+			if got.ACL, err = changeFromProto(kind.AclChange); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if !reflect.DeepEqual(got, c) {
 			t.Errorf("came back as %+v, want %+v", got, c)
@@ -70,6 +100,9 @@ func TestEncodedCommandsComeBackAsTheyWere(t *testing.T) {
 func TestEncodeRefuses(t *testing.T) {
 	if _, err := Encode(&Command{}, 1); err == nil {
 		t.Error("a command that says nothing was encoded")
+	}
+	if _, err := Encode(&Command{ACL: &acl.Change{}}, 1); err == nil {
+		t.Error("a change of ACLs that says nothing was encoded")
 	}
 	if _, err := Encode(&Command{Restored: true, Origin: kvs.Origin{Reason: "\xff"}}, 1); err == nil {
 		t.Error("a reason that is not UTF-8 was encoded: no server could read it back")
@@ -153,6 +186,13 @@ func FuzzDecode(f *testing.F) {
 		prune(kvs.Plan{Through: 1 << 63, Trims: []kvs.Trim{{Key: "k", Keep: 1}}, Forgets: []kvs.Forget{{Key: "k", Index: 1}}}),
 		{Restored: true},
 		write(kvs.Op{Verb: kvs.Lock, Key: "k", Session: "s"}),
+		with(write(set("k", "v")), &acl.Checked{Index: 1, Accessor: "a", Default: acl.DefaultAllow}),
+		with(txn(set("k", "v"), get("k")), &acl.Checked{Index: 1, Accessor: "a", Links: &acl.Links{Policies: []string{"p"}}}),
+		change(acl.Change{Init: &acl.Init{Key: theKey, Management: &acl.Token{Accessor: "m", Hash: "h", Links: acl.Links{Policies: []string{acl.ManagementID}}}}}),
+		change(acl.Change{SetToken: &acl.SetToken{Token: &acl.Token{Accessor: "m", Secret: "s", Expires: time.Unix(1, 2)}, Create: true}}),
+		change(acl.Change{SetPolicy: &acl.Policy{ID: "p", Name: "p", Rules: `key "k" { policy = "write" }`}}),
+		change(acl.Change{SetMethod: &acl.AuthMethod{Name: "m", Config: []byte("{}")}}),
+		change(acl.Change{Convert: &acl.Convert{Hashed: true}}),
 	} {
 		f.Add(entry(f, 1, 1, c).Data)
 	}

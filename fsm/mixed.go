@@ -25,7 +25,9 @@ type MixedShown struct {
 // mixed performs a transaction on keys and the catalog as one step.
 func (b *batch) mixed(ops []MixedOp, res *Result) {
 	before, born, dead := b.state, len(b.born), len(b.dead)
-	res.Mixed, res.Errors = b.doMixed(ops, res)
+	if res.Errors = b.refusedMixed(ops); res.Errors == nil {
+		res.Mixed, res.Errors = b.doMixed(ops, res)
+	}
 	if res.Errors != nil {
 		// What the end of sessions has noted beside the tables is no part of Reject.
 		b.state, b.born, b.dead = before, b.born[:born], b.dead[:dead]
@@ -33,6 +35,7 @@ func (b *batch) mixed(ops []MixedOp, res *Result) {
 		return
 	}
 	b.catalogChanged(res.Index)
+	res.Mixed = b.readableMixed(res.Mixed)
 }
 
 // doMixed goes on after a refusal, so that every refused operation is reported.

@@ -3,9 +3,11 @@ package fsm
 import (
 	"encoding/binary"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/fsm/fsmpb"
 	"github.com/holdfast-kv/holdfast/kvs"
 )
@@ -15,10 +17,14 @@ type parsed struct {
 	time   int64
 	origin kvs.Origin
 
+	checked *acl.Checked // nil: nobody has to be asked
+
 	// One of: a write, a transaction, any other kind.
 	write *writeCommand
 	txn   []kvs.Op
 	other *fsmpb.Command
+
+	next bool // it is of the kind that only a pretended version knows; see next_on.go
 }
 
 type writeCommand struct {
@@ -60,8 +66,11 @@ func parseCommand(data []byte, room []kvs.Op) (*parsed, error) {
 	}
 	h := msg.GetHeader()
 	p := &parsed{
+		next:   ofNext(data),
 		time:   h.GetTime(),
 		origin: kvs.Origin{Accessor: h.GetAccessor(), Address: h.GetAddress(), Reason: h.GetReason()},
+
+		checked: checkedFromProto(h.GetChecked(), h.GetAccessor()),
 	}
 	switch kind := msg.GetKind().(type) {
 	case *fsmpb.Command_Write:
@@ -166,13 +175,49 @@ func (p *parsed) header(b []byte) bool {
 		switch {
 		case n == 1 && bytes == nil:
 			p.time = int64(number)
+		case n == 2 && bytes != nil && utf8.Valid(bytes):
+			p.origin.Accessor = string(bytes)
 		case n == 3 && bytes != nil:
 			p.origin.Address = string(bytes)
-		default: // a reason or an accessor is seldom and must be checked to be UTF-8
+		case n == 6 && bytes != nil:
+			p.checked = parseChecked(bytes, p.origin.Accessor)
+			return p.checked != nil
+		default: // a reason is seldom and must be checked to be UTF-8
 			return false
 		}
 		return true
 	})
+}
+
+// parseChecked reads who was found to have the right, unless it is a certificate.
+// accessor is that of the header.
+func parseChecked(b []byte, accessor string) *acl.Checked {
+	c := &acl.Checked{Accessor: accessor}
+	ok := fields(b, 0, func(n protowire.Number, bytes []byte, number uint64) bool {
+		switch {
+		case n == 1 && bytes == nil:
+			c.Index = number
+		case n == 2 && bytes != nil && utf8.Valid(bytes):
+			c.Accessor = string(bytes)
+		case n == 3 && bytes == nil:
+			c.Default = acl.Default(number != 0)
+		case n == 4 && bytes == nil:
+			c.Expires = int64(number)
+		case n == 5 && bytes == nil:
+			c.Trusted = number != 0
+		case n == 8 && bytes != nil:
+			c.Datacenter = string(bytes)
+		case n == 9 && bytes == nil:
+			c.Secret = number
+		default:
+			return false
+		}
+		return true
+	})
+	if !ok {
+		return nil
+	}
+	return c
 }
 
 // asIs and bytesClone say what becomes of a value: whether it shares the memory of the

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/fsm/fsmpb"
 	"github.com/holdfast-kv/holdfast/kvs"
 )
@@ -57,6 +58,15 @@ func TestParse(t *testing.T) {
 			op := drawOp(t)
 			c.Write = &op
 		}
+		c.Origin.Accessor = rapid.SampledFrom([]string{"", "a", "señor"}).Draw(t, "accessor")
+		if rapid.Bool().Draw(t, "checked") {
+			c.Checked = &acl.Checked{
+				Index: rapid.Uint64().Draw(t, "index of ACLs"), Accessor: rapid.SampledFrom([]string{"a", "b", c.Origin.Accessor}).Draw(t, "whose"),
+				Default: acl.Default(rapid.Bool().Draw(t, "default")), Expires: rapid.Int64().Draw(t, "expires"),
+				Datacenter: rapid.SampledFrom([]string{"", "dc1"}).Draw(t, "datacenter"), Secret: rapid.Uint64().Draw(t, "secret"),
+				Trusted: rapid.Bool().Draw(t, "trusted"),
+			}
+		}
 		data, err := Encode(&c, rapid.Int64().Draw(t, "time"))
 		if err != nil {
 			t.Fatal(err)
@@ -68,6 +78,9 @@ func TestParse(t *testing.T) {
 		got := p.txn
 		if p.write != nil {
 			got = []kvs.Op{p.write.op}
+		}
+		if diff := cmp.Diff(c.Checked, p.checked); diff != "" || p.origin.Accessor != c.Origin.Accessor {
+			t.Fatalf("accessor %q, want %q; checked (-want +got):\n%s", p.origin.Accessor, c.Origin.Accessor, diff)
 		}
 		want, time, address := slow(t, data)
 		if diff := cmp.Diff(want, got); diff != "" || p.time != time || p.origin.Address != address {

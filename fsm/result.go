@@ -15,7 +15,7 @@ import (
 func EncodeResult(r *Result) ([]byte, error) {
 	msg := &fsmpb.Result{
 		Index: r.Index, Applied: r.Applied, Invalid: []byte(r.Invalid), Key: []byte(r.Key), Fence: r.Fence, Ended: uint64(r.Ended),
-		Refusal: uint32(r.Refusal),
+		Refusal: uint32(r.Refusal), Denied: []byte(r.Denied),
 	}
 	for i := range r.Shown {
 		msg.Shown = append(msg.Shown, shownToProto(&r.Shown[i]))
@@ -106,6 +106,7 @@ func DecodeResult(data []byte) (Result, error) {
 	r := Result{
 		Index: msg.GetIndex(), Applied: msg.GetApplied(), Invalid: string(msg.GetInvalid()),
 		Key: string(msg.GetKey()), Fence: msg.GetFence(), Ended: int(msg.GetEnded()), Refusal: kvs.Refusal(msg.GetRefusal()),
+		Denied: string(msg.GetDenied()),
 	}
 	for _, s := range msg.GetShown() {
 		r.Shown = append(r.Shown, shownFromProto(s))

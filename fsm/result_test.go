@@ -59,6 +59,7 @@ func TestResultComesBackAsItWas(t *testing.T) {
 		"an acquire":  {Index: 7, Applied: true, Fence: 9},
 		"sequential":  {Index: 7, Applied: true, Key: "dir/0000000001"},
 		"invalid":     {Index: 7, Invalid: `invalid session "x"`},
+		"denied":      {Index: 7, Denied: "ACL not found"},
 		"fenced":      {Index: 7, Fenced: &kvs.FenceError{Key: "l", Asked: 1, Newest: 2}},
 		"ended":       {Index: 7, Applied: true, Ended: 3},
 		"rolled back": {Index: 7, Errors: []TxnError{{OpIndex: 2, What: "key \xff is locked"}}},
@@ -91,8 +92,8 @@ func TestResultComesBackAsItWas(t *testing.T) {
 		}
 	}
 	// Whoever gives Result another field must see to its way between servers.
-	if n := reflect.TypeFor[Result]().NumField(); n != 12 {
-		t.Errorf("Result has %d fields; EncodeResult knows 12", n)
+	if n := reflect.TypeFor[Result]().NumField(); n != 13 {
+		t.Errorf("Result has %d fields; EncodeResult knows 13", n)
 	}
 	if _, err := DecodeResult([]byte{0xff}); err == nil {
 		t.Error("rubbish was read as a result")

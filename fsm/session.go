@@ -20,6 +20,9 @@ const (
 
 	// TopicCatalog is that of nodes, services and checks together.
 	TopicCatalog = "catalog"
+
+	// TopicACL is that of every change of the ACL tables.
+	TopicACL = "acl"
 )
 
 // TopicSession is the topic of one session: it ends.

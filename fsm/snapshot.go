@@ -47,6 +47,13 @@ const (
 	recordCheck   = 9
 	recordSession = 10
 	recordEvent   = 11
+
+	recordACLMeta    = 12
+	recordACLToken   = 13
+	recordACLPolicy  = 14
+	recordACLRole    = 15
+	recordACLMethod  = 16
+	recordACLBinding = 17
 )
 
 // recordBytes bounds one record, so that a damaged length cannot exhaust memory:
@@ -140,6 +147,7 @@ func (s *Snapshot) write(out *recordWriter) error {
 			Sessions: st.Sessions, Nodes: st.Nodes, Services: st.Services, Checks: st.Checks, Events: st.Events,
 		},
 		Autopilot: autopilotToProto(st.Autopilot),
+		Used:      st.Used,
 		Chain:     &fsmpb.Chain{Rules: chainRules, Since: st.Chain.Since, Sum: st.Chain.Sum},
 	}); err != nil {
 		return err
@@ -274,20 +282,9 @@ func sizeItem(it *kvs.Item, origins map[unique.Handle[kvs.Origin]]uint32) int {
 func sizeMessage(n int) int { return protowire.SizeTag(3) + protowire.SizeBytes(n) }
 
 func sizeVersion(v *kvs.Version, origin uint32) int {
-	n := sizeBytes(1, len(v.Value)) + sizeBytes(3, len(v.Session)) + sizeUint(4, v.LockIndex) +
+	return sizeBytes(1, len(v.Value)) + sizeFixed(2, v.Flags) + sizeBytes(3, len(v.Session)) + sizeUint(4, v.LockIndex) +
 		sizeUint(5, v.CreateIndex) + sizeUint(6, v.ModifyIndex) + sizeUint(7, uint64(v.Time)) +
 		sizeUint(8, uint64(v.Kind)) + sizeUint(9, uint64(origin))
-	if v.Flags != 0 {
-		n += protowire.SizeTag(2) + 8
-	}
-	return n
-}
-
-func sizeUint(field protowire.Number, n uint64) int {
-	if n == 0 {
-		return 0
-	}
-	return protowire.SizeTag(field) + protowire.SizeVarint(n)
 }
 
 func appendVersion(b []byte, v *kvs.Version, origin uint32) []byte {
@@ -295,9 +292,7 @@ func appendVersion(b []byte, v *kvs.Version, origin uint32) []byte {
 	b = protowire.AppendTag(b, 3, protowire.BytesType)
 	b = protowire.AppendVarint(b, uint64(n))
 	b = appendBytes(b, 1, v.Value)
-	if v.Flags != 0 {
-		b = protowire.AppendFixed64(protowire.AppendTag(b, 2, protowire.Fixed64Type), v.Flags)
-	}
+	b = appendFixed(b, 2, v.Flags)
 	b = appendBytes(b, 3, v.Session)
 	b = appendUint(b, 4, v.LockIndex)
 	b = appendUint(b, 5, v.CreateIndex)
@@ -305,28 +300,6 @@ func appendVersion(b []byte, v *kvs.Version, origin uint32) []byte {
 	b = appendUint(b, 7, uint64(v.Time))
 	b = appendUint(b, 8, uint64(v.Kind))
 	return appendUint(b, 9, uint64(origin))
-}
-
-func appendBytes[T []byte | string](b []byte, field protowire.Number, data T) []byte {
-	if len(data) == 0 {
-		return b
-	}
-	b = protowire.AppendVarint(protowire.AppendTag(b, field, protowire.BytesType), uint64(len(data)))
-	return append(b, data...)
-}
-
-func sizeBytes(field protowire.Number, n int) int {
-	if n == 0 {
-		return 0
-	}
-	return protowire.SizeTag(field) + protowire.SizeBytes(n)
-}
-
-func appendUint(b []byte, field protowire.Number, n uint64) []byte {
-	if n == 0 {
-		return b
-	}
-	return protowire.AppendVarint(protowire.AppendTag(b, field, protowire.VarintType), n)
 }
 
 // readSnapshot reads either form into a new database. It returns an error that is
@@ -347,6 +320,22 @@ func readSnapshot(r io.Reader) (*memdb.MemDB, state, error) {
 func CheckSnapshot(r io.Reader) error {
 	_, err := load(r, nil)
 	return err
+}
+
+// SnapshotNeeds returns the EntryVersion that a server must have to hold the state of a
+// snapshot. It reads no more than the beginning.
+func SnapshotNeeds(r io.Reader) (uint32, error) {
+	records, closeRecords, err := openRecords(r)
+	if err != nil {
+		return 0, err
+	}
+	defer closeRecords()
+	in := &recordReader{r: bufio.NewReader(records), sum: xxhash.New()}
+	var header fsmpb.SnapshotHeader
+	if err := in.expect(recordHeader, &header); err != nil {
+		return 0, err
+	}
+	return max(header.GetUsed(), firstVersion), nil
 }
 
 func damaged(format string, args ...any) error {
@@ -381,7 +370,7 @@ func load(r io.Reader, txn *memdb.Txn) (state, error) {
 		Index: header.GetIndex(), LastTime: header.GetLastTime(), Restored: header.GetRestoredIndex(),
 		Sessions: header.GetIndexes().GetSessions(), Nodes: header.GetIndexes().GetNodes(),
 		Services: header.GetIndexes().GetServices(), Checks: header.GetIndexes().GetChecks(),
-		Events: header.GetIndexes().GetEvents(), Chain: chainFromSnapshot(&header),
+		Events: header.GetIndexes().GetEvents(), Chain: chainFromSnapshot(&header), Used: header.GetUsed(),
 	}
 	if header.GetAutopilot() != nil {
 		st.Autopilot = autopilotFromProto(header.GetAutopilot())
@@ -505,7 +494,8 @@ func (in *recordReader) body(im *kvs.Import, tables *tableReader) error {
 			seen.Versions += uint64(len(it.Older) + 1)
 		case recordTrailer:
 			return in.end(data, &seen)
-		case recordDelay, recordCounter, recordNode, recordService, recordCheck, recordSession, recordEvent:
+		case recordDelay, recordCounter, recordNode, recordService, recordCheck, recordSession, recordEvent,
+			recordACLMeta, recordACLToken, recordACLPolicy, recordACLRole, recordACLMethod, recordACLBinding:
 			if err := tables.add(im, kind, data); err != nil {
 				return damaged("record of kind %d: %w", kind, err)
 			}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/go-memdb"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/catalog"
 	"github.com/holdfast-kv/holdfast/event"
 	"github.com/holdfast-kv/holdfast/kvs"
@@ -26,6 +27,7 @@ type state struct {
 
 	Autopilot *Autopilot // never changed; nil when it was not set yet
 	Chain     chain      // the rolling hash up to Index
+	Used      uint32     // see View.Used
 }
 
 // Store is the state that reads go through. All methods may be called at any
@@ -34,6 +36,8 @@ type Store struct {
 	now    atomic.Pointer[View]
 	hub    *kvs.Hub
 	topics *kvs.Hub
+
+	compiler *acl.Compiler // of the rules that apply looks at
 
 	// onSessions is told of sessions that were created and ended; see OnSessions.
 	onSessions atomic.Pointer[func(born []*session.Session, dead []string)]
@@ -49,8 +53,8 @@ type Store struct {
 
 // NewStore returns an empty store.
 func NewStore() *Store {
-	s := &Store{hub: kvs.NewHub(), topics: kvs.NewHub(), moved: make(chan struct{})}
-	s.publish(emptyDB(), state{}, 1)
+	s := &Store{hub: kvs.NewHub(), topics: kvs.NewHub(), compiler: acl.NewCompiler(), moved: make(chan struct{})}
+	s.publish(emptyDB(), state{}, 1, false)
 	return s
 }
 
@@ -61,6 +65,7 @@ func emptyDB() *memdb.MemDB {
 	maps.Copy(tables, session.Schema())
 	maps.Copy(tables, catalog.Schema())
 	maps.Copy(tables, event.Schema())
+	maps.Copy(tables, acl.Schema())
 	db, err := memdb.NewMemDB(&memdb.DBSchema{Tables: tables})
 	if err != nil {
 		panic(fmt.Sprintf("fsm: schema is broken: %v", err))
@@ -73,6 +78,7 @@ type View struct {
 	kvs.View
 	db    *memdb.MemDB // of which it is one state
 	txn   *memdb.Txn
+	acl   acl.View
 	state state
 
 	// Generation grows when the whole state is replaced: indexes may mean other
@@ -83,10 +89,17 @@ type View struct {
 // View returns the state as it is now.
 func (s *Store) View() *View { return s.now.Load() }
 
-// publish makes what is committed in db the present state.
-func (s *Store) publish(db *memdb.MemDB, st state, generation uint64) {
+// publish makes what is committed in db the present state. sameACLs says that no ACL
+// table has changed since the last time.
+func (s *Store) publish(db *memdb.MemDB, st state, generation uint64, sameACLs bool) {
 	txn := db.Txn(false)
-	s.now.Store(&View{View: kvs.NewView(txn), db: db, txn: txn, state: st, Generation: generation})
+	v := &View{View: kvs.NewView(txn), db: db, txn: txn, state: st, Generation: generation}
+	if sameACLs {
+		v.acl = s.View().acl.In(txn)
+	} else {
+		v.acl = acl.NewView(txn)
+	}
+	s.now.Store(v)
 	s.advance(st.Index)
 }
 
@@ -110,6 +123,9 @@ func (v *View) CatalogIndexes() (nodes, services, checks uint64) {
 
 // Events reads the events of the view.
 func (v *View) Events() event.View { return event.NewView(v.txn) }
+
+// ACL reads the ACL tables of the view.
+func (v *View) ACL() acl.View { return v.acl }
 
 // LastTime is the highest proposal time applied, in Unix nanoseconds.
 func (v *View) LastTime() int64 { return v.state.LastTime }

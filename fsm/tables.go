@@ -6,6 +6,7 @@ import (
 	"github.com/hashicorp/go-memdb"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/catalog"
 	"github.com/holdfast-kv/holdfast/event"
 	"github.com/holdfast-kv/holdfast/fsm/fsmpb"
@@ -49,7 +50,7 @@ func (s *Snapshot) writeTables(out *recordWriter) error {
 			return err
 		}
 	}
-	return nil
+	return s.writeACL(out)
 }
 
 // tableReader puts records of what is not a key into txn; with nil it only checks
@@ -82,6 +83,18 @@ func (t *tableReader) add(im *kvs.Import, kind byte, data []byte) error {
 		return read(t, data, &fsmpb.Session{}, func(m *fsmpb.Session) error { return session.Import(t.txn, sessionFromProto(m)) })
 	case recordEvent:
 		return read(t, data, &fsmpb.Event{}, func(m *fsmpb.Event) error { return event.Import(t.txn, eventFromProto(m)) })
+	case recordACLMeta:
+		return read(t, data, &fsmpb.AclMeta{}, func(m *fsmpb.AclMeta) error { return acl.Import(t.txn, aclMetaFromProto(m)) })
+	case recordACLToken:
+		return read(t, data, &fsmpb.AclToken{}, func(m *fsmpb.AclToken) error { return acl.Import(t.txn, tokenFromProto(m)) })
+	case recordACLPolicy:
+		return read(t, data, &fsmpb.AclPolicy{}, func(m *fsmpb.AclPolicy) error { return acl.Import(t.txn, policyFromProto(m)) })
+	case recordACLRole:
+		return read(t, data, &fsmpb.AclRole{}, func(m *fsmpb.AclRole) error { return acl.Import(t.txn, roleFromProto(m)) })
+	case recordACLMethod:
+		return read(t, data, &fsmpb.AclMethod{}, func(m *fsmpb.AclMethod) error { return acl.Import(t.txn, methodFromProto(m)) })
+	case recordACLBinding:
+		return read(t, data, &fsmpb.AclBinding{}, func(m *fsmpb.AclBinding) error { return acl.Import(t.txn, bindingFromProto(m)) })
 	default:
 		return fmt.Errorf("no table has it")
 	}

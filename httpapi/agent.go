@@ -3,9 +3,12 @@ package httpapi
 import (
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/internal/version"
 )
 
@@ -140,7 +143,22 @@ func Revision() string {
 }
 
 // agentSelf answers GET /v1/agent/self.
-func (c *call) agentSelf() error { return c.encode(c.s.opts.Agent.Self()) }
+func (c *call) agentSelf() error {
+	if err := c.needAgent(acl.AccessRead); err != nil {
+		return err
+	}
+	return c.encode(c.s.opts.Agent.Self())
+}
+
+// needAgent checks the right to read this server, or with a change of it in fresh state.
+//
+// Source: contract, ACL enforcement, section 5.5.
+func (c *call) needAgent(a acl.Access) error {
+	if a == acl.AccessWrite {
+		return c.needFresh(acl.ResourceAgent, a, c.s.opts.NodeName)
+	}
+	return c.needHere(acl.ResourceAgent, a, c.s.opts.NodeName)
+}
 
 // agentVersion answers GET /v1/agent/version.
 func (c *call) agentVersion() error {
@@ -150,7 +168,12 @@ func (c *call) agentVersion() error {
 }
 
 // agentHost answers GET /v1/agent/host.
-func (c *call) agentHost() error { return c.encode(c.s.opts.Agent.Host()) }
+func (c *call) agentHost() error {
+	if err := c.needHere(acl.ResourceOperator, acl.AccessRead, ""); err != nil {
+		return err
+	}
+	return c.encode(c.s.opts.Agent.Host())
+}
 
 // agentMembers answers GET /v1/agent/members.
 //
@@ -168,7 +191,14 @@ func (c *call) agentMembers() error {
 	if err != nil {
 		return err
 	}
-	members, err := keep.of(c.s.opts.Agent.Members(wan))
+	members := c.s.opts.Agent.Members(wan)
+	if err := c.knownHere(); err != nil {
+		return err
+	}
+	members = slices.DeleteFunc(members, func(m Member) bool {
+		return !c.keeps(acl.ResourceNode, strings.TrimSuffix(m.Name, "."+c.s.opts.Datacenter))
+	})
+	members, err = keep.of(members)
 	if err != nil {
 		return err
 	}
@@ -178,6 +208,9 @@ func (c *call) agentMembers() error {
 // agentReload answers PUT /v1/agent/reload: 200 without a body, and in a header
 // of ours what the reload changed.
 func (c *call) agentReload() error {
+	if err := c.needAgent(acl.AccessWrite); err != nil {
+		return err
+	}
 	summary, err := c.s.opts.Agent.ReloadConfig()
 	if err != nil {
 		return &statusError{http.StatusInternalServerError, "Configuration was not reloaded, the old one stays in use:\n" + err.Error()}

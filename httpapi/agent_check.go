@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/catalog"
 )
 
@@ -36,7 +37,13 @@ func (c *call) agentCheckRegister() error {
 		return err
 	}
 	if check.ServiceID != "" && c.s.localService(view, check.ServiceID) == nil {
+		if err := c.decide(c.known); err != nil {
+			return err
+		}
 		return &statusError{http.StatusNotFound, fmt.Sprintf("ServiceID %q does not exist", check.ServiceID)}
+	}
+	if err := c.decide(func() error { return c.needLocalCheck(&check) }); err != nil {
+		return err
 	}
 	check = body.withState(check, c.s.localCheck(view, check.ID))
 	if err := c.registerLocal(nil, check); err != nil {
@@ -58,14 +65,41 @@ func (c *call) agentCheckDeregister() error {
 	if err != nil {
 		return err
 	}
-	if c.s.localCheck(view, c.arg) == nil {
-		return unknownCheck(c.arg)
+	if err := c.needLocalCheckID(view, c.arg); err != nil {
+		return err
 	}
 	if err := c.deregisterLocal("", c.arg); err != nil {
 		return err
 	}
 	c.empty()
 	return nil
+}
+
+// needLocalCheck checks that a check of this server may be changed or made.
+//
+// Source: contract, ACL enforcement, section 5.5.
+func (c *call) needLocalCheck(check *catalog.Check) error {
+	view := c.s.node.Store().View().Catalog()
+	if old := c.s.localCheck(view, check.ID); old != nil && old.ServiceID != check.ServiceID {
+		if err := c.needCheck(view, acl.AccessWrite, old); err != nil {
+			return err
+		}
+	}
+	row := *check
+	row.Node = c.s.opts.NodeName
+	return c.needCheck(view, acl.AccessWrite, &row)
+}
+
+// needLocalCheckID checks that a check of this server is there and may be changed.
+func (c *call) needLocalCheckID(view catalog.View, id string) error {
+	check := c.s.localCheck(view, id)
+	if check == nil {
+		if err := c.decide(c.known); err != nil {
+			return err
+		}
+		return unknownCheck(id)
+	}
+	return c.decide(func() error { return c.needLocalCheck(check) })
 }
 
 // agentCheckPass answers PUT /v1/agent/check/pass/ID, and so do the next two.
@@ -99,7 +133,11 @@ func (c *call) reportCheck(status, output string) error {
 	if c.arg == "" {
 		return errMissingCheckID
 	}
-	if _, err := c.localView(); err != nil {
+	view, err := c.localView()
+	if err != nil {
+		return err
+	}
+	if err := c.needLocalCheckID(view, c.arg); err != nil {
 		return err
 	}
 	// First the time, then the state: an expiry that was quicker is in it.
@@ -141,7 +179,14 @@ func (c *call) agentChecks() error {
 		return err
 	}
 	var checks []healthCheck
-	c.s.localChecks(view, func(row *catalog.Check) { checks = append(checks, localCheckOf(row)) })
+	if err := c.knownHere(); err != nil {
+		return err
+	}
+	c.s.localChecks(view, func(row *catalog.Check) {
+		if c.keepsCheck(row) {
+			checks = append(checks, localCheckOf(row))
+		}
+	})
 	if checks, err = keep.of(checks); err != nil {
 		return err
 	}

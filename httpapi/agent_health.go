@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/catalog"
 )
 
@@ -44,8 +45,14 @@ func (c *call) agentHealthByID() error {
 	}
 	row := c.s.localService(view, c.arg)
 	if row == nil {
+		if err := c.knownHere(); err != nil {
+			return err
+		}
 		c.status = http.StatusNotFound
 		return c.health(catalog.Critical, localHealth{AggregatedStatus: catalog.Critical})
+	}
+	if err := c.needHere(acl.ResourceService, acl.AccessRead, row.Name); err != nil {
+		return err
 	}
 	h := c.s.healthOf(view, row)
 	c.status = statusOfHealth(h.AggregatedStatus)
@@ -62,9 +69,12 @@ func (c *call) agentHealthByName() error {
 	if err != nil {
 		return err
 	}
+	if err := c.needHere(acl.ResourceService, acl.AccessRead, c.arg); err != nil {
+		return err
+	}
 	instances, status := []localHealth{}, catalog.Passing
 	c.s.localServices(view, func(row *catalog.Service) {
-		if strings.EqualFold(row.Name, c.arg) {
+		if strings.EqualFold(row.Name, c.arg) && c.keeps(acl.ResourceService, row.Name) {
 			h := c.s.healthOf(view, row)
 			status = worst(status, h.AggregatedStatus)
 			instances = append(instances, h)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/catalog"
 )
 
@@ -16,6 +17,9 @@ func (c *call) agentMaintenance() error {
 		return err
 	}
 	if _, err := c.localView(); err != nil {
+		return err
+	}
+	if err := c.needToWrite(acl.ResourceNode, acl.AccessWrite, c.s.opts.NodeName); err != nil {
 		return err
 	}
 	return c.maintain(enable, catalog.Check{ID: nodeMaintenance, Name: "Node Maintenance Mode"})
@@ -34,8 +38,8 @@ func (c *call) agentServiceMaintenance() error {
 	if err != nil {
 		return err
 	}
-	if c.s.localService(view, c.arg) == nil {
-		return unknownService(c.arg)
+	if err := c.needLocalService(view, c.arg); err != nil {
+		return err
 	}
 	return c.maintain(enable, catalog.Check{
 		ID: serviceMaintenance + c.arg, Name: "Service Maintenance Mode", ServiceID: c.arg,

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/holdfast-kv/holdfast/acl"
 )
 
 // agentJoin answers PUT /v1/agent/join/ADDRESS.
@@ -17,6 +19,9 @@ func (c *call) agentJoin() error {
 		return badRequest("Missing address to join")
 	case c.q.get(pWAN) != "":
 		return badRequest("Cannot join across datacenters: this server knows only its own")
+	}
+	if err := c.needAgent(acl.AccessWrite); err != nil {
+		return err
 	}
 	if err := c.s.opts.Membership.Join(c.r.Context(), c.arg); err != nil {
 		return c.refusal(err)
@@ -32,6 +37,9 @@ func (c *call) agentJoin() error {
 //
 // Source: contract, agent, section 2 and "Where Holdfast should differ" 4.
 func (c *call) agentLeave() error {
+	if err := c.needAgent(acl.AccessWrite); err != nil {
+		return err
+	}
 	began := time.Now()
 	defer func() { c.waited += time.Since(began) }()
 	c.w.Header()["Content-Type"] = typeJSON
@@ -40,6 +48,8 @@ func (c *call) agentLeave() error {
 	// Not every ResponseWriter can; then the head comes with the end.
 	_ = http.NewResponseController(c.w).Flush()
 	// It is not left half done because the client has gone.
+	c.s.busy.Add(-1)
+	defer c.s.busy.Add(1)
 	if err := c.s.opts.Membership.LeaveAndStop(context.WithoutCancel(c.r.Context())); err != nil {
 		c.s.log.Warn("leave the cluster", "error", err)
 		_, _ = c.w.Write([]byte("The server ends without having left in good order: " + err.Error())) // the client may be gone
@@ -58,6 +68,9 @@ func (c *call) agentForceLeave() error {
 		node = strings.TrimSuffix(node, "."+c.s.opts.Datacenter)
 	}
 	_, prune := c.given("prune")
+	if err := c.needFresh(acl.ResourceOperator, acl.AccessWrite, ""); err != nil {
+		return err
+	}
 	if err := c.s.opts.Membership.ForceLeave(c.r.Context(), node, prune); err != nil {
 		return c.refusal(err)
 	}

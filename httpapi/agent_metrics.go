@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"net/http"
 	"strings"
+
+	"github.com/holdfast-kv/holdfast/acl"
 )
 
 var (
@@ -20,6 +22,9 @@ func (c *call) agentMetrics() error {
 	if c.q.get(pFormat) == "prometheus" || acceptsPrometheus(c.r.Header) {
 		return c.metricsText(false)
 	}
+	if err := c.needAgent(acl.AccessRead); err != nil {
+		return err
+	}
 	c.json(c.s.opts.Agent.Metrics().Interval())
 	return nil
 }
@@ -30,6 +35,9 @@ func (c *call) metricsPage() error {
 }
 
 func (c *call) metricsText(openMetrics bool) error {
+	if err := c.needAgent(acl.AccessRead); err != nil {
+		return err
+	}
 	var text bytes.Buffer
 	if err := c.s.opts.Agent.Metrics().WriteText(&text, openMetrics); err != nil {
 		return err
@@ -78,6 +86,9 @@ func accepts(h http.Header, mediaType string, versions []string) bool {
 //
 // Source: contract, agent, section 3.
 func (c *call) agentMetricsStream() error {
+	if err := c.needAgent(acl.AccessRead); err != nil {
+		return err
+	}
 	metrics := c.s.opts.Agent.Metrics()
 	next := metrics.Next()
 	out, err := c.stream("application/json")
@@ -89,12 +100,16 @@ func (c *call) agentMetricsStream() error {
 		return nil
 	}
 	for {
-		select {
-		case <-next:
-		case <-c.r.Context().Done():
+		due, again := c.untilDue(next)
+		if !again {
 			return nil
-		case <-c.s.draining:
+		}
+		if err := c.still(); err != nil {
+			out.refuse(err, true)
 			return nil
+		}
+		if !due {
+			continue
 		}
 		next = metrics.Next()
 		if !out.send(indent(metrics.Interval())) {

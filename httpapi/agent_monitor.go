@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/holdfast-kv/holdfast/acl"
 )
 
 // monitorPause is how long lines gather before they are sent, so that a burst
@@ -21,6 +23,9 @@ const monitorPause = 50 * time.Millisecond
 func (c *call) agentMonitor() error {
 	level, err := logLevel(c.q.get(pLogLevel))
 	if err != nil {
+		return err
+	}
+	if err := c.needAgent(acl.AccessRead); err != nil {
 		return err
 	}
 	contentType := "text/plain; charset=utf-8"
@@ -42,6 +47,10 @@ func (c *call) agentMonitor() error {
 	defer pause.Stop()
 	for {
 		again := c.untilLogged(tail, pause)
+		if err := c.still(); err != nil {
+			out.refuse(err, c.q.has(pLogJSON))
+			return nil
+		}
 		if lines := tail.Take(); len(lines) > 0 && !out.send(lines) {
 			return nil
 		}
@@ -54,12 +63,8 @@ func (c *call) agentMonitor() error {
 // untilLogged waits until there are lines to send and a little longer. It tells
 // whether more may follow.
 func (c *call) untilLogged(tail LogTail, pause *time.Timer) bool {
-	select {
-	case <-tail.Ready():
-	case <-c.r.Context().Done():
-		return false
-	case <-c.s.draining:
-		return false
+	if due, again := c.untilDue(tail.Ready()); !due {
+		return again
 	}
 	pause.Reset(monitorPause)
 	select {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/catalog"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/kvs"
@@ -58,6 +59,9 @@ func (c *call) agentServiceRegister() error {
 	}
 	view, err := c.localView()
 	if err != nil {
+		return err
+	}
+	if err := c.decide(func() error { return c.needToRegister(c.s.node.Store().View().Catalog(), s) }); err != nil {
 		return err
 	}
 	checks, err := body.checks(s, func(id string) *catalog.Check { return c.s.localCheck(view, id) })
@@ -115,8 +119,8 @@ func (c *call) agentServiceDeregister() error {
 	if err != nil {
 		return err
 	}
-	if c.s.localService(view, c.arg) == nil {
-		return unknownService(c.arg)
+	if err := c.needLocalService(view, c.arg); err != nil {
+		return err
 	}
 	if err := c.deregisterLocal(c.arg, ""); err != nil {
 		return err
@@ -136,7 +140,14 @@ func (c *call) agentServices() error {
 		return err
 	}
 	var services []localService
-	c.s.localServices(view, func(row *catalog.Service) { services = append(services, c.s.localServiceOf(row)) })
+	if err := c.knownHere(); err != nil {
+		return err
+	}
+	c.s.localServices(view, func(row *catalog.Service) {
+		if c.keeps(acl.ResourceService, row.Name) {
+			services = append(services, c.s.localServiceOf(row))
+		}
+	})
 	if services, err = keep.of(services); err != nil {
 		return err
 	}
@@ -163,17 +174,59 @@ func (c *call) agentService() error {
 		return err
 	}
 	q := &contentQuestion{s: c.s, id: c.arg}
+	if err := c.needContent(q.content(c.s.node.Store().View())); err != nil {
+		return err
+	}
 	if q.hash, _ = c.given("hash"); q.hash != "" {
 		if err := c.await(q, o); err != nil {
 			return err
 		}
 	}
 	s := q.content(c.s.node.Store().View())
+	if err := c.still(); err != nil {
+		return err
+	}
+	if err := c.needContent(s); err != nil { // it may have another name by now
+		return err
+	}
 	if s == nil {
 		return &statusError{http.StatusNotFound, "unknown service ID: " + c.arg}
 	}
 	c.w.Header()["X-Consul-Contenthash"] = []string{s.ContentHash}
 	return c.encode(s)
+}
+
+// needContent checks that a service may be read; nil is none.
+func (c *call) needContent(s *localService) error {
+	if s == nil {
+		return c.knownHere()
+	}
+	return c.needHere(acl.ResourceService, acl.AccessRead, s.Service)
+}
+
+// needToRegister checks that a service of this server may be registered, also in place of
+// one that has its id.
+//
+// Source: contract, ACL enforcement, section 5.5.
+func (c *call) needToRegister(view catalog.View, s *catalog.Service) error {
+	if old := c.s.localService(view, s.ID); old != nil && old.Name != s.Name {
+		if err := c.need(acl.ResourceService, acl.AccessWrite, old.Name); err != nil {
+			return err
+		}
+	}
+	return c.need(acl.ResourceService, acl.AccessWrite, s.Name)
+}
+
+// needLocalService checks that a service of this server is there and may be changed.
+func (c *call) needLocalService(view catalog.View, id string) error {
+	s := c.s.localService(view, id)
+	if s == nil {
+		if err := c.decide(c.known); err != nil {
+			return err
+		}
+		return unknownService(id)
+	}
+	return c.needToWrite(acl.ResourceService, acl.AccessWrite, s.Name)
 }
 
 // waitOptions reads ?index and ?wait alone, of a read that asks only this server.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/fsm"
 )
 
@@ -65,6 +66,9 @@ func (c *call) autopilotConfiguration() error {
 		return err
 	}
 	config := c.s.node.Store().View().Autopilot()
+	if err := c.need(acl.ResourceOperator, acl.AccessRead, ""); err != nil {
+		return err
+	}
 	if config == nil && c.s.opts.Membership != nil {
 		config = c.s.opts.Membership.AutopilotConfig()
 	}
@@ -107,6 +111,9 @@ func (c *call) setAutopilotConfiguration() error {
 		if set.Index, err = strconv.ParseUint(c.q.get(pCAS), 10, 64); err != nil {
 			return badRequest("Error parsing cas value: " + err.Error())
 		}
+	}
+	if err := c.needToWrite(acl.ResourceOperator, acl.AccessWrite, ""); err != nil {
+		return err
 	}
 	res, err := c.propose(&fsm.Command{Autopilot: set})
 	switch {
@@ -179,6 +186,14 @@ func (c *call) autopilotHealth() error {
 func (c *call) pilotState() (AutopilotState, error) {
 	mode, err := c.operatorRead()
 	if err != nil {
+		return AutopilotState{}, err
+	}
+	if c.guarded() && mode != Stale {
+		if _, err := c.s.node.ReadIndex(c.r.Context(), mode); err != nil {
+			return AutopilotState{}, err
+		}
+	}
+	if err := c.need(acl.ResourceOperator, acl.AccessRead, ""); err != nil {
 		return AutopilotState{}, err
 	}
 	return c.s.opts.Membership.AutopilotState(c.r.Context(), mode)

@@ -22,9 +22,13 @@ type parkable interface {
 }
 
 // await returns when the question should be answered: at once, when something it
-// asks about has changed, when its time is over, or when the server stops.
-// Nothing of a state is held while it waits.
+// asks about has changed, when its time is over, when its rights show something else,
+// or when the server stops. Without the rights that it began with it ends with an
+// error. Nothing of a state is held while it waits.
+//
+// Whoever answers after it looks at the rights again, after taking the state.
 func (c *call) await(q parkable, o readOptions) error {
+	c.rights.waited = q
 	store := c.s.node.Store()
 	if q.settled(store.View(), o.index) {
 		return nil
@@ -42,17 +46,25 @@ func (c *call) await(q parkable, o readOptions) error {
 	wakeups := &c.s.wakeups
 	for {
 		// Register first, then look: what commits in between wakes.
-		watch := q.watch(store)
-		if q.settled(store.View(), o.index) {
+		watch, rights := q.watch(store), c.watchRights()
+		answer, err := c.stillMay(q)
+		if answer = answer || err == nil && q.settled(store.View(), o.index); answer || err != nil {
 			watch.Stop()
-			wakeups.answered(true)
-			return nil
+			rights.stop()
+			if err == nil {
+				wakeups.answered(true)
+			}
+			return err
 		}
-		reason := c.park(watch.C, watch.Reset, timer.C, o.mode)
+		rights.until(c.ended())
+		reason := c.park(&watch, &rights, timer.C, o.mode)
+		rights.stop()
 		if reason != changed { // a registration that was woken is gone already
 			watch.Stop()
 		}
 		switch reason {
+		case rightsChanged, tokenEnded:
+			continue
 		case clientGone:
 			wakeups.Gone.Add(1)
 			return errClientGone
@@ -107,18 +119,26 @@ const (
 	clientGone
 	stopping
 	cutOff
+	rightsChanged
+	tokenEnded
 )
 
-func (c *call) park(changes, reset <-chan struct{}, timer <-chan time.Time, mode Mode) wake {
+func (c *call) park(watch *kvs.Watch, rights *rightsWatch, timer <-chan time.Time, mode Mode) wake {
 	end := c.s.draining
 	if mode != Stale {
 		end = *c.s.cutOff.Load()
 	}
 	select {
-	case <-changes:
+	case <-watch.C:
 		return changed
-	case <-reset:
+	case <-watch.Reset:
 		return stateReplaced
+	case <-rights.token.C:
+		return rightsChanged
+	case <-rights.rules.C:
+		return rightsChanged
+	case <-rights.expired():
+		return tokenEnded
 	case <-timer:
 		return timeOver
 	case <-c.r.Context().Done():

@@ -24,6 +24,9 @@ type call struct {
 	waited time.Duration
 
 	refused *steadyReader // a body that was refused and is still being sent
+
+	rights rights
+	audit  audited
 }
 
 var calls = sync.Pool{New: func() any { return new(call) }}

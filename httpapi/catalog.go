@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/catalog"
 	"github.com/holdfast-kv/holdfast/fsm"
 )
@@ -98,13 +99,13 @@ type nothing struct{}
 
 // What is read of the catalog, by the tables that the answer is made of.
 var (
-	askNodes    = tableQuestion{fsm.TopicNodes, func(v *fsm.View) uint64 { n, _, _ := v.CatalogIndexes(); return n }}
-	askServices = tableQuestion{fsm.TopicServices, func(v *fsm.View) uint64 { _, s, _ := v.CatalogIndexes(); return s }}
-	askChecks   = tableQuestion{fsm.TopicChecks, func(v *fsm.View) uint64 { _, _, c := v.CatalogIndexes(); return c }}
+	askNodes    = tableQuestion{topic: fsm.TopicNodes, index: func(v *fsm.View) uint64 { n, _, _ := v.CatalogIndexes(); return n }}
+	askServices = tableQuestion{topic: fsm.TopicServices, index: func(v *fsm.View) uint64 { _, s, _ := v.CatalogIndexes(); return s }}
+	askChecks   = tableQuestion{topic: fsm.TopicChecks, index: func(v *fsm.View) uint64 { _, _, c := v.CatalogIndexes(); return c }}
 
-	askNodesServices = tableQuestion{fsm.TopicCatalog, func(v *fsm.View) uint64 { n, s, _ := v.CatalogIndexes(); return max(n, s) }}
-	askNodesChecks   = tableQuestion{fsm.TopicCatalog, func(v *fsm.View) uint64 { n, _, c := v.CatalogIndexes(); return max(n, c) }}
-	askAll           = tableQuestion{fsm.TopicCatalog, func(v *fsm.View) uint64 { n, s, c := v.CatalogIndexes(); return max(n, s, c) }}
+	askNodesServices = tableQuestion{topic: fsm.TopicCatalog, index: func(v *fsm.View) uint64 { n, s, _ := v.CatalogIndexes(); return max(n, s) }}
+	askNodesChecks   = tableQuestion{topic: fsm.TopicCatalog, index: func(v *fsm.View) uint64 { n, _, c := v.CatalogIndexes(); return max(n, c) }}
+	askAll           = tableQuestion{topic: fsm.TopicCatalog, index: func(v *fsm.View) uint64 { n, s, c := v.CatalogIndexes(); return max(n, s, c) }}
 )
 
 var consistencyNames = map[Mode][]string{Default: {"leader"}, Consistent: {"consistent"}, Stale: {"stale"}}
@@ -130,7 +131,7 @@ func (c *call) catalogNodes() error {
 		meta := c.every("node-meta")
 		nodes := []CatalogNode{}
 		v.Catalog().Nodes(func(n *catalog.Node) bool {
-			if hasMeta(n.Meta, meta) {
+			if hasMeta(n.Meta, meta) && c.keeps(acl.ResourceNode, n.Name) {
 				nodes = append(nodes, c.node(n))
 			}
 			return true
@@ -151,6 +152,9 @@ func (c *call) catalogServices() error {
 		tags := map[string]map[string]bool{}
 		view.Services("", func(s *catalog.Service) bool {
 			if meta != nil && !nodeHasMeta(view, s.Node, meta) {
+				return true
+			}
+			if !c.keeps(acl.ResourceService, s.Name) || meta != nil && !c.keeps(acl.ResourceNode, s.Node) {
 				return true
 			}
 			if tags[s.Name] == nil {
@@ -178,7 +182,7 @@ func (c *call) catalogService() error {
 		instances := []serviceInstance{}
 		view.Instances(c.arg, func(s *catalog.Service) bool {
 			n := view.Node(s.Node)
-			if n != nil && hasTags(s.Tags, tags) && hasMeta(n.Meta, meta) {
+			if n != nil && hasTags(s.Tags, tags) && hasMeta(n.Meta, meta) && c.keepsRow(n.Name, s.Name) {
 				instances = append(instances, c.instance(n, s))
 			}
 			return true
@@ -228,12 +232,14 @@ func (c *call) catalogNodeServices() error {
 func (c *call) servicesOf(v *fsm.View, keep *filter[nodeService]) (*CatalogNode, []nodeService, error) {
 	view := v.Catalog()
 	row := view.Node(c.arg)
-	if row == nil {
+	if row == nil || !c.keeps(acl.ResourceNode, row.Name) {
 		return nil, nil, nil
 	}
 	n, services := c.node(row), []nodeService{}
 	view.Services(row.Name, func(s *catalog.Service) bool {
-		services = append(services, serviceOf(s))
+		if c.keeps(acl.ResourceService, s.Name) {
+			services = append(services, serviceOf(s))
+		}
 		return true
 	})
 	services, err := keep.of(services)

@@ -85,6 +85,9 @@ func (c *call) catalogRegister() error {
 	if err != nil {
 		return err
 	}
+	if err := c.decide(func() error { return fsm.NeedRegistration(c.s.node.Store().View().Catalog(), r, c.need) }); err != nil {
+		return err
+	}
 	return c.changeCatalog(&fsm.Command{Register: r})
 }
 
@@ -101,9 +104,16 @@ func (c *call) catalogDeregister() error {
 	case body.Datacenter != "" && body.Datacenter != c.s.opts.Datacenter:
 		return errNoDatacenter
 	}
-	return c.changeCatalog(&fsm.Command{Deregister: &fsm.Deregistration{
-		Node: body.Node, ServiceID: body.ServiceID, CheckID: body.CheckID,
-	}})
+	d := &fsm.Deregistration{Node: body.Node, ServiceID: body.ServiceID, CheckID: body.CheckID}
+	if c.guarded() { // whose service that id has is asked of the cluster
+		if _, err := c.s.node.ReadIndex(c.r.Context(), Default); err != nil {
+			return err
+		}
+		if err := fsm.NeedDeregistration(c.s.node.Store().View().Catalog(), d, c.need); err != nil {
+			return err
+		}
+	}
+	return c.changeCatalog(&fsm.Command{Deregister: d})
 }
 
 // changeCatalog answers true, with the index from which on the change can be read.

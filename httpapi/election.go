@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/kvs"
 )
@@ -67,9 +68,10 @@ func (c *call) electionGet() error {
 	}
 	queue := kvs.ElectionPrefix + name
 	q := question{key: kvs.LeaderKey(queue)}
-	return c.readRecipe(&q, o, func(view *fsm.View) any {
+	need := func() error { return c.need(acl.ResourceKey, acl.AccessRead, queue) }
+	return c.readRecipe(&q, o, need, func(view *fsm.View) any {
 		out := electionShown{Name: name}
-		show := newPlaceShower(view)
+		show := c.newPlaceShower(view)
 		view.Places(queue, func(p *kvs.Place) bool {
 			if p.Held {
 				leader := show.place(p)

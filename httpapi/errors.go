@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/kvs"
 )
 
@@ -46,9 +47,14 @@ const statusClientGone = 499
 func statusOf(err error) int {
 	var status *statusError
 	var pruned *kvs.PrunedError
+	var denied *deniedError
 	switch {
 	case errors.As(err, &status): // contract, README, section 9
 		return status.status
+	case isRefusal(err), errors.As(err, &denied): // contract, ACL enforcement, section 3
+		return http.StatusForbidden
+	case errors.Is(err, acl.ErrDisabled): // the same
+		return http.StatusUnauthorized
 	case errors.As(err, &pruned): // ours: what is no longer kept is gone for good
 		return http.StatusGone
 	}
@@ -70,12 +76,17 @@ func (c *call) fail(err error) {
 	text := err.Error()
 	var known *statusError
 	var readOnly *ReadOnlyError // told once, where it is found out, not for every write
-	if status == http.StatusInternalServerError && !errors.As(err, &known) && !errors.As(err, &readOnly) {
+	if status == http.StatusInternalServerError && !errors.As(err, &known) && !errors.As(err, &readOnly) &&
+		!errors.Is(err, acl.ErrRoot) { // the client's mistake, whatever the wire calls it
 		c.s.log.Warn("request failed", "method", c.r.Method, "route", c.route(), "error", err)
 	}
 	var pruned *kvs.PrunedError
 	if errors.As(err, &pruned) {
 		c.w.Header()["X-Holdfast-Oldest-Index"] = []string{strconv.FormatUint(pruned.Oldest, 10)}
+	}
+	if status == http.StatusForbidden && c.guarded() && (isRefusal(err) || errors.As(err, new(*deniedError))) {
+		c.refuse(status, err)
+		return
 	}
 	c.text(status, text)
 }

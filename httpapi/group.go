@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/kvs"
 )
@@ -45,10 +46,15 @@ func (c *call) groupGet() error {
 	}
 	name := c.arg
 	q := question{shape: names, key: kvs.MembersPrefix(name)}
-	return c.readRecipe(&q, o, func(view *fsm.View) any {
+	need := func() error { return c.needQuestion(&q) }
+	return c.readRecipe(&q, o, need, func(view *fsm.View) any {
 		out := groupShown{Name: name, Members: []memberShown{}}
-		show := newPlaceShower(view)
-		view.List(q.key, func(cur *kvs.Version) { out.Members = append(out.Members, show.member(cur, q.key)) })
+		show := c.newPlaceShower(view)
+		view.List(q.key, func(cur *kvs.Version) {
+			if c.keeps(acl.ResourceKey, cur.Key) {
+				out.Members = append(out.Members, show.member(cur, q.key))
+			}
+		})
 		return out
 	})
 }
@@ -58,7 +64,7 @@ func (s *placeShower) member(cur *kvs.Version, prefix string) memberShown {
 	if extra := s.view.Item(cur.Key).Extra; extra != nil {
 		shown.Session = extra.Owner
 	}
-	if owner := s.sessions.Get(shown.Session); owner != nil {
+	if owner := s.owner(shown.Session); owner != nil {
 		shown.Name, shown.Node = owner.Name, owner.Node
 	}
 	if len(cur.Value) > 0 {
@@ -103,6 +109,12 @@ func (c *call) groupPut() error {
 	if op.Value, err = c.recipeValue(); err != nil {
 		return err
 	}
+	if err := c.checkDatacenter(); err != nil {
+		return err
+	}
+	if err := c.decide(func() error { return c.needPlace(op.Key, session) }); err != nil {
+		return err
+	}
 	if err := c.begin(session); err != nil {
 		return err
 	}
@@ -136,6 +148,9 @@ func (c *call) groupDelete() error {
 		return err
 	}
 	op := kvs.Op{Verb: kvs.Delete, Key: kvs.MembersPrefix(group) + member}
+	if err := c.need(acl.ResourceKey, acl.AccessDelete, op.Key); err != nil {
+		return err
+	}
 	made := ""
 	if it := c.s.node.Store().View().Item(op.Key); it != nil && it.Live() && it.Cur.Flags&kvs.OwnSession != 0 && it.Extra != nil {
 		made = it.Extra.Owner
@@ -148,7 +163,10 @@ func (c *call) groupDelete() error {
 		return noSuchSession(c.q.get(pSession))
 	}
 	if res.Applied && made != "" { // made for this member: with it, it ends
-		if res, err = c.propose(&fsm.Command{EndSession: &fsm.EndSession{IDs: []string{made}}}); err != nil {
+		// It is not the client's to have the right to that.
+		end := fsm.Command{EndSession: &fsm.EndSession{IDs: []string{made}}, Origin: kvs.Origin{Address: c.address()}}
+		c.addAudited(&end)
+		if res, err = c.s.node.Propose(c.r.Context(), &end); err != nil {
 			return err
 		}
 		res.Applied = true

@@ -78,7 +78,9 @@ func (c *call) readChecks(ask tableQuestion, missing string, walk func(catalog.V
 	return c.readTable(ask, true, c.withName(missing, readFilter(c, &keep)), func(v *fsm.View) (any, error) {
 		checks := []healthCheck{}
 		walk(v.Catalog(), func(check *catalog.Check) bool {
-			checks = append(checks, checkOf(check))
+			if c.keepsRow(check.Node, check.ServiceName) {
+				checks = append(checks, checkOf(check))
+			}
 			return true
 		})
 		return keep.of(checks)
@@ -119,7 +121,7 @@ func (c *call) healthService() error {
 		instances := []serviceHealth{}
 		view.Instances(c.arg, func(s *catalog.Service) bool {
 			n := view.Node(s.Node)
-			if n == nil || !hasTags(s.Tags, tags) || !hasMeta(n.Meta, meta) {
+			if n == nil || !hasTags(s.Tags, tags) || !hasMeta(n.Meta, meta) || !c.keepsRow(n.Name, s.Name) {
 				return true
 			}
 			checks := []healthCheck{}

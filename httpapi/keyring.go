@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/holdfast-kv/holdfast/acl"
 )
 
 // maxRelay is the highest relay factor.
@@ -30,6 +32,9 @@ type keyringMembers struct {
 func (c *call) keyringList() error {
 	r := KeyringRequest{Op: KeyringList}
 	if err := c.keyringParams(&r); err != nil {
+		return err
+	}
+	if err := c.needHere(acl.ResourceKeyring, acl.AccessRead, ""); err != nil {
 		return err
 	}
 	rings, err := c.s.opts.Membership.Keyring(c.r.Context(), r)
@@ -58,6 +63,9 @@ func (c *call) changeKeyring(op KeyringOp) error {
 	}
 	r := KeyringRequest{Op: op, Key: body.Key}
 	if err := c.keyringParams(&r); err != nil {
+		return err
+	}
+	if err := c.needFresh(acl.ResourceKeyring, acl.AccessWrite, ""); err != nil {
 		return err
 	}
 	if _, err := c.s.opts.Membership.Keyring(c.r.Context(), r); err != nil {

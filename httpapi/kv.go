@@ -1,11 +1,13 @@
 package httpapi
 
 import (
+	"hash/maphash"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/internal/limit"
 	"github.com/holdfast-kv/holdfast/kvs"
@@ -34,7 +36,10 @@ func (c *call) kvGet() error {
 		return c.kvHistory(&q, contact)
 	}
 	if o.index > 0 && q.revision == 0 {
-		if err := c.await(&q, o); err != nil {
+		if err := c.needQuestion(&q); err != nil {
+			return err
+		}
+		if err := c.await(&keyQuestion{q, c}, o); err != nil {
 			return err
 		}
 		contact = c.s.node.Contact()
@@ -106,13 +111,83 @@ func (c *call) revision() (uint64, error) {
 	}
 }
 
+// needQuestion checks the rights that a question needs, or again those that it was found
+// to have. Lists are cut down; with acl.enable_key_list_policy they need one too.
+//
+// Source: contract, ACL enforcement, section 5.1.
+func (c *call) needQuestion(q *question) error {
+	switch {
+	case !c.guarded():
+		return nil
+	case c.rights.who != nil:
+		return c.still()
+	case !q.tree():
+		return c.need(acl.ResourceKey, q.access(), q.key)
+	case c.s.settings.Load().KeyList:
+		return c.need(acl.ResourceKey, acl.AccessList, q.key)
+	}
+	return c.known()
+}
+
+// keyFilter returns what cuts down lists of keys; nil when rights are not checked.
+func (c *call) keyFilter(access acl.Access) *keyFilter {
+	if c.rights.who == nil {
+		return nil
+	}
+	return &keyFilter{auth: c.rights.who.Auth, access: access}
+}
+
+func (f *keyFilter) rules() *acl.Authorizer {
+	if f == nil {
+		return nil
+	}
+	return f.auth
+}
+
+// keyQuestion is a question about keys that waits, and of whom.
+type keyQuestion struct {
+	question
+	c *call
+}
+
+// sight is part of partial.
+func (q *keyQuestion) sight(v *fsm.View) sight {
+	if !q.tree() {
+		return sight{}
+	}
+	var h maphash.Hash
+	h.SetSeed(answerSeed)
+	seen := sight{empty: true}
+	keep := q.c.keyFilter(q.access())
+	v.List(q.key, func(cur *kvs.Version) {
+		if keep.keeps(cur.Key) {
+			_, _ = h.WriteString(cur.Key) // it never fails
+			_ = h.WriteByte(0)            // nor does this
+			seen.empty = false
+		}
+	})
+	if seen.empty && keep != nil && keep.cut {
+		q.c.rights.missing = right{acl.ResourceKey, keep.access, keep.missing}
+	}
+	seen.digest = h.Sum64()
+	return seen
+}
+
 // answerQuestion answers from the state as it is now.
 func (c *call) answerQuestion(q *question, o readOptions, contact Contact) error {
 	view := c.s.node.Store().View()
+	if err := c.needQuestion(q); err != nil {
+		return err
+	}
 	var keep bool
+	var filter *keyFilter
+	if q.tree() {
+		filter = c.keyFilter(q.access())
+	}
+	auth := filter.rules()
 	if q.cacheable() {
 		var hit *cachedList
-		if hit, keep = c.s.lists.find(q, view); hit != nil {
+		if hit, keep = c.s.lists.find(q, auth, view); hit != nil {
 			if !c.answerHead(q, o, contact, view, hit.reply) {
 				c.writeCached(hit)
 			}
@@ -121,13 +196,13 @@ func (c *call) answerQuestion(q *question, o readOptions, contact Contact) error
 	}
 	buf := getBuffer()
 	defer putBuffer(buf)
-	body, r, err := q.answer(view, (*buf)[:0])
+	body, r, err := q.answer(view, (*buf)[:0], filter)
 	*buf = body
 	if err != nil {
 		return err
 	}
 	if q.cacheable() {
-		c.s.lists.note(q, view, r, body, keep)
+		c.s.lists.note(q, auth, view, r, body, keep)
 	}
 	switch {
 	case c.answerHead(q, o, contact, view, r):
@@ -152,6 +227,9 @@ func (c *call) answerHead(q *question, o readOptions, contact Contact, view *fsm
 	h := c.w.Header()
 	setContact(h, contact)
 	h["X-Consul-Query-Backend"] = backend
+	if r.cut {
+		c.filtered()
+	}
 	if !r.found {
 		setIndex(h, index)
 		h["Content-Length"] = headerZero
@@ -159,10 +237,16 @@ func (c *call) answerHead(q *question, o readOptions, contact Contact, view *fsm
 		c.w.WriteHeader(http.StatusNotFound)
 		return true
 	}
-	tag := setIndexAndTag(h, index, view.RestoredAt())
 	if r.more {
 		h["X-Holdfast-Next"] = []string{url.QueryEscape(r.next)}
 	}
+	if r.cut {
+		// The tag is that of the whole list. Who saw another part of it must not be
+		// told that nothing is new.
+		setIndex(h, index)
+		return false
+	}
+	tag := setIndexAndTag(h, index, view.RestoredAt())
 	if matchesTag(c.r.Header, tag) {
 		c.status = http.StatusNotModified
 		c.w.WriteHeader(http.StatusNotModified)
@@ -209,6 +293,9 @@ func (c *call) kvHistory(q *question, contact Contact) error {
 		}
 	}
 	view := c.s.node.Store().View()
+	if err := c.need(acl.ResourceKey, acl.AccessHistory, q.key); err != nil {
+		return err
+	}
 	versions := view.History(q.key, int(min(n, limit.HistoryAnswer)))
 	h := c.w.Header()
 	setQuery(h, q.index(view), contact)

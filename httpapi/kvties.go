@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/kvs"
 )
@@ -108,7 +109,7 @@ func (c *call) explainLock(key string) lockExplained {
 	}
 	holder := &lockHolder{Session: cur.Session, Fence: view.Fence(key)}
 	sessions, _ := view.Sessions()
-	if s := sessions.Get(cur.Session); s != nil {
+	if s := sessions.Get(cur.Session); s != nil && c.keeps(acl.ResourceSession, s.Node) {
 		holder.Name, holder.Node = s.Name, s.Node
 	}
 	if at, err := view.GetAt(key, holder.Fence); err == nil && at != nil {

@@ -92,6 +92,12 @@ func (c *call) kvDelete() error {
 // kvWrite proposes one operation and answers true or false, with the index from
 // which on its effect can be read. A sequential write is answered with its key.
 func (c *call) kvWrite(op kvs.Op, ties fsm.Ties) error {
+	if err := c.checkDatacenter(); err != nil {
+		return err
+	}
+	if err := c.decide(func() error { return fsm.NeedWrite(&op, &ties, c.need) }); err != nil {
+		return err
+	}
 	res, err := c.propose(&fsm.Command{Write: &op, Ties: ties})
 	switch {
 	case err != nil:
@@ -128,11 +134,31 @@ func (c *call) propose(cmd *fsm.Command) (fsm.Result, error) {
 	case !utf8.ValidString(reason):
 		return fsm.Result{}, badRequest("X-Holdfast-Reason is not valid UTF-8")
 	}
-	cmd.Origin = kvs.Origin{Reason: reason}
-	if client := clientOf(c.r); client.IsValid() { // not on a Unix socket
-		cmd.Origin.Address = client.String()
+	cmd.Origin = kvs.Origin{Reason: reason, Address: c.address()}
+	who, err := c.identity()
+	if err != nil {
+		return fsm.Result{}, err
 	}
-	return c.s.node.Propose(c.r.Context(), cmd)
+	if who != nil {
+		cmd.Origin.Accessor, cmd.Checked = who.Accessor, who.Checked
+	}
+	if err := c.auditCommand(cmd); err != nil {
+		return fsm.Result{}, err
+	}
+	res, err := c.s.node.Propose(c.r.Context(), cmd)
+	c.auditOutcome(res, err)
+	if err == nil && res.Denied != "" {
+		err = &deniedError{res.Denied}
+	}
+	return res, err
+}
+
+// address is that of the client; "" on a Unix socket.
+func (c *call) address() string {
+	if client := clientOf(c.r); client.IsValid() {
+		return client.String()
+	}
+	return ""
 }
 
 // conflicts refuses a request in which more than one of the given parameters is
@@ -150,6 +176,9 @@ func (c *call) conflicts(params ...param) error {
 	values, err := url.ParseQuery(c.r.URL.RawQuery)
 	if err != nil { // it was parsed before
 		return badRequest(err.Error())
+	}
+	if values.Has("token") {
+		values.Set("token", "hidden")
 	}
 	return badRequest("Conflicting flags: " + values.Encode() + "\n")
 }

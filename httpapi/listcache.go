@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/fsm"
 )
 
@@ -25,14 +26,21 @@ const (
 // in between, so that a prefix that changes all the time is never copied.
 type listCache struct {
 	mu      sync.Mutex
-	entries map[question]*list.Element // of *cachedList; guarded by mu
-	recent  *list.List                 // most recently used first; guarded by mu
-	bytes   int                        // guarded by mu
+	entries map[listKey]*list.Element // of *cachedList; guarded by mu
+	recent  *list.List                // most recently used first; guarded by mu
+	bytes   int                       // guarded by mu
+}
+
+// listKey is a question and by whose rules it was answered: what one may see is never
+// found by another.
+type listKey struct {
+	question
+	auth *acl.Authorizer // nil: rights are not checked
 }
 
 // cachedList is one answer. What it holds is never changed, only replaced.
 type cachedList struct {
-	q          question
+	key        listKey
 	generation uint64 // of the view it was built from
 	upTo       uint64 // store index up to which it is known to hold; guarded by listCache.mu
 	floor      uint64
@@ -43,7 +51,7 @@ type cachedList struct {
 }
 
 func newListCache() *listCache {
-	return &listCache{entries: map[question]*list.Element{}, recent: list.New()}
+	return &listCache{entries: map[listKey]*list.Element{}, recent: list.New()}
 }
 
 // cacheable tells whether the cache may hold the answer to q.
@@ -51,11 +59,11 @@ func (q *question) cacheable() bool {
 	return q.tree() && q.revision == 0 && q.limit == 0 && q.after == "" && len(q.key)+len(q.separator) <= cacheNameBytes
 }
 
-// find returns the answer to q from the state v, and whether an answer that is
+// find returns the answer to q by the rules of auth from the state v, and whether an answer that is
 // built now should be kept.
-func (c *listCache) find(q *question, v *fsm.View) (hit *cachedList, keep bool) {
+func (c *listCache) find(q *question, auth *acl.Authorizer, v *fsm.View) (hit *cachedList, keep bool) {
 	c.mu.Lock()
-	el := c.entries[*q]
+	el := c.entries[listKey{*q, auth}]
 	if el == nil {
 		c.mu.Unlock()
 		return nil, false
@@ -81,13 +89,13 @@ func (c *listCache) find(q *question, v *fsm.View) (hit *cachedList, keep bool) 
 }
 
 // note keeps that q was answered from v: the body too if keep is set.
-func (c *listCache) note(q *question, v *fsm.View, r reply, body []byte, keep bool) {
+func (c *listCache) note(q *question, auth *acl.Authorizer, v *fsm.View, r reply, body []byte, keep bool) {
 	if len(body) < cacheFromBytes || len(body) > cacheEntryBytes || !r.found {
 		return
 	}
-	own := *q // without the request line, of which the names are a part
+	own := listKey{*q, auth} // without the request line, of which the names are a part
 	own.key, own.separator = strings.Clone(q.key), strings.Clone(q.separator)
-	e := &cachedList{q: own, generation: v.Generation, upTo: v.Index(), floor: v.Meta().Floor, restored: v.RestoredAt(), reply: r}
+	e := &cachedList{key: own, generation: v.Generation, upTo: v.Index(), floor: v.Meta().Floor, restored: v.RestoredAt(), reply: r}
 	if keep {
 		e.body = append([]byte(nil), body...)
 	}
@@ -114,7 +122,7 @@ func (c *listCache) compressed(e *cachedList) []byte {
 	defer c.mu.Unlock()
 	if e.gzipped == nil {
 		e.gzipped = z
-		if el := c.entries[e.q]; el != nil && el.Value == any(e) {
+		if el := c.entries[e.key]; el != nil && el.Value == any(e) {
 			c.bytes += len(z)
 			c.shrinkLocked()
 		}
@@ -132,6 +140,6 @@ func (c *listCache) shrinkLocked() {
 
 func (c *listCache) dropLocked(el *list.Element) {
 	e := c.recent.Remove(el).(*cachedList)
-	delete(c.entries, e.q)
+	delete(c.entries, e.key)
 	c.bytes -= e.size()
 }

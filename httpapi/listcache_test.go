@@ -166,7 +166,7 @@ func TestListCacheKeepsTheSecondTime(t *testing.T) {
 	s := newTestServer(t, newLocalNode(t))
 	mustPut(t, s, "p/a", strings.Repeat("v", cacheFromBytes))
 	kept := func() []byte {
-		el := s.lists.entries[question{shape: entries, key: "p/"}]
+		el := s.lists.entries[listKey{question: question{shape: entries, key: "p/"}}]
 		if el == nil {
 			return nil
 		}
@@ -229,10 +229,10 @@ func TestListCacheAndOlderViews(t *testing.T) {
 	for range 2 {
 		ask(t, s, http.MethodGet, "/v1/kv/p/?recurse", "")
 	}
-	if hit, _ := s.lists.find(q, s.node.Store().View()); hit == nil {
+	if hit, _ := s.lists.find(q, nil, s.node.Store().View()); hit == nil {
 		t.Fatal("nothing is kept")
 	}
-	if hit, _ := s.lists.find(q, older); hit != nil {
+	if hit, _ := s.lists.find(q, nil, older); hit != nil {
 		t.Error("a newer list is answered from an older state")
 	}
 }
@@ -254,7 +254,7 @@ func TestListCacheBounds(t *testing.T) {
 	}
 	note := func(c *listCache, i, size int) *question {
 		q := &question{shape: names, key: fmt.Sprintf("p/%d", i)}
-		c.note(q, view, reply{found: true}, bytes.Repeat([]byte{'x'}, size), true)
+		c.note(q, nil, view, reply{found: true}, bytes.Repeat([]byte{'x'}, size), true)
 		return q
 	}
 	t.Run("many", func(t *testing.T) {
@@ -271,7 +271,7 @@ func TestListCacheBounds(t *testing.T) {
 		c := newListCache()
 		for i := range 8 {
 			q := note(c, i, 3<<20)
-			if hit, _ := c.find(q, view); hit == nil {
+			if hit, _ := c.find(q, nil, view); hit == nil {
 				t.Fatal("it was not kept")
 			} else if z := c.compressed(hit); len(z) == 0 || c.bytes < len(z)+len(hit.body) {
 				t.Fatal("the compressed form is not counted")
@@ -295,10 +295,10 @@ func TestListCacheBounds(t *testing.T) {
 		first := note(c, 0, 4<<20)
 		note(c, 1, 4<<20)
 		note(c, 2, 4<<20)
-		c.find(first, view)
+		c.find(first, nil, view)
 		note(c, 3, 4<<20)
 		note(c, 4, 4<<20)
-		if hit, _ := c.find(first, view); hit == nil {
+		if hit, _ := c.find(first, nil, view); hit == nil {
 			t.Error("what was just used is gone")
 		}
 		check(t, c)
@@ -307,7 +307,7 @@ func TestListCacheBounds(t *testing.T) {
 		line := "p/&separator=" + strings.Repeat("s", cacheNameBytes) + "&" + strings.Repeat("x", 1<<16)
 		q := &question{shape: names, key: line[:2], separator: line[13:20]}
 		c := newListCache()
-		c.note(q, view, reply{found: true}, bytes.Repeat([]byte{'x'}, cacheFromBytes), true)
+		c.note(q, nil, view, reply{found: true}, bytes.Repeat([]byte{'x'}, cacheFromBytes), true)
 		for kept := range c.entries {
 			if unsafe.StringData(kept.key) == unsafe.StringData(q.key) || unsafe.StringData(kept.separator) == unsafe.StringData(q.separator) {
 				t.Error("it holds on to the whole request line")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/internal/limit"
 	"github.com/holdfast-kv/holdfast/kvs"
@@ -98,13 +99,16 @@ func (c *call) lockGet() error {
 		return err
 	}
 	view := c.s.node.Store().View()
+	if err := c.need(acl.ResourceKey, acl.AccessRead, kvs.LockPrefix+c.arg); err != nil {
+		return err
+	}
 	setQuery(c.w.Header(), view.Applied(), contact)
-	return c.encode(showLock(view, c.arg, int(min(most, limit.QueuePlaces))))
+	return c.encode(c.showLock(view, c.arg, int(min(most, limit.QueuePlaces))))
 }
 
-func showLock(view *fsm.View, name string, most int) lockShown {
+func (c *call) showLock(view *fsm.View, name string, most int) lockShown {
 	out := lockShown{Name: name, Key: kvs.LockPrefix + name, Holders: []placeShown{}, Waiters: []placeShown{}}
-	show := newPlaceShower(view)
+	show := c.newPlaceShower(view)
 	view.Places(out.Key, func(p *kvs.Place) bool {
 		out.Slots = max(p.Slots, 1)
 		count, list := &out.WaiterCount, &out.Waiters

@@ -17,6 +17,7 @@ var (
 	sandbox     = []string{"sandbox"}
 	gzipCoding  = []string{"gzip"}
 	varyCoding  = []string{"Accept-Encoding"}
+	varyToken   = []string{"Accept-Encoding, X-Consul-Token, Authorization"}
 	backend     = []string{"blocking-query"}
 	headerTrue  = []string{"true"}
 	headerFalse = []string{"false"}

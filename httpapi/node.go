@@ -194,7 +194,7 @@ type Snapshots interface {
 
 	// Restore replaces the state of the cluster by the one read from r, which was
 	// checked before, and returns when it is in use.
-	Restore(ctx context.Context, meta SnapshotMeta, size int64, r io.Reader) error
+	Restore(ctx context.Context, meta SnapshotMeta, size int64, r io.ReadSeeker) error
 
 	// ScratchDir is where an archive may be kept while it is checked.
 	ScratchDir() string

@@ -128,7 +128,7 @@ func (n *localNode) SnapshotMeta(s *fsm.Snapshot) (SnapshotMeta, error) {
 
 // Restore goes on above every index ever used, as Raft does, and notes the
 // restore in the log.
-func (n *localNode) Restore(ctx context.Context, meta SnapshotMeta, _ int64, r io.Reader) error {
+func (n *localNode) Restore(ctx context.Context, meta SnapshotMeta, _ int64, r io.ReadSeeker) error {
 	if err := n.replaceState(meta, r); err != nil {
 		return err
 	}

@@ -1,5 +1,7 @@
 package httpapi
 
+import "github.com/holdfast-kv/holdfast/acl"
+
 // raftConfiguration answers GET /v1/operator/raft/configuration.
 //
 // Source: contract, status and operator, section 2; the index is the real one by
@@ -17,6 +19,9 @@ func (c *call) raftConfiguration() error {
 			return err
 		}
 	}
+	if err := c.need(acl.ResourceOperator, acl.AccessRead, ""); err != nil {
+		return err
+	}
 	servers, index, err := c.s.opts.Cluster.RaftConfiguration()
 	if err != nil {
 		return err
@@ -30,6 +35,9 @@ func (c *call) raftConfiguration() error {
 // raftTransferLeader answers POST /v1/operator/raft/transfer-leader.
 func (c *call) raftTransferLeader() error {
 	if err := c.checkDatacenter(); err != nil {
+		return err
+	}
+	if err := c.needFresh(acl.ResourceOperator, acl.AccessWrite, ""); err != nil {
 		return err
 	}
 	if err := c.s.opts.Cluster.TransferLeader(c.r.Context(), c.q.get(pID)); err != nil {
@@ -48,6 +56,9 @@ func (c *call) raftRemovePeer() error {
 		return badRequest("Must specify either ?id with the server's ID or ?address with IP:port of peer to remove")
 	}
 	if err := c.checkDatacenter(); err != nil {
+		return err
+	}
+	if err := c.needFresh(acl.ResourceOperator, acl.AccessWrite, ""); err != nil {
 		return err
 	}
 	if err := c.s.opts.Cluster.RemovePeer(c.r.Context(), c.q.get(pID), c.q.get(pAddress)); err != nil {

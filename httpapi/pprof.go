@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"os"
+
+	"github.com/holdfast-kv/holdfast/acl"
 )
 
 // profiles answers GET /debug/pprof/ and below it, when the configuration has
@@ -15,6 +17,9 @@ func (c *call) profiles() error {
 		notFoundPage(c.w, c.r)
 		c.status = http.StatusNotFound
 		return nil
+	}
+	if err := c.needHere(acl.ResourceOperator, acl.AccessRead, ""); err != nil {
+		return err
 	}
 	// A profile takes as long as the client asks, but not longer than the server
 	// lives.

@@ -60,6 +60,14 @@ const (
 	pMode
 	pSlots
 	pLockDelay
+	pPolicy
+	pRole
+	pServiceName
+	pAuthMethod
+	pExpanded
+	pResource
+	pAccess
+	pName
 	paramCount
 )
 
@@ -167,6 +175,22 @@ func paramOf(name string) (param, bool) {
 		return pSlots, true
 	case "lock-delay":
 		return pLockDelay, true
+	case "policy":
+		return pPolicy, true
+	case "role":
+		return pRole, true
+	case "servicename":
+		return pServiceName, true
+	case "authmethod":
+		return pAuthMethod, true
+	case "expanded":
+		return pExpanded, true
+	case "resource":
+		return pResource, true
+	case "access":
+		return pAccess, true
+	case "name":
+		return pName, true
 	}
 	return 0, false
 }

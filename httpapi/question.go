@@ -3,6 +3,7 @@ package httpapi
 import (
 	"strings"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/kvs"
 )
@@ -73,6 +74,15 @@ func (q *question) changedSince(v *fsm.View, n uint64) bool {
 // never goes down and one from before the restore can be told from one after it.
 func storeIndex(v *fsm.View) uint64 { return max(v.Index(), v.RestoredAt()) }
 
+// access is the right that a question needs for each key. Who sees how keys were may see
+// what has been deleted since.
+func (q *question) access() acl.Access {
+	if q.revision > 0 {
+		return acl.AccessHistory
+	}
+	return acl.AccessRead
+}
+
 // index is what X-Consul-Index says for an answer from this state.
 func (q *question) index(v *fsm.View) uint64 {
 	if q.tree() {
@@ -101,12 +111,15 @@ type reply struct {
 	raw   []byte // the value, for rawValue; shared with the store
 	next  string // lists with a limit: the last name shown, when there are more
 	more  bool
+	cut   bool // lists: something was left out
 }
 
 // answer appends the body of the answer to b.
-func (q *question) answer(v *fsm.View, b []byte) ([]byte, reply, error) {
+//
+// Of a list it shows what keep keeps, all with nil.
+func (q *question) answer(v *fsm.View, b []byte, keep *keyFilter) ([]byte, reply, error) {
 	if q.revision > 0 {
-		return q.answerAt(v, b)
+		return q.answerAt(v, b, keep)
 	}
 	switch q.shape {
 	case oneEntry, rawValue:
@@ -118,7 +131,7 @@ func (q *question) answer(v *fsm.View, b []byte) ([]byte, reply, error) {
 		r.index = cur.ModifyIndex
 		return b, r, nil
 	}
-	l := q.list(b)
+	l := q.list(b, keep)
 	var span kvs.Span
 	if q.limit == 0 && q.after == "" {
 		span = v.List(q.key, func(cur *kvs.Version) { l.add(cur) })
@@ -132,7 +145,7 @@ func (q *question) answer(v *fsm.View, b []byte) ([]byte, reply, error) {
 }
 
 // answerAt answers from the state at an earlier index.
-func (q *question) answerAt(v *fsm.View, b []byte) ([]byte, reply, error) {
+func (q *question) answerAt(v *fsm.View, b []byte, keep *keyFilter) ([]byte, reply, error) {
 	if !q.tree() {
 		old, err := v.GetAt(q.key, q.revision)
 		if err != nil || old == nil {
@@ -142,7 +155,7 @@ func (q *question) answerAt(v *fsm.View, b []byte) ([]byte, reply, error) {
 		r.index = old.ModifyIndex
 		return b, r, nil
 	}
-	l := q.list(b)
+	l := q.list(b, keep)
 	err := v.ListAt(q.key, q.after, q.revision, l.add)
 	b, r := l.end()
 	r.index = q.revision
@@ -158,13 +171,31 @@ func (q *question) one(cur *kvs.Version, b []byte) ([]byte, reply) {
 	return append(b, ']'), reply{found: true}
 }
 
-func (q *question) list(b []byte) *listBuilder {
-	return &listBuilder{q: q, b: append(b, '['), empty: len(b) + 1}
+func (q *question) list(b []byte, keep *keyFilter) *listBuilder {
+	return &listBuilder{q: q, keep: keep, b: append(b, '['), empty: len(b) + 1}
+}
+
+// keyFilter keeps the keys of a list that somebody has the right to see.
+type keyFilter struct {
+	auth   *acl.Authorizer
+	access acl.Access
+
+	cut     bool   // something was left out
+	missing string // the last of it
+}
+
+func (f *keyFilter) keeps(key string) bool {
+	if f == nil || f.auth.Allow(acl.ResourceKey, f.access, key) {
+		return true
+	}
+	f.cut, f.missing = true, key
+	return false
 }
 
 // listBuilder builds the answer to a question about a prefix.
 type listBuilder struct {
 	q      *question
+	keep   *keyFilter
 	b      []byte
 	empty  int // length of b with nothing shown
 	shown  int
@@ -176,6 +207,9 @@ type listBuilder struct {
 // add shows one more key and tells whether to go on.
 func (l *listBuilder) add(cur *kvs.Version) bool {
 	name := cur.Key
+	if !l.keep.keeps(name) {
+		return true
+	}
 	if l.q.shape == names && l.q.separator != "" {
 		rest := name[len(l.q.key):]
 		if i := strings.Index(rest, l.q.separator); i >= 0 {
@@ -205,7 +239,7 @@ func (l *listBuilder) add(cur *kvs.Version) bool {
 }
 
 func (l *listBuilder) end() ([]byte, reply) {
-	r := reply{found: l.shown > 0, next: l.last, more: l.more}
+	r := reply{found: l.shown > 0, next: l.last, more: l.more, cut: l.keep != nil && l.keep.cut}
 	if l.shown == 0 && l.q.shape == names && l.q.key == "" {
 		r.found = true // the root always is: contract, KV, section 3
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/internal/limit"
 	"github.com/holdfast-kv/holdfast/kvs"
@@ -135,6 +136,12 @@ func (c *call) contend(name, queue string, slots uint64, session askedSession, o
 	if x.Value, err = c.recipeValue(); err != nil {
 		return err
 	}
+	if err := c.checkDatacenter(); err != nil {
+		return err
+	}
+	if err := c.decide(func() error { return c.needPlace(queue, session) }); err != nil {
+		return err
+	}
 	if err := c.begin(session); err != nil {
 		return err
 	}
@@ -160,6 +167,18 @@ func (c *call) contend(name, queue string, slots uint64, session askedSession, o
 		}
 	}
 	return c.answerContention(x)
+}
+
+// needPlace checks the right to a lock, an election or a member, which is that to write
+// its key, and to a session that is to be made.
+func (c *call) needPlace(key string, session askedSession) error {
+	if err := c.need(acl.ResourceKey, acl.AccessWrite, key); err != nil {
+		return err
+	}
+	if session.make != nil {
+		return c.need(acl.ResourceSession, acl.AccessWrite, session.make.Node)
+	}
+	return nil
 }
 
 // enter asks for a place, or again for the one there is. Without a place and without
@@ -349,7 +368,10 @@ func (c *call) answerContention(x *contention) error {
 		return err
 	}
 	view := c.s.node.Store().View()
-	show := newPlaceShower(view)
+	if err := c.still(); err != nil {
+		return err
+	}
+	show := c.newPlaceShower(view)
 	view.Places(x.Queue, func(p *kvs.Place) bool {
 		if x.Number > 0 && p.Number >= x.Number {
 			return false
@@ -366,14 +388,15 @@ func (c *call) answerContention(x *contention) error {
 
 // placeShower shows places of one state.
 type placeShower struct {
+	c        *call
 	view     *fsm.View
 	sessions session.View
 	now      int64
 }
 
-func newPlaceShower(view *fsm.View) *placeShower {
+func (c *call) newPlaceShower(view *fsm.View) *placeShower {
 	sessions, _ := view.Sessions()
-	return &placeShower{view, sessions, max(view.LastTime(), time.Now().UnixNano())}
+	return &placeShower{c, view, sessions, max(view.LastTime(), time.Now().UnixNano())}
 }
 
 func (s *placeShower) place(p *kvs.Place) placeShown {
@@ -381,7 +404,7 @@ func (s *placeShower) place(p *kvs.Place) placeShown {
 	if p.Slots == 0 {
 		shown.Mode = "shared"
 	}
-	if owner := s.sessions.Get(p.Session); owner != nil {
+	if owner := s.owner(p.Session); owner != nil {
 		shown.Name, shown.Node = owner.Name, owner.Node
 	}
 	key := p.Key()
@@ -394,6 +417,15 @@ func (s *placeShower) place(p *kvs.Place) placeShown {
 	}
 	shown.Since, shown.Age = time.Unix(0, since).UTC(), s.age(since)
 	return shown
+}
+
+// owner is the session with that id; nil when there is none or it may not be read.
+func (s *placeShower) owner(id string) *session.Session {
+	owner := s.sessions.Get(id)
+	if owner == nil || !s.c.keeps(acl.ResourceSession, owner.Node) {
+		return nil
+	}
+	return owner
 }
 
 func (s *placeShower) age(since int64) string {
@@ -417,6 +449,9 @@ func (c *call) giveBack(queue string) error {
 	if session == "" {
 		return badRequest("Missing session: want ?session=<id>")
 	}
+	if err := c.needToWrite(acl.ResourceKey, acl.AccessWrite, queue); err != nil {
+		return err
+	}
 	res, err := c.propose(&fsm.Command{Contend: &fsm.Contend{
 		Action: fsm.Leave, Contender: kvs.Contender{Queue: queue, Session: strings.ToLower(session)},
 	}})
@@ -430,7 +465,9 @@ func (c *call) giveBack(queue string) error {
 
 // readRecipe is how a recipe's question about keys is answered: when something has
 // changed, if it is asked to block.
-func (c *call) readRecipe(q *question, o readOptions, show func(*fsm.View) any) error {
+//
+// need checks the right to it. Lists are cut down to the keys that may be read.
+func (c *call) readRecipe(q *question, o readOptions, need func() error, show func(*fsm.View) any) error {
 	if err := c.checkDatacenter(); err != nil {
 		return err
 	}
@@ -438,13 +475,19 @@ func (c *call) readRecipe(q *question, o readOptions, show func(*fsm.View) any) 
 	if err != nil {
 		return err
 	}
+	if err := need(); err != nil {
+		return err
+	}
 	if o.index > 0 {
-		if err := c.await(q, o); err != nil {
+		if err := c.await(&keyQuestion{*q, c}, o); err != nil {
 			return err
 		}
 		contact = c.s.node.Contact()
 	}
 	view := c.s.node.Store().View()
+	if err := c.still(); err != nil {
+		return err
+	}
 	index := q.index(view)
 	if o.index > 0 {
 		index = answerIndex(q, reply{index: index}, view, o)

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/go-chi/chi/v5"
@@ -10,7 +11,7 @@ import (
 type handler func(*call) error
 
 // endpoint is one row of the table of routes. A path that ends in a slash takes
-// everything below it as its argument.
+// everything below it as its argument; one with an {accessor} in it takes that.
 type endpoint struct {
 	path    string
 	methods []method
@@ -48,6 +49,10 @@ const indexPath = "/"
 func table() []*endpoint {
 	get := func(h handler) []method { return []method{{http.MethodGet, h}} }
 	put := func(h handler) []method { return []method{{http.MethodPut, h}} }
+	post := func(h handler) []method { return []method{{http.MethodPost, h}} }
+	crud := func(read, write, remove handler) []method {
+		return []method{{http.MethodGet, onlyGuarded(read)}, {http.MethodPut, onlyGuarded(write)}, {http.MethodDelete, onlyGuarded(remove)}}
+	}
 	endpoints := []*endpoint{
 		{path: kvPrefix, methods: []method{
 			{http.MethodGet, (*call).kvGet}, {http.MethodPut, (*call).kvPut}, {http.MethodDelete, (*call).kvDelete},
@@ -137,8 +142,48 @@ func table() []*endpoint {
 		{path: "/v1/health/state/", methods: get((*call).healthState)},
 		{path: "/v1/health/service/", methods: get((*call).healthService)},
 
+		{path: "/v1/acl/denials", methods: get((*call).aclDenials)},
+
 		{path: "/v1/event/fire/", methods: put((*call).eventFire)},
 		{path: "/v1/event/list", methods: get((*call).eventList)},
+
+		{path: "/v1/agent/token/", methods: put(onlyGuarded((*call).agentToken))},
+
+		{path: "/v1/acl/bootstrap", methods: put(onlyGuarded((*call).aclBootstrap))},
+		{path: "/v1/acl/replication", methods: get(onlyGuarded((*call).aclReplication))},
+		{path: "/v1/acl/policies", methods: get(onlyGuarded((*call).policyList))},
+		{path: "/v1/acl/policy", methods: put(onlyGuarded((*call).policyCreate))},
+		{path: "/v1/acl/policy/name/", methods: get(onlyGuarded((*call).policyByName))},
+		{path: "/v1/acl/policy/", methods: crud((*call).policyRead, (*call).policyPut, (*call).policyDelete)},
+		{path: "/v1/acl/roles", methods: get(onlyGuarded((*call).roleList))},
+		{path: "/v1/acl/role", methods: put(onlyGuarded((*call).roleCreate))},
+		{path: "/v1/acl/role/name/", methods: get(onlyGuarded((*call).roleByName))},
+		{path: "/v1/acl/role/", methods: crud((*call).roleRead, (*call).rolePut, (*call).roleDelete)},
+		{path: "/v1/acl/tokens", methods: get(onlyGuarded((*call).tokenList))},
+		{path: "/v1/acl/token", methods: put(onlyGuarded((*call).tokenCreate))},
+		{path: "/v1/acl/token/self", methods: get(onlyGuarded((*call).tokenSelf))},
+		{path: "/v1/acl/token/{accessor}/rotate", methods: post(onlyGuarded((*call).tokenRotate))},
+		{path: "/v1/acl/token/{accessor}/usage", methods: get(onlyGuarded((*call).tokenUsage))},
+		{path: "/v1/acl/token/", methods: crud((*call).tokenRead, (*call).tokenPut, (*call).tokenDelete)},
+		{path: "/v1/acl/templated-policies", methods: get(onlyGuarded((*call).templateList))},
+		{path: "/v1/acl/templated-policy/name/", methods: get(onlyGuarded((*call).templateRead))},
+		{path: "/v1/acl/templated-policy/preview/", methods: post(onlyGuarded((*call).templatePreview))},
+		{path: "/v1/acl/auth-methods", methods: get(onlyGuarded((*call).methodList))},
+		{path: "/v1/acl/auth-method", methods: put(onlyGuarded((*call).methodCreate))},
+		{path: "/v1/acl/auth-method/", methods: crud((*call).methodRead, (*call).methodPut, (*call).methodDelete)},
+		{path: "/v1/acl/binding-rules", methods: get(onlyGuarded((*call).bindingList))},
+		{path: "/v1/acl/binding-rule", methods: put(onlyGuarded((*call).bindingCreate))},
+		{path: "/v1/acl/binding-rule/", methods: crud((*call).bindingRead, (*call).bindingPut, (*call).bindingDelete)},
+		{path: "/v1/acl/login", methods: post(onlyGuarded((*call).aclLogin))},
+		{path: "/v1/acl/logout", methods: post(onlyGuarded((*call).aclLogout))},
+		{path: "/v1/acl/explain", methods: post(onlyGuarded((*call).aclExplain))},
+		{path: "/v1/acl/who-can", methods: []method{
+			{http.MethodGet, onlyGuarded((*call).whoCan)}, {http.MethodPost, onlyGuarded((*call).whoCan)},
+		}},
+		{path: "/v1/internal/acl/authorize", methods: post(onlyGuarded((*call).aclAuthorize))},
+		{path: "/v1/holdfast/acl/explain", methods: post(onlyGuarded((*call).aclExplain))},
+		{path: "/v1/holdfast/acl/token/{accessor}/rotate", methods: post(onlyGuarded((*call).tokenRotate))},
+		{path: "/v1/holdfast/acl/token/{accessor}/usage", methods: get(onlyGuarded((*call).tokenUsage))},
 
 		{path: "/livez", methods: get((*call).livez)},
 		{path: "/readyz", methods: get((*call).readyz)},
@@ -164,17 +209,24 @@ func (s *Server) routes() *chi.Mux {
 			s.kv = e
 		}
 		if prefix, ok := strings.CutSuffix(e.path, "/"); ok && e.path != indexPath {
-			mux.HandleFunc(prefix, func(w http.ResponseWriter, r *http.Request) { s.redirectDown(w, r, prefix) })
+			if !s.hasEndpoint(prefix) {
+				mux.HandleFunc(prefix, func(w http.ResponseWriter, r *http.Request) { s.redirectDown(w, r, e) })
+			}
 			mux.HandleFunc(e.path+"*", func(w http.ResponseWriter, r *http.Request) {
 				s.serve(w, r, e, strings.TrimPrefix(r.URL.Path, e.path))
 			})
 			continue
 		}
-		mux.HandleFunc(e.path, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, e, "") })
+		mux.HandleFunc(e.path, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, e, chi.URLParam(r, "accessor")) })
 	}
 	mux.NotFound(s.noEndpoint)
 	mux.MethodNotAllowed(s.otherMethod)
 	return mux
+}
+
+// hasEndpoint tells whether a path has a row of its own.
+func (s *Server) hasEndpoint(path string) bool {
+	return slices.ContainsFunc(s.endpoints, func(e *endpoint) bool { return e.path == path })
 }
 
 // otherMethod serves methods that the router does not know, such as FOO, like any
@@ -187,7 +239,7 @@ func (s *Server) otherMethod(w http.ResponseWriter, r *http.Request) {
 			s.serve(w, r, e, "")
 			return
 		case prefix && path+"/" == e.path:
-			s.redirectDown(w, r, strings.TrimSuffix(e.path, "/"))
+			s.redirectDown(w, r, e)
 			return
 		}
 	}
@@ -195,9 +247,13 @@ func (s *Server) otherMethod(w http.ResponseWriter, r *http.Request) {
 }
 
 // redirectDown sends the client from a prefix without its slash to the one with it.
-func (s *Server) redirectDown(w http.ResponseWriter, r *http.Request, prefix string) {
+func (s *Server) redirectDown(w http.ResponseWriter, r *http.Request, e *endpoint) {
+	if s.hasToken(r.URL.RawQuery) {
+		s.serve(w, r, e, "")
+		return
+	}
 	s.unrouted(http.StatusTemporaryRedirect)
-	redirect(w, r, prefix+"/")
+	redirect(w, r, e.path)
 }
 
 // noEndpoint answers a path that no endpoint has.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode"
@@ -12,6 +14,9 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/holdfast-kv/holdfast/acl"
+	"github.com/holdfast-kv/holdfast/acl/login"
 )
 
 // Options is what a Server is made of. All fields are required unless they say
@@ -24,6 +29,18 @@ type Options struct {
 	Sessions   Sessions
 	Agent      Agent
 	Log        hclog.Logger
+
+	// ACL finds who asks; nil: rights are not checked, and all is allowed.
+	ACL *acl.Resolver
+
+	// Tokens are those that this server was given for its own use; nil: none.
+	Tokens Tokens
+
+	// Resets is how another bootstrap is allowed; nil: never.
+	Resets Resets
+
+	// Audit takes down who did what; nil: nobody does.
+	Audit Auditor
 
 	Datacenter string
 	NodeName   string
@@ -53,6 +70,15 @@ type Settings struct {
 	AnyPath       bool           // let non-printable characters in paths through
 	EnableDebug   bool           // serve /debug/pprof
 	DefaultPolicy []string       // value of X-Consul-Default-ACL-Policy
+
+	KeyList        bool // lists of keys need the right to list
+	NoTokenInQuery bool // refuse tokens in the URL
+	HideExistence  bool // transactions do not tell a missing key from one that may not be read
+
+	AuditReads []string // prefixes of keys of which reads are audited too
+
+	TokenMaxTTL time.Duration // longest life of a token; 0: any, and without end
+	DownPolicy  string        // shown with tokens; it has no use on a server
 }
 
 // Server answers the HTTP API.
@@ -66,10 +92,18 @@ type Server struct {
 	endpoints []*endpoint
 	kv        *endpoint // one of endpoints, asked without going through mux
 
+	whoCan  sync.Mutex     // held while one request looks at all tokens
+	methods *login.Methods // that logins go by
+	uses    uses           // of tokens
+	began   time.Time
+
 	parked  parking
 	lists   *listCache
+	denials denials
+	unknown attempts
 	metrics *requestMetrics
 	wakeups WakeupMetrics
+	busy    atomic.Int64 // requests that are being answered, but for those to leave
 	streams atomic.Int64 // log and metrics streams that are open
 
 	draining chan struct{} // closed by Drain
@@ -88,6 +122,7 @@ func New(opts Options, settings Settings) *Server {
 		lists:     newListCache(),
 		draining:  make(chan struct{}),
 		endpoints: table(),
+		methods:   login.NewMethods(), began: time.Now(),
 	}
 	cut := make(chan struct{})
 	s.cutOff.Store(&cut)
@@ -131,6 +166,10 @@ func (s *Server) endParked(next chan struct{}) {
 	}
 }
 
+// Busy is how many requests are being answered, the parked ones among them. Those that
+// have this server leave are not: it waits for the others before it leaves.
+func (s *Server) Busy() int { return int(s.busy.Load()) }
+
 // Parked is how many blocking queries wait.
 func (s *Server) Parked() int { return s.parked.waiting() }
 
@@ -162,9 +201,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if unclean(raw) && !isExact(r.URL.RawQuery) {
-		s.unrouted(http.StatusTemporaryRedirect)
-		redirect(w, r, cleanPath(raw))
-		return
+		if !s.hasToken(r.URL.RawQuery) {
+			s.unrouted(http.StatusTemporaryRedirect)
+			redirect(w, r, cleanPath(raw))
+			return
+		}
+		r = cleaned(r, cleanPath(raw))
+		raw = r.URL.EscapedPath()
 	}
 	if strings.HasPrefix(raw, kvPrefix) {
 		s.serve(w, r, s.kv, strings.TrimPrefix(r.URL.Path, kvPrefix))
@@ -175,19 +218,31 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve runs a request on its endpoint.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, e *endpoint, arg string) {
+	s.busy.Add(1)
+	defer s.busy.Add(-1)
 	start := time.Now()
 	settings := s.settings.Load()
 	h := w.Header()
 	h["Vary"] = varyCoding
+	if s.opts.ACL != nil {
+		h["Vary"] = varyToken
+	}
 	h["X-Consul-Default-Acl-Policy"] = settings.DefaultPolicy
 
 	c := calls.Get().(*call)
 	*c = call{s: s, w: w, r: r, endpoint: e, arg: arg}
-	if err := c.dispatch(settings); err != nil {
+	err := c.dispatch(settings)
+	if err != nil {
 		c.fail(err)
 		if c.refused != nil {
 			c.discard()
 		}
+	}
+	if who := c.rights.who; who != nil {
+		s.uses.note(who.Accessor, clientOf(r), start)
+	}
+	if s.opts.Audit != nil {
+		c.auditAfter(err)
 	}
 	s.metrics.observe(e, c.status, time.Since(start)-c.waited)
 	*c = call{}
@@ -224,6 +279,11 @@ func (c *call) dispatch(settings *Settings) error {
 	if c.r.ContentLength != 0 && (method == http.MethodGet || method == http.MethodHead || method == http.MethodDelete && !c.endpoint.deleteBody) {
 		// Not looked at, but read: until then net/http does not see a client leave.
 		if _, err := c.body(settings.ValueBytes, "kv_max_value_size"); err != nil {
+			return err
+		}
+	}
+	if c.s.opts.Audit != nil {
+		if err := c.auditBefore(); err != nil {
 			return err
 		}
 	}
@@ -319,6 +379,29 @@ func cleanPath(path string) string {
 		}
 	}
 	return "/" + strings.Join(out, "/")
+}
+
+// hasToken tells whether a query has a token, which must not be sent back: a Location
+// ends up in more logs than a request. Such a request is served where it would have been
+// sent to.
+func (s *Server) hasToken(rawQuery string) bool {
+	if s.opts.ACL == nil || !strings.Contains(rawQuery, "token") && !strings.Contains(rawQuery, "%") {
+		return false
+	}
+	var q query
+	return q.parse(rawQuery) == nil && q.has(pToken)
+}
+
+// cleaned is the request with another path, given as it is escaped.
+func cleaned(r *http.Request, raw string) *http.Request {
+	path, err := url.PathUnescape(raw)
+	if err != nil {
+		return r // it was escaped well before it was cleaned
+	}
+	next, u := *r, *r.URL
+	u.Path, u.RawPath = path, raw
+	next.URL = &u
+	return &next
 }
 
 // redirect sends the client to another path, with the query as it is. Always 307,

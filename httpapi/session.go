@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/go-uuid"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/session"
 )
@@ -136,6 +137,17 @@ func (c *call) sessionCreate() error {
 	if err := c.checkDatacenter(); err != nil {
 		return err
 	}
+	node := c.s.opts.NodeName
+	if asked.Node != nil {
+		node = *asked.Node
+		if c.guarded() { // rights go by the name, whose letters others must not choose
+			node = fsm.NodeName(c.s.node.Store().View().Catalog(), node)
+			asked.Node = &node
+		}
+	}
+	if err := c.needToWrite(acl.ResourceSession, acl.AccessWrite, node); err != nil {
+		return err
+	}
 	s, err := c.newSession(&asked)
 	if err != nil {
 		return err
@@ -233,10 +245,55 @@ func bindChecks(s *session.Session, asked *sessionAsked) {
 	}
 }
 
+// needSession checks that somebody may change a session, in fresh state: which node it
+// has is not known of one that this server has not heard of yet. It tells whether the
+// session is there; what is not there may be changed by anybody, and without rights that
+// are checked it may be there.
+//
+// Source: contract, ACL enforcement, section 5.3.
+func (c *call) needSession(id string) (there bool, err error) {
+	if !c.guarded() {
+		return true, nil
+	}
+	if _, err := c.s.node.ReadIndex(c.r.Context(), Default); err != nil {
+		return false, err
+	}
+	view, _ := c.s.node.Store().View().Sessions()
+	s := view.Get(id)
+	if s == nil {
+		return false, c.known()
+	}
+	return true, c.need(acl.ResourceSession, acl.AccessWrite, s.Node)
+}
+
+// needToEnd is needSession for what goes through the log, where the rights are looked at
+// again: of a session that is known here its node is known, which never changes. What is
+// not there is not put through the log, which anybody could fill with that.
+func (c *call) needToEnd(id string) (there bool, err error) {
+	view, _ := c.s.node.Store().View().Sessions()
+	if s := view.Get(id); s != nil {
+		return true, c.needToWrite(acl.ResourceSession, acl.AccessWrite, s.Node)
+	}
+	return c.needSession(id)
+}
+
 // sessionDestroy answers PUT /v1/session/destroy/<id>: always true.
 func (c *call) sessionDestroy() error {
 	if c.arg == "" {
 		return badRequest("Missing session")
+	}
+	if err := c.checkDatacenter(); err != nil {
+		return err
+	}
+	if there, err := c.needToEnd(c.arg); err != nil {
+		return err
+	} else if !there {
+		if err := c.auditCommand(&fsm.Command{EndSession: &fsm.EndSession{IDs: []string{c.arg}}}); err != nil {
+			return err
+		}
+		setIndex(c.w.Header(), storeIndex(c.s.node.Store().View()))
+		c.bool(true)
+		return nil
 	}
 	res, err := c.propose(&fsm.Command{EndSession: &fsm.EndSession{IDs: []string{c.arg}}})
 	if err != nil {
@@ -256,6 +313,9 @@ func (c *call) sessionRenew() error {
 		return badRequest("Missing session")
 	}
 	if err := c.checkDatacenter(); err != nil {
+		return err
+	}
+	if _, err := c.needSession(c.arg); err != nil {
 		return err
 	}
 	s, err := c.s.opts.Sessions.RenewSession(c.r.Context(), c.arg)
@@ -306,7 +366,9 @@ func (c *call) readSessions(topic, missing string, walk func(session.View, func(
 		shown := []sessionShown{}
 		view, _ := v.Sessions()
 		walk(view, func(s *session.Session) bool {
-			shown = append(shown, showSession(s))
+			if c.keeps(acl.ResourceSession, s.Node) {
+				shown = append(shown, showSession(s))
+			}
 			return true
 		})
 		return shown, nil

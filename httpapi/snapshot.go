@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/fsm"
 )
 
@@ -34,6 +35,9 @@ func (c *call) snapshotSave() error {
 		}
 	}
 	snap := c.s.node.Store().Snapshot()
+	if err := c.need(acl.ResourceACL, acl.AccessWrite, ""); err != nil {
+		return err
+	}
 	meta, err := c.s.opts.Snapshots.SnapshotMeta(snap)
 	if err != nil {
 		return err
@@ -46,7 +50,7 @@ func (c *call) snapshotSave() error {
 	if c.r.Method == http.MethodHead {
 		return nil
 	}
-	out := &steadyWriter{w: c.w, deadline: http.NewResponseController(c.w)}
+	out := &steadyWriter{w: c.w, deadline: http.NewResponseController(c.w), may: c.still}
 	if err := writeArchive(out, meta, snap); err != nil {
 		if c.r.Context().Err() == nil {
 			c.s.log.Warn("snapshot was not sent to its end", "error", err)
@@ -69,6 +73,9 @@ func (c *call) snapshotRestore() error {
 	if err := c.checkDatacenter(); err != nil {
 		return err
 	}
+	if err := c.needFresh(acl.ResourceACL, acl.AccessWrite, ""); err != nil {
+		return err
+	}
 	if err := c.s.opts.Snapshots.Writable(); err != nil {
 		return err
 	}
@@ -81,6 +88,10 @@ func (c *call) snapshotRestore() error {
 	}()
 	meta, size, err := c.receive(f)
 	if err != nil {
+		return err
+	}
+	// It may have been sent for a long time.
+	if err := c.needFresh(acl.ResourceACL, acl.AccessWrite, ""); err != nil {
 		return err
 	}
 	if err := c.s.opts.Snapshots.Restore(c.r.Context(), meta, size, f); err != nil {
@@ -125,10 +136,14 @@ func (c *call) receive(f *os.File) (SnapshotMeta, int64, error) {
 // steadyWriter writes to a client that must keep reading.
 type steadyWriter struct {
 	w        io.Writer
+	may      func() error // why there shall be no more, asked before each write
 	deadline *http.ResponseController
 }
 
 func (s *steadyWriter) Write(p []byte) (int, error) {
+	if err := s.may(); err != nil {
+		return 0, err
+	}
 	// Not every ResponseWriter has deadlines; then there is no bound to set.
 	_ = s.deadline.SetWriteDeadline(time.Now().Add(writeTimeout))
 	n, err := s.w.Write(p)

@@ -134,7 +134,9 @@ type brokenSnapshots struct {
 	err error
 }
 
-func (b brokenSnapshots) Restore(context.Context, SnapshotMeta, int64, io.Reader) error { return b.err }
+func (b brokenSnapshots) Restore(context.Context, SnapshotMeta, int64, io.ReadSeeker) error {
+	return b.err
+}
 
 func (b brokenSnapshots) ScratchDir() string { return b.scratch }
 

@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -49,6 +51,51 @@ func (c *call) stream(contentType string) (*stream, error) {
 		s.send(nil)
 	}
 	return s, nil
+}
+
+// untilDue waits for the next part of a stream. It tells whether that is due, or else
+// whether only the rights have to be looked at again; and whether the stream goes on.
+func (c *call) untilDue(next <-chan struct{}) (due, again bool) {
+	rights := c.watchRights()
+	defer rights.stop()
+	if c.still() != nil { // before the registration; whoever calls finds it again
+		return false, true
+	}
+	rights.until(c.ended())
+	select {
+	case <-next:
+		return true, true
+	case <-rights.token.C:
+		return false, true
+	case <-rights.rules.C:
+		return false, true
+	case <-rights.rules.Reset: // the whole state was replaced
+		return false, true
+	case <-rights.expired():
+		return false, true
+	case <-c.r.Context().Done():
+	case <-c.s.draining:
+	}
+	return false, false
+}
+
+// refuse ends the stream of somebody who has lost the right to it: with an object, or
+// with a line of text.
+func (s *stream) refuse(err error, object bool) {
+	s.c.denied(err)
+	status := statusOf(err)
+	line := fmt.Appendf(nil, "%d %s: %s\n", status, http.StatusText(status), err)
+	if object {
+		text, failed := json.Marshal(struct {
+			Error  string
+			Status int
+		}{err.Error(), status})
+		if failed != nil {
+			return // texts and numbers: there is nothing that cannot be encoded
+		}
+		line = append(text, '\n')
+	}
+	s.send(line)
 }
 
 // send sends one part, and tells whether the client is still there. Once the

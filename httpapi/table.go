@@ -14,6 +14,18 @@ import (
 type tableQuestion struct {
 	topic string // one of fsm's Topic names
 	index func(*fsm.View) uint64
+
+	// need is the right to ask the question; nil: whoever is known may ask, and the
+	// answer is cut down.
+	need func() error
+}
+
+// allowed tells why the question may not be asked at all.
+func (q *tableQuestion) allowed(c *call) error {
+	if q.need != nil {
+		return q.need()
+	}
+	return c.known()
 }
 
 func (q *tableQuestion) settled(v *fsm.View, n uint64) bool { return max(q.index(v), 1) > n }
@@ -24,8 +36,8 @@ func (q *tableQuestion) watch(s *fsm.Store) kvs.Watch { return s.Topics().WatchK
 // is settled only when its own answer is another one than at the beginning.
 type newsOnly struct {
 	tableQuestion
-	answer func(*fsm.View) (uint64, bool)
-	first  uint64 // what stands for the answer at the beginning
+	answer func(*fsm.View) (sight, bool)
+	first  sight  // what stands for the answer at the beginning
 	seen   uint64 // index up to which the answer is known to be that
 }
 
@@ -37,19 +49,26 @@ func (c *call) onlyNews(q *tableQuestion, o readOptions, show func(*fsm.View) (a
 		return q
 	}
 	// An answer is held as a hash, so that who waits holds nothing of a state.
-	answer := func(v *fsm.View) (uint64, bool) {
+	answer := func(v *fsm.View) (sight, bool) {
 		what, err := show(v)
 		if err != nil {
-			return 0, false
+			return sight{}, false
 		}
 		text, err := json.Marshal(what)
-		return maphash.Bytes(answerSeed, text), err == nil
+		empty := len(text) <= len("null") && (string(text) == "[]" || string(text) == "{}" || string(text) == "null")
+		return sight{maphash.Bytes(answerSeed, text), empty}, err == nil
 	}
 	first, ok := answer(view)
 	if !ok {
 		return q
 	}
 	return &newsOnly{tableQuestion: *q, answer: answer, first: first}
+}
+
+// sight is part of partial.
+func (q *newsOnly) sight(v *fsm.View) sight {
+	seen, _ := q.answer(v)
+	return seen
 }
 
 var answerSeed = maphash.MakeSeed()
@@ -97,6 +116,9 @@ func (c *call) readTableSaying(
 	if err == nil {
 		contact, err = c.fresh(o)
 	}
+	if err == nil {
+		err = q.allowed(c)
+	}
 	if err == nil && o.index > 0 {
 		bare := func(v *fsm.View) (any, error) { return show(v, tableSeen{}) }
 		err = c.await(c.onlyNews(&q, o, bare), o)
@@ -105,6 +127,10 @@ func (c *call) readTableSaying(
 	var answer any
 	view := c.s.node.Store().View()
 	if err == nil {
+		err = c.still()
+	}
+	if err == nil {
+		c.recut()
 		answer, err = show(view, tableSeen{max(q.index(view), 1), contact, o.mode})
 	}
 	h := c.w.Header()

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/kvs"
 )
@@ -80,6 +81,10 @@ func checkTxn(elements []txnElement, settings *Settings) (ops []kvs.Op, refused 
 
 func (c *call) writeTxn(ops []kvs.Op, refused []fsm.TxnError) error {
 	var res fsm.Result
+	refused, err := c.refuseOps(refused, len(ops), true, func(i int) error { return fsm.NeedOp(&ops[i], c.need) })
+	if err != nil {
+		return err
+	}
 	if refused == nil {
 		for i := range ops {
 			if ops[i].Verb == kvs.DeleteTree && ops[i].Key == "" && c.s.settings.Load().KeepRoot {
@@ -88,13 +93,14 @@ func (c *call) writeTxn(ops []kvs.Op, refused []fsm.TxnError) error {
 		}
 	}
 	if refused == nil {
-		var err error
+		ops, at := hideMissing(c, ops, func(op *kvs.Op) *kvs.Op { return op })
 		if res, err = c.propose(&fsm.Command{Txn: ops}); err != nil {
 			return err
 		}
-		refused = res.Errors
+		refused = atFirst(res.Errors, at)
 		setIndex(c.w.Header(), res.Index)
 	}
+	res.Shown = c.keepShown(res.Shown)
 	buf := getBuffer()
 	defer putBuffer(buf)
 	*buf = append(appendOutcome(*buf, res.Shown, refused), '}')
@@ -104,13 +110,23 @@ func (c *call) writeTxn(ops []kvs.Op, refused []fsm.TxnError) error {
 
 // readTxn answers a transaction without a write from the local state.
 func (c *call) readTxn(ops []kvs.Op, refused []fsm.TxnError) error {
-	return c.answerReadTxn(func(v *fsm.View, b []byte) ([]byte, []fsm.TxnError, error) {
-		var shown []kvs.Shown
-		refused := refused
-		if refused == nil {
-			shown, refused = v.ReadTxn(ops)
+	if c.s.opts.Audit != nil {
+		if err := c.auditReads(keyOps(ops)); err != nil {
+			return err
 		}
-		return appendOutcome(b, shown, refused), refused, nil
+	}
+	return c.answerReadTxn(func(v *fsm.View, b []byte) ([]byte, []fsm.TxnError, error) {
+		refused, err := c.refuseOps(refused, len(ops), false, func(i int) error { return fsm.NeedOp(&ops[i], c.need) })
+		if err != nil {
+			return b, nil, err
+		}
+		var shown []kvs.Shown
+		if refused == nil {
+			ops, at := hideMissing(c, ops, func(op *kvs.Op) *kvs.Op { return op })
+			shown, refused = v.ReadTxn(ops)
+			refused = atFirst(refused, at)
+		}
+		return appendOutcome(b, c.keepShown(shown), refused), refused, nil
 	})
 }
 
@@ -137,15 +153,113 @@ func (c *call) answerReadTxn(outcome func(*fsm.View, []byte) ([]byte, []fsm.TxnE
 	if err != nil {
 		return err
 	}
+	if c.rights.refusedOps {
+		index, contact = 0, Contact{} // nothing was asked
+	}
 	b = append(b, `,"Index":`...)
 	b = strconv.AppendUint(b, index, 10)
 	b = append(b, `,"LastContact":`...)
 	b = strconv.AppendInt(b, int64(contact.LastContact), 10)
 	b = append(b, `,"KnownLeader":`...)
 	b = strconv.AppendBool(b, contact.KnownLeader)
-	*buf = append(b, `,"ConsistencyLevel":"","NotModified":false,"Backend":0,"ResultsFilteredByACLs":false}`...)
+	b = append(b, `,"ConsistencyLevel":"","NotModified":false,"Backend":0,"ResultsFilteredByACLs":`...)
+	*buf = append(strconv.AppendBool(b, c.rights.cut && c.rights.explicit), '}')
 	c.txnAnswer(*buf, refused)
 	return nil
+}
+
+// refuseOps adds to what is wrong with the operations of a transaction those that are
+// denied, in their order. An operation that is wrong by itself is not asked for rights.
+//
+// Source: contract, ACL enforcement, section 5.2.
+func (c *call) refuseOps(refused []fsm.TxnError, n int, write bool, need func(i int) error) ([]fsm.TxnError, error) {
+	if !c.guarded() {
+		return refused, nil
+	}
+	var all []fsm.TxnError
+	var denied error // the first
+	check := func() error {
+		all, denied = refused[:len(refused):len(refused)], nil
+		if err := c.known(); err != nil {
+			return err
+		}
+		for i := range n {
+			if slices.ContainsFunc(refused, func(e fsm.TxnError) bool { return e.OpIndex == i }) {
+				continue
+			}
+			if err := need(i); err != nil {
+				all = append(all, fsm.TxnError{OpIndex: i, What: err.Error()})
+				if denied == nil {
+					denied = err
+				}
+			}
+		}
+		return denied
+	}
+	err := c.decideTxn(write, check)
+	if err != nil && denied == nil {
+		return nil, err
+	}
+	if denied != nil {
+		c.rights.refusedOps = true
+		c.denied(denied)
+	}
+	slices.SortStableFunc(all, func(a, b fsm.TxnError) int { return a.OpIndex - b.OpIndex })
+	if len(all) == 0 {
+		return nil, nil
+	}
+	return all, nil
+}
+
+// decideTxn looks at the rights of a transaction. One that only reads is answered from
+// the state of this server, which is as fresh as was asked for.
+func (c *call) decideTxn(write bool, check func() error) error {
+	if write {
+		return c.decide(check)
+	}
+	return check()
+}
+
+// hideMissing takes out of a transaction, with acl.hide_existence, the reads of keys that
+// may not be read: they would be left out of the answer, or else make the transaction fail
+// and so tell that there is no such key. at are the places of what stays; nil: all stay.
+func hideMissing[T any](c *call, ops []T, keyOp func(*T) *kvs.Op) (kept []T, at []int) {
+	if !c.guarded() || !c.s.settings.Load().HideExistence {
+		return ops, nil
+	}
+	for i := range ops {
+		op := keyOp(&ops[i])
+		if op != nil && op.Verb == kvs.Get && !c.may(acl.ResourceKey, acl.AccessRead, op.Key) {
+			c.rights.cut = true
+			continue
+		}
+		kept, at = append(kept, ops[i]), append(at, i)
+	}
+	return kept, at
+}
+
+// atFirst gives errors the places that their operations had before some were taken out.
+func atFirst(refused []fsm.TxnError, at []int) []fsm.TxnError {
+	if at != nil {
+		for i := range refused {
+			refused[i].OpIndex = at[refused[i].OpIndex]
+		}
+	}
+	return refused
+}
+
+// keepShown leaves out what may not be read. The list is the caller's.
+func (c *call) keepShown(shown []kvs.Shown) []kvs.Shown {
+	if !c.guarded() {
+		return shown
+	}
+	return slices.DeleteFunc(shown, func(s kvs.Shown) bool {
+		if c.may(acl.ResourceKey, acl.AccessRead, s.Entry.Key) {
+			return false
+		}
+		c.rights.cut = true // said in the body, not in a header
+		return true
+	})
 }
 
 func (c *call) txnAnswer(body []byte, refused []fsm.TxnError) {

@@ -3,7 +3,9 @@ package httpapi
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/catalog"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/kvs"
@@ -64,31 +66,65 @@ func (c *call) mixedTxn(elements []txnElement, settings *Settings) error {
 			ops = append(ops, fsm.MixedOp{Catalog: op})
 		}
 	}
+	need := func(i int) error {
+		return fsm.NeedMixedOp(c.s.node.Store().View().Catalog(), &ops[i], c.need)
+	}
 	if !writes {
+		if c.s.opts.Audit != nil {
+			if err := c.auditReads(mixedOps(ops)); err != nil {
+				return err
+			}
+		}
 		return c.answerReadTxn(func(v *fsm.View, b []byte) ([]byte, []fsm.TxnError, error) {
+			refused, err := c.refuseOps(refused, len(ops), false, need)
+			if err != nil {
+				return b, nil, err
+			}
 			var shown []fsm.MixedShown
 			if refused == nil {
+				ops, at := hideMissing(c, ops, mixedKeyOp)
 				shown, refused = v.ReadMixed(ops)
+				refused = atFirst(refused, at)
 			}
-			b, err := c.appendMixed(b, shown, refused)
+			b, err = c.appendMixed(b, c.keepMixed(shown), refused)
 			return b, refused, err
 		})
 	}
+	refused, err := c.refuseOps(refused, len(ops), true, need)
+	if err != nil {
+		return err
+	}
 	var res fsm.Result
 	if refused == nil {
-		var err error
+		ops, at := hideMissing(c, ops, mixedKeyOp)
 		if res, err = c.propose(&fsm.Command{Mixed: ops}); err != nil {
 			return err
 		}
-		refused = res.Errors
+		refused = atFirst(res.Errors, at)
 		setIndex(c.w.Header(), res.Index)
 	}
-	b, err := c.appendMixed(nil, res.Mixed, refused)
+	b, err := c.appendMixed(nil, c.keepMixed(res.Mixed), refused)
 	if err != nil {
 		return err
 	}
 	c.txnAnswer(append(b, '}'), refused)
 	return nil
+}
+
+func mixedKeyOp(op *fsm.MixedOp) *kvs.Op { return op.KV }
+
+// keepMixed leaves out what may not be read. The list is the caller's.
+func (c *call) keepMixed(shown []fsm.MixedShown) []fsm.MixedShown {
+	if !c.guarded() {
+		return shown
+	}
+	return slices.DeleteFunc(shown, func(s fsm.MixedShown) bool {
+		if s.KV != nil && c.may(acl.ResourceKey, acl.AccessRead, s.KV.Entry.Key) || s.KV == nil && c.keepsShown(s.Catalog) {
+			return false
+		}
+		c.rights.cut = true // said in the body, not in a header
+		return true
+	})
 }
 
 // catalogOp reads an operation on the catalog. The error is that of a body that

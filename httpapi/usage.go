@@ -3,6 +3,7 @@ package httpapi
 import (
 	"time"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/catalog"
 	"github.com/holdfast-kv/holdfast/fsm"
 )
@@ -22,6 +23,9 @@ type usage struct {
 // or without.
 func (c *call) operatorUsage() error {
 	return c.readTableSaying(askNodesServices, true, nil, func(v *fsm.View, seen tableSeen) (any, error) {
+		if err := c.need(acl.ResourceOperator, acl.AccessRead, ""); err != nil {
+			return nil, err
+		}
 		return struct {
 			Usage                 map[string]usage
 			Index                 uint64

@@ -28,8 +28,8 @@ type group struct {
 	waiters int
 }
 
-// Watch is one registration. It must be given back with Stop, once, unless C is
-// closed: then it is gone already.
+// Watch is one registration. It must be given back with Stop, once. Once C is closed it
+// is gone already, and Stop does nothing.
 type Watch struct {
 	// C is closed when the key or something under the prefix has changed.
 	C <-chan struct{}

@@ -60,6 +60,7 @@ type Config struct {
 	Gossip      Gossip
 	Autopilot   Autopilot
 	ACL         ACL
+	Audit       Audit
 	TLS         TLS
 
 	// DefaultQueryTime is how long a blocking query waits that names no time.
@@ -168,7 +169,7 @@ type Logstore struct {
 // Performance trades speed of failure detection against load.
 type Performance struct {
 	RaftMultiplier int           // 1 to 10; scales Raft's timeouts, 1 is the fastest
-	LeaveDrainTime time.Duration // how long a leaving server still answers
+	LeaveDrainTime time.Duration // how long a leaving server waits for requests under way
 }
 
 // History bounds the versions kept of each key. A version goes as soon as one
@@ -245,11 +246,21 @@ type ACL struct {
 	EnableKeyListPolicy    bool
 	EnableTokenPersistence bool
 	EnableTokenReplication bool
+	TokenInQuery           bool   // take tokens in the URL
+	HideExistence          bool   // leave missing keys out of transactions where they could not be read
+	Secrets                string // how those of tokens are kept: SecretsClear or SecretsHashed
 	PolicyTTL              time.Duration
 	RoleTTL                time.Duration
 	TokenTTL               time.Duration
+	TokenMaxTTL            time.Duration // longest life of a new token; 0: any
 	Tokens                 ACLTokens
 }
+
+// How the secrets of tokens are kept in the state.
+const (
+	SecretsClear  = "clear"  // so that who may write ACLs can read them back
+	SecretsHashed = "hashed" // as keyed hashes alone
+)
 
 // ACLTokens are the secrets of the tokens that the server itself uses.
 type ACLTokens struct {
@@ -258,6 +269,21 @@ type ACLTokens struct {
 	Default           string
 	Agent             string
 	Replication       string
+}
+
+// Audit is where the audit log goes and what holds when it cannot be written.
+type Audit struct {
+	Enabled   bool
+	Sink      string // "file", "stdout" or "syslog"
+	Path      string // empty: in DataDir
+	OnFailure string // "refuse" or "continue"
+	Sync      bool   // with "refuse": lines are on the disk before the request goes on
+
+	ReadPrefixes []string // of keys of which reads are audited too
+
+	RotateBytes    Bytes         // 0: never for its size
+	RotateDuration time.Duration // 0: never for its age
+	RotateMaxFiles int           // of those put away; 0: all
 }
 
 // TLS configures encryption: HTTPS and RPC take from Defaults, when Load fills
@@ -312,6 +338,10 @@ func Default() *Config {
 			RequestWriteRate:      -1,
 		},
 		Log: Log{Level: "INFO", RotateDuration: 24 * time.Hour},
+		Audit: Audit{
+			Sink: "file", OnFailure: "continue", Sync: true,
+			RotateBytes: 128 * MiB, RotateDuration: 24 * time.Hour,
+		},
 		Raft: Raft{
 			SnapshotThreshold: 16_384,
 			SnapshotInterval:  30 * time.Second,
@@ -349,6 +379,8 @@ func Default() *Config {
 		ACL: ACL{
 			DefaultPolicy: "allow",
 			DownPolicy:    "extend-cache",
+			Secrets:       SecretsClear,
+			TokenInQuery:  true,
 			PolicyTTL:     30 * time.Second,
 			RoleTTL:       30 * time.Second,
 			TokenTTL:      30 * time.Second,

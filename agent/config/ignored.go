@@ -92,9 +92,9 @@ var ignored = []ignoredGroup{
 		keys: []string{"watches"},
 	},
 	{
-		why: "it belongs to an edition of Consul with namespaces, partitions, segments, audit or licences",
+		why: "it belongs to an edition of Consul with namespaces, partitions, segments or licences",
 		keys: []string{
-			"acl.msp_disable_bootstrap", "acl.tokens.managed_service_provider", "audit", "autopilot.disable_upgrade_migration",
+			"acl.msp_disable_bootstrap", "acl.tokens.managed_service_provider", "autopilot.disable_upgrade_migration",
 			"autopilot.redundancy_zone_tag", "autopilot.upgrade_version_tag", "cloud", "license_path", "locality", "partition",
 			"reporting", "segment", "segments", "snapshot_agent",
 		},

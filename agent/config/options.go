@@ -87,6 +87,7 @@ var groups = completed(
 	sessionGroup(),
 	logGroup(),
 	aclGroup(),
+	auditGroup(),
 	tlsGroup(),
 )
 

@@ -54,10 +54,11 @@ func clusterGroup() group {
 				Doc:   "Takes part in the cluster without a vote: it answers reads and does not slow down writes.",
 			},
 			{
-				Key: "performance.leave_drain_time", Unused: "a server that left answers nothing more, so that clients go on at once",
+				Key:   "performance.leave_drain_time",
 				field: func(c *Config) any { return &c.Performance.LeaveDrainTime },
 				rule:  atLeast(0 * ms),
-				Doc:   "How long a server that leaves still answers, so that clients find another one.",
+				Doc: "How long a server that leaves waits, at most, for the requests under way to end, before it gives up its place in the cluster. " +
+					"Its parked queries are answered then.",
 			},
 			{
 				Key: "serf_lan", Flag: "serf-lan-bind", inherit: "bind_addr", debug: "SerfBindAddrLAN",

@@ -4,16 +4,18 @@ import (
 	"time"
 )
 
-// aclUnused and httpsOutUnused are why these settings have no effect.
+// Why these settings have no effect.
 const (
-	aclUnused      = "requests are not checked: every one is allowed"
-	httpsOutUnused = "servers make no HTTPS requests"
+	aclRemoteUnused = "every server has the tokens, policies and roles in its own state and looks up none elsewhere"
+	oneDatacenter   = "there is one datacenter"
+	ownWorkUnused   = "what the server does on its own behalf needs no right"
+	httpsOutUnused  = "servers make no HTTPS requests"
 )
 
 func aclGroup() group {
 	ttl := atLeast(0 * time.Second)
 	secret := func(key, legacy, doc string, field func(*Config) any) Option {
-		o := Option{Key: "acl.tokens." + key, Secret: true, noFlag: true, Unused: aclUnused, field: field, Doc: doc}
+		o := Option{Key: "acl.tokens." + key, Secret: true, noFlag: true, field: field, Doc: doc}
 		if legacy != "" {
 			o.Aliases = []string{legacy}
 		}
@@ -26,54 +28,86 @@ func aclGroup() group {
 	recovery := secret("agent_recovery", "acl_agent_master_token", "The token that works on this server alone, while there is no leader.",
 		func(c *Config) any { return &c.ACL.Tokens.AgentRecovery })
 	recovery.Aliases = append(recovery.Aliases, "acl.tokens.agent_master")
+	agent := secret("agent", "acl_agent_token", "The token for what the server does on its own behalf.",
+		func(c *Config) any { return &c.ACL.Tokens.Agent })
+	agent.Unused = ownWorkUnused
+	replication := secret("replication", "acl_replication_token", "The token that other datacenters are copied with.",
+		func(c *Config) any { return &c.ACL.Tokens.Replication })
+	replication.Unused = oneDatacenter
 	return group{
 		title: "Access control",
 		intro: "Secrets have no flag, since the command line of a process can be read by others.",
 		options: []Option{
 			{
-				Key: "acl.enabled", debug: "ACLsEnabled", Unused: aclUnused,
+				Key: "acl.enabled", debug: "ACLsEnabled",
 				field: func(c *Config) any { return &c.ACL.Enabled },
 				Doc:   "Checks every request against the rights of its token.",
 			},
 			{
-				Key: "acl.default_policy", Aliases: []string{"acl_default_policy"}, Unused: aclUnused,
+				Key: "acl.default_policy", Aliases: []string{"acl_default_policy"},
 				field: func(c *Config) any { return &c.ACL.DefaultPolicy },
 				rule:  oneOf("allow", "deny"),
 				Doc:   "What holds where no rule says anything.",
 			},
 			{
-				Key: "acl.down_policy", Aliases: []string{"acl_down_policy"}, Unused: aclUnused,
+				Key: "acl.down_policy", Aliases: []string{"acl_down_policy"}, Unused: aclRemoteUnused,
 				field: func(c *Config) any { return &c.ACL.DownPolicy },
 				rule:  oneOf("allow", "deny", "extend-cache", "async-cache"),
 				Doc:   "What holds for tokens that cannot be looked up.",
 			},
 			{
-				Key: "acl.enable_key_list_policy", Aliases: []string{"acl_enable_key_list_policy"}, Unused: aclUnused,
+				Key: "acl.enable_key_list_policy", Aliases: []string{"acl_enable_key_list_policy"},
 				field: func(c *Config) any { return &c.ACL.EnableKeyListPolicy },
 				Doc:   "Makes recursive reads of keys need the right `list`.",
 			},
 			{
-				Key: "acl.enable_token_persistence", Unused: aclUnused,
+				Key:   "acl.enable_token_persistence",
 				field: func(c *Config) any { return &c.ACL.EnableTokenPersistence },
 				Doc:   "Keeps tokens that are set over the API in the data dir.",
 			},
 			{
-				Key: "acl.enable_token_replication", Aliases: []string{"enable_acl_replication"}, Unused: aclUnused,
+				Key: "acl.enable_token_replication", Aliases: []string{"enable_acl_replication"}, Unused: oneDatacenter,
 				field: func(c *Config) any { return &c.ACL.EnableTokenReplication },
 				Doc:   "Copies tokens from the primary datacenter.",
 			},
 			{
-				Key: "acl.policy_ttl", Unused: aclUnused,
+				Key: "acl.hide_existence", Reloadable: true,
+				field: func(c *Config) any { return &c.ACL.HideExistence },
+				Doc: "Makes a transaction leave out a key that its token may not read also when there is no such key. Without it the " +
+					"transaction fails then, as existing clients expect, and so tells whether the key exists.",
+			},
+			{
+				Key: "acl.token_in_query", Reloadable: true,
+				field: func(c *Config) any { return &c.ACL.TokenInQuery },
+				Doc: "Takes tokens as `?token=` in the URL, where proxies and browsers write them into their logs. Without it such " +
+					"requests are refused.",
+			},
+			{
+				Key:   "acl.secrets",
+				field: func(c *Config) any { return &c.ACL.Secrets }, rule: oneOf(SecretsClear, SecretsHashed),
+				Doc: "How the secrets of tokens are kept. With `clear` whoever has `acl = \"write\"` can read them back, as existing tools " +
+					"expect. With `hashed` only a keyed hash is kept: a secret is shown once, when it is made, and is in no log, snapshot " +
+					"or backup. The server that leads decides, so set it alike on all; a cluster that is switched to `hashed` drops " +
+					"the secrets that it has.",
+			},
+			{
+				Key: "acl.policy_ttl", Unused: aclRemoteUnused,
 				field: func(c *Config) any { return &c.ACL.PolicyTTL }, rule: ttl,
 				Doc: "How long a policy may be used before it is looked up again.",
 			},
 			{
-				Key: "acl.role_ttl", Unused: aclUnused,
+				Key: "acl.role_ttl", Unused: aclRemoteUnused,
 				field: func(c *Config) any { return &c.ACL.RoleTTL }, rule: ttl,
 				Doc: "How long a role may be used before it is looked up again.",
 			},
 			{
-				Key: "acl.token_ttl", Aliases: []string{"acl_ttl"}, Unused: aclUnused,
+				Key:   "acl.token_max_ttl",
+				field: func(c *Config) any { return &c.ACL.TokenMaxTTL }, rule: ttl,
+				Doc: "The longest life that a new token may have; it must have an end then. 0: any, and tokens without an end. " +
+					"It does not bind tokens that are there already, nor those of a bootstrap and of logins.",
+			},
+			{
+				Key: "acl.token_ttl", Aliases: []string{"acl_ttl"}, Unused: aclRemoteUnused,
 				field: func(c *Config) any { return &c.ACL.TokenTTL }, rule: ttl,
 				Doc: "How long a token may be used before it is looked up again.",
 			},
@@ -81,10 +115,8 @@ func aclGroup() group {
 			recovery,
 			secret("default", "acl_token", "The token of requests that bring none.",
 				func(c *Config) any { return &c.ACL.Tokens.Default }),
-			secret("agent", "acl_agent_token", "The token for what the server does on its own behalf.",
-				func(c *Config) any { return &c.ACL.Tokens.Agent }),
-			secret("replication", "acl_replication_token", "The token that other datacenters are copied with.",
-				func(c *Config) any { return &c.ACL.Tokens.Replication }),
+			agent,
+			replication,
 		},
 	}
 }

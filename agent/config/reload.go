@@ -34,6 +34,9 @@ type Reloadable struct {
 	SnapshotInterval  time.Duration
 	TrailingLogs      uint64
 
+	TokenInQuery               bool
+	AuditReadPrefixes          []string
+	HideExistence              bool
 	DisableRootRecursiveDelete bool
 	AllowNonprintablePaths     bool
 }
@@ -68,6 +71,9 @@ func (c *Config) Reloadable() Reloadable {
 		SnapshotInterval:  c.Raft.SnapshotInterval,
 		TrailingLogs:      c.Raft.TrailingLogs,
 
+		TokenInQuery:               c.ACL.TokenInQuery,
+		AuditReadPrefixes:          c.Audit.ReadPrefixes,
+		HideExistence:              c.ACL.HideExistence,
 		DisableRootRecursiveDelete: c.DisableRootRecursiveDelete,
 		AllowNonprintablePaths:     c.AllowNonprintablePaths,
 	}

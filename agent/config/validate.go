@@ -84,6 +84,11 @@ var crossRules = []crossRule{
 		}
 		return fmt.Errorf("%s is longer than max_query_time, %s", formatDuration(c.DefaultQueryTime), formatDuration(c.MaxQueryTime))
 	}},
+	{keys: []string{"audit.path"}, missing: true, check: func(c *Config) error {
+		a := &c.Audit
+		return when(a.Enabled && a.Sink == "file" && a.Path == "" && c.DataDir == "",
+			"is needed for an audit log without a data dir: name a file, or set audit.sink to stdout")
+	}},
 	{keys: []string{"tls.defaults.cert_file", "tls.defaults.key_file"}, check: func(c *Config) error { return c.TLS.Defaults.checkPair() }},
 	{keys: []string{"tls.https.cert_file", "tls.https.key_file"}, check: func(c *Config) error { return c.TLS.HTTPS.checkPair() }},
 	{keys: []string{"tls.internal_rpc.cert_file", "tls.internal_rpc.key_file"}, check: func(c *Config) error { return c.TLS.RPC.checkPair() }},

@@ -228,3 +228,10 @@ func (d *Dir) MarkInitialised() error {
 	}
 	return d.WriteFile(initialisedName, []byte(id+"\n"))
 }
+
+// Used tells whether path is the data dir of a server that has stored something, without
+// changing anything in it.
+func Used(path string) bool {
+	_, err := os.Lstat(filepath.Join(path, initialisedName))
+	return err == nil
+}

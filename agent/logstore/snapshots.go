@@ -185,14 +185,22 @@ func sameSum(metaFile string) bool {
 	return err == nil && sumErr == nil && string(want) == got
 }
 
+// readMeta reads the description of a snapshot. One without a sum must at least make
+// sense: a bit that flips in the name of a field makes one of it that nobody knows.
 func readMeta(path string) (meta raft.SnapshotMeta, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return meta, err
 	}
 	defer f.Close() // only read
-	err = json.NewDecoder(io.LimitReader(f, maxMetaBytes)).Decode(&meta)
-	return meta, err
+	var whole struct {
+		raft.SnapshotMeta
+		CRC []byte
+	}
+	in := json.NewDecoder(io.LimitReader(f, maxMetaBytes))
+	in.DisallowUnknownFields()
+	err = in.Decode(&whole)
+	return whole.SnapshotMeta, err
 }
 
 // snapshotName is the name of a snapshot's folder: term, index and time.

@@ -47,6 +47,8 @@ func TestScripts(t *testing.T) {
 			"damage":    cmdDamage,
 			"servedat":  cmdServedAt,
 			"expired":   cmdExpired,
+			"field":     cmdField,
+			"provider":  cmdProvider,
 		},
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,6 +22,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/holdfast-kv/holdfast/internal/certs"
+	"github.com/holdfast-kv/holdfast/internal/testcluster"
 )
 
 // patience is how long a script waits for something that must come.
@@ -42,7 +44,7 @@ func until(done func() bool) bool {
 }
 
 // cmdAgent is "agent [FLAGS...]": it starts "holdfast agent -dev FLAGS..." on free
-// ports, waits until it leads, and points HOLDFAST_HTTP_ADDR at it. The server is
+// ports, or with -data-dir=DIR a server that is alone and no development server, waits until it leads, and points HOLDFAST_HTTP_ADDR at it. The server is
 // asked to stop at the end of the script, and must do so. Its log is $WORK/agent.log.
 func cmdAgent(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
@@ -71,9 +73,13 @@ func startAgent(ts *testscript.TestScript, log string, flags []string) error {
 	if err != nil {
 		return err
 	}
-	args := append([]string{
-		"agent", "-dev", "-http-port=" + ports[0], "-server-port=" + ports[1], "-serf-lan-port=" + ports[2],
-	}, flags...)
+	kind := []string{"-dev"}
+	if slices.ContainsFunc(flags, func(f string) bool { return strings.HasPrefix(f, "-data-dir=") }) {
+		kind = []string{"-server", "-bootstrap", "-bind=127.0.0.1"} // one that keeps what it has
+	}
+	args := slices.Concat([]string{"agent"}, kind, []string{
+		"-http-port=" + ports[0], "-server-port=" + ports[1], "-serf-lan-port=" + ports[2],
+	}, flags)
 	agent := exec.Command(binary(ts), args...)
 	agent.Stdout, agent.Stderr = out, out
 	agent.Dir = ts.Getenv("WORK")
@@ -289,4 +295,45 @@ func cmdExpired(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), pair.Cert, 0o600))
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), pair.Key, 0o600))
+}
+
+// cmdField is "field NAME FILE NEW": NEW holds the text of one field of the JSON object in
+// FILE.
+func cmdField(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: field NAME FILE NEW")
+	}
+	var object map[string]any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[1])), &object))
+	text, isText := object[args[0]].(string)
+	if !isText {
+		ts.Fatalf("%s has no text %s", args[1], args[0])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(text), 0o600))
+}
+
+// cmdProvider is "provider CONFIG BEARER CLAIM=VALUE...": it makes the configuration of an
+// auth method of type jwt, which maps the claims to names like theirs, and a token that
+// counts there.
+func cmdProvider(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: provider CONFIG BEARER CLAIM=VALUE...")
+	}
+	provider, err := testcluster.NewIdentity()
+	ts.Check(err)
+	key, err := provider.PublicKey()
+	ts.Check(err)
+	now := time.Now()
+	claims := map[string]any{"iss": "me", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}
+	mappings := map[string]string{}
+	for _, pair := range args[2:] {
+		claim, value, _ := strings.Cut(pair, "=")
+		claims[claim], mappings[claim] = value, claim
+	}
+	config, err := json.Marshal(map[string]any{"JWTValidationPubKeys": []string{key}, "BoundIssuer": "me", "ClaimMappings": mappings})
+	ts.Check(err)
+	bearer, err := provider.Token(claims)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), config, 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(bearer+"\n"), 0o600))
 }

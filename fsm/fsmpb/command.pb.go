@@ -168,7 +168,7 @@ func (x Contend_Action) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Contend_Action.Descriptor instead.
 func (Contend_Action) EnumDescriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{21, 0}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{22, 0}
 }
 
 type Command struct {
@@ -190,6 +190,7 @@ type Command struct {
 	//	*Command_MixedTxn
 	//	*Command_Contend
 	//	*Command_AutopilotSet
+	//	*Command_AclChange
 	Kind          isCommand_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -365,6 +366,15 @@ func (x *Command) GetAutopilotSet() *AutopilotSet {
 	return nil
 }
 
+func (x *Command) GetAclChange() *AclChange {
+	if x != nil {
+		if x, ok := x.Kind.(*Command_AclChange); ok {
+			return x.AclChange
+		}
+	}
+	return nil
+}
+
 type isCommand_Kind interface {
 	isCommand_Kind()
 }
@@ -425,6 +435,10 @@ type Command_AutopilotSet struct {
 	AutopilotSet *AutopilotSet `protobuf:"bytes,21,opt,name=autopilot_set,json=autopilotSet,proto3,oneof"`
 }
 
+type Command_AclChange struct {
+	AclChange *AclChange `protobuf:"bytes,22,opt,name=acl_change,json=aclChange,proto3,oneof"`
+}
+
 func (*Command_Write) isCommand_Kind() {}
 
 func (*Command_Txn) isCommand_Kind() {}
@@ -453,6 +467,8 @@ func (*Command_Contend) isCommand_Kind() {}
 
 func (*Command_AutopilotSet) isCommand_Kind() {}
 
+func (*Command_AclChange) isCommand_Kind() {}
+
 // Header is what apply must not find out for itself.
 type Header struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -465,7 +481,9 @@ type Header struct {
 	// Why, in the client's words; kept in history.
 	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	// A server that does not know the kind may skip this command.
-	Skippable     bool `protobuf:"varint,5,opt,name=skippable,proto3" json:"skippable,omitempty"`
+	Skippable bool `protobuf:"varint,5,opt,name=skippable,proto3" json:"skippable,omitempty"`
+	// Who was found to have the right; absent when nobody has to be asked.
+	Checked       *Checked `protobuf:"bytes,6,opt,name=checked,proto3" json:"checked,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -535,6 +553,131 @@ func (x *Header) GetSkippable() bool {
 	return false
 }
 
+func (x *Header) GetChecked() *Checked {
+	if x != nil {
+		return x.Checked
+	}
+	return nil
+}
+
+// Checked says in which state of the ACL tables somebody was found to have the right.
+// A server that applies the command in another state looks again.
+type Checked struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the last change of the tables.
+	Index uint64 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	// Absent when it is that of the header.
+	Accessor string `protobuf:"bytes,2,opt,name=accessor,proto3" json:"accessor,omitempty"`
+	// What holds where no rule says anything: allowed.
+	DefaultAllow bool `protobuf:"varint,3,opt,name=default_allow,json=defaultAllow,proto3" json:"default_allow,omitempty"`
+	// Unix nanoseconds; 0: never.
+	Expires int64 `protobuf:"varint,4,opt,name=expires,proto3" json:"expires,omitempty"`
+	// Nothing to look at again.
+	Trusted bool `protobuf:"varint,5,opt,name=trusted,proto3" json:"trusted,omitempty"`
+	// In place of a token that is in no table.
+	Links *AclLinks  `protobuf:"bytes,6,opt,name=links,proto3" json:"links,omitempty"`
+	Vars  []*AclPair `protobuf:"bytes,7,rep,name=vars,proto3" json:"vars,omitempty"`
+	// The datacenter for which policies and identities count.
+	Datacenter []byte `protobuf:"bytes,8,opt,name=datacenter,proto3" json:"datacenter,omitempty"`
+	// The beginning of the keyed hash of the secret that was shown; 0: none was.
+	Secret        uint64 `protobuf:"fixed64,9,opt,name=secret,proto3" json:"secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Checked) Reset() {
+	*x = Checked{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Checked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Checked) ProtoMessage() {}
+
+func (x *Checked) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Checked.ProtoReflect.Descriptor instead.
+func (*Checked) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Checked) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Checked) GetAccessor() string {
+	if x != nil {
+		return x.Accessor
+	}
+	return ""
+}
+
+func (x *Checked) GetDefaultAllow() bool {
+	if x != nil {
+		return x.DefaultAllow
+	}
+	return false
+}
+
+func (x *Checked) GetExpires() int64 {
+	if x != nil {
+		return x.Expires
+	}
+	return 0
+}
+
+func (x *Checked) GetTrusted() bool {
+	if x != nil {
+		return x.Trusted
+	}
+	return false
+}
+
+func (x *Checked) GetLinks() *AclLinks {
+	if x != nil {
+		return x.Links
+	}
+	return nil
+}
+
+func (x *Checked) GetVars() []*AclPair {
+	if x != nil {
+		return x.Vars
+	}
+	return nil
+}
+
+func (x *Checked) GetDatacenter() []byte {
+	if x != nil {
+		return x.Datacenter
+	}
+	return nil
+}
+
+func (x *Checked) GetSecret() uint64 {
+	if x != nil {
+		return x.Secret
+	}
+	return 0
+}
+
 type Op struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Verb  Verb                   `protobuf:"varint,1,opt,name=verb,proto3,enum=holdfast.fsm.v1.Verb" json:"verb,omitempty"`
@@ -550,7 +693,7 @@ type Op struct {
 
 func (x *Op) Reset() {
 	*x = Op{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[2]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -562,7 +705,7 @@ func (x *Op) String() string {
 func (*Op) ProtoMessage() {}
 
 func (x *Op) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[2]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -575,7 +718,7 @@ func (x *Op) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Op.ProtoReflect.Descriptor instead.
 func (*Op) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{2}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Op) GetVerb() Verb {
@@ -645,7 +788,7 @@ type Write struct {
 
 func (x *Write) Reset() {
 	*x = Write{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[3]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -657,7 +800,7 @@ func (x *Write) String() string {
 func (*Write) ProtoMessage() {}
 
 func (x *Write) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[3]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -670,7 +813,7 @@ func (x *Write) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Write.ProtoReflect.Descriptor instead.
 func (*Write) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{3}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Write) GetOp() *Op {
@@ -746,7 +889,7 @@ type Txn struct {
 
 func (x *Txn) Reset() {
 	*x = Txn{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[4]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -758,7 +901,7 @@ func (x *Txn) String() string {
 func (*Txn) ProtoMessage() {}
 
 func (x *Txn) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[4]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -771,7 +914,7 @@ func (x *Txn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Txn.ProtoReflect.Descriptor instead.
 func (*Txn) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{4}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Txn) GetOps() []*Op {
@@ -792,7 +935,7 @@ type MixedTxn struct {
 
 func (x *MixedTxn) Reset() {
 	*x = MixedTxn{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[5]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -804,7 +947,7 @@ func (x *MixedTxn) String() string {
 func (*MixedTxn) ProtoMessage() {}
 
 func (x *MixedTxn) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[5]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -817,7 +960,7 @@ func (x *MixedTxn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MixedTxn.ProtoReflect.Descriptor instead.
 func (*MixedTxn) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{5}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *MixedTxn) GetOps() []*MixedTxn_Op {
@@ -839,7 +982,7 @@ type Prune struct {
 
 func (x *Prune) Reset() {
 	*x = Prune{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[6]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -851,7 +994,7 @@ func (x *Prune) String() string {
 func (*Prune) ProtoMessage() {}
 
 func (x *Prune) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[6]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -864,7 +1007,7 @@ func (x *Prune) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prune.ProtoReflect.Descriptor instead.
 func (*Prune) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{6}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Prune) GetThrough() uint64 {
@@ -897,7 +1040,7 @@ type Restored struct {
 
 func (x *Restored) Reset() {
 	*x = Restored{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[7]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -909,7 +1052,7 @@ func (x *Restored) String() string {
 func (*Restored) ProtoMessage() {}
 
 func (x *Restored) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[7]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -922,7 +1065,7 @@ func (x *Restored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restored.ProtoReflect.Descriptor instead.
 func (*Restored) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{7}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{8}
 }
 
 type SessionCreate struct {
@@ -934,7 +1077,7 @@ type SessionCreate struct {
 
 func (x *SessionCreate) Reset() {
 	*x = SessionCreate{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[8]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -946,7 +1089,7 @@ func (x *SessionCreate) String() string {
 func (*SessionCreate) ProtoMessage() {}
 
 func (x *SessionCreate) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[8]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -959,7 +1102,7 @@ func (x *SessionCreate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionCreate.ProtoReflect.Descriptor instead.
 func (*SessionCreate) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{8}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SessionCreate) GetSession() *Session {
@@ -996,7 +1139,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[9]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1008,7 +1151,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[9]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1021,7 +1164,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{9}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Session) GetId() string {
@@ -1155,7 +1298,7 @@ type SessionEnd struct {
 
 func (x *SessionEnd) Reset() {
 	*x = SessionEnd{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[10]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1167,7 +1310,7 @@ func (x *SessionEnd) String() string {
 func (*SessionEnd) ProtoMessage() {}
 
 func (x *SessionEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[10]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1180,7 +1323,7 @@ func (x *SessionEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionEnd.ProtoReflect.Descriptor instead.
 func (*SessionEnd) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{10}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SessionEnd) GetIds() [][]byte {
@@ -1214,7 +1357,7 @@ type SessionTime struct {
 
 func (x *SessionTime) Reset() {
 	*x = SessionTime{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[11]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1226,7 +1369,7 @@ func (x *SessionTime) String() string {
 func (*SessionTime) ProtoMessage() {}
 
 func (x *SessionTime) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[11]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1239,7 +1382,7 @@ func (x *SessionTime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionTime.ProtoReflect.Descriptor instead.
 func (*SessionTime) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{11}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SessionTime) GetBegin() bool {
@@ -1275,7 +1418,7 @@ type Register struct {
 
 func (x *Register) Reset() {
 	*x = Register{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[12]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1287,7 +1430,7 @@ func (x *Register) String() string {
 func (*Register) ProtoMessage() {}
 
 func (x *Register) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[12]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1300,7 +1443,7 @@ func (x *Register) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Register.ProtoReflect.Descriptor instead.
 func (*Register) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{12}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Register) GetNode() *Node {
@@ -1342,7 +1485,7 @@ type Deregister struct {
 
 func (x *Deregister) Reset() {
 	*x = Deregister{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[13]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1354,7 +1497,7 @@ func (x *Deregister) String() string {
 func (*Deregister) ProtoMessage() {}
 
 func (x *Deregister) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[13]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1367,7 +1510,7 @@ func (x *Deregister) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deregister.ProtoReflect.Descriptor instead.
 func (*Deregister) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{13}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Deregister) GetNode() []byte {
@@ -1406,7 +1549,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[14]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1418,7 +1561,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[14]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1431,7 +1574,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{14}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Node) GetId() string {
@@ -1504,7 +1647,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[15]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1516,7 +1659,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[15]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1529,7 +1672,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{15}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Service) GetNode() []byte {
@@ -1651,7 +1794,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[16]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1663,7 +1806,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[16]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1676,7 +1819,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{16}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Check) GetNode() []byte {
@@ -1813,7 +1956,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[17]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1825,7 +1968,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[17]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1838,7 +1981,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{17}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Event) GetId() string {
@@ -1900,7 +2043,7 @@ type Expire struct {
 
 func (x *Expire) Reset() {
 	*x = Expire{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1912,7 +2055,7 @@ func (x *Expire) String() string {
 func (*Expire) ProtoMessage() {}
 
 func (x *Expire) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[18]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1925,7 +2068,7 @@ func (x *Expire) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expire.ProtoReflect.Descriptor instead.
 func (*Expire) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{18}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Expire) GetKeys() []*Expire_Key {
@@ -1948,7 +2091,7 @@ type AutopilotSet struct {
 
 func (x *AutopilotSet) Reset() {
 	*x = AutopilotSet{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1960,7 +2103,7 @@ func (x *AutopilotSet) String() string {
 func (*AutopilotSet) ProtoMessage() {}
 
 func (x *AutopilotSet) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[19]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1973,7 +2116,7 @@ func (x *AutopilotSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AutopilotSet.ProtoReflect.Descriptor instead.
 func (*AutopilotSet) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{19}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AutopilotSet) GetConfig() *Autopilot {
@@ -2016,7 +2159,7 @@ type Autopilot struct {
 
 func (x *Autopilot) Reset() {
 	*x = Autopilot{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2028,7 +2171,7 @@ func (x *Autopilot) String() string {
 func (*Autopilot) ProtoMessage() {}
 
 func (x *Autopilot) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[20]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2041,7 +2184,7 @@ func (x *Autopilot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Autopilot.ProtoReflect.Descriptor instead.
 func (*Autopilot) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{20}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Autopilot) GetCleanupDeadServers() bool {
@@ -2137,7 +2280,7 @@ type Contend struct {
 
 func (x *Contend) Reset() {
 	*x = Contend{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2149,7 +2292,7 @@ func (x *Contend) String() string {
 func (*Contend) ProtoMessage() {}
 
 func (x *Contend) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[21]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2162,7 +2305,7 @@ func (x *Contend) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contend.ProtoReflect.Descriptor instead.
 func (*Contend) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{21}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Contend) GetAction() Contend_Action {
@@ -2221,6 +2364,1508 @@ func (x *Contend) GetExpireAt() int64 {
 	return 0
 }
 
+// AclChange is one change of the ACL tables.
+type AclChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Kind:
+	//
+	//	*AclChange_Init
+	//	*AclChange_Bootstrap
+	//	*AclChange_SetToken
+	//	*AclChange_DeleteTokens
+	//	*AclChange_Rotate
+	//	*AclChange_SetPolicy
+	//	*AclChange_DeletePolicy
+	//	*AclChange_SetRole
+	//	*AclChange_DeleteRole
+	//	*AclChange_SetMethod
+	//	*AclChange_DeleteMethod
+	//	*AclChange_SetBinding
+	//	*AclChange_DeleteBinding
+	//	*AclChange_Convert
+	Kind          isAclChange_Kind `protobuf_oneof:"kind"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AclChange) Reset() {
+	*x = AclChange{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AclChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AclChange) ProtoMessage() {}
+
+func (x *AclChange) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AclChange.ProtoReflect.Descriptor instead.
+func (*AclChange) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *AclChange) GetKind() isAclChange_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *AclChange) GetInit() *AclInit {
+	if x != nil {
+		if x, ok := x.Kind.(*AclChange_Init); ok {
+			return x.Init
+		}
+	}
+	return nil
+}
+
+func (x *AclChange) GetBootstrap() *AclBootstrap {
+	if x != nil {
+		if x, ok := x.Kind.(*AclChange_Bootstrap); ok {
+			return x.Bootstrap
+		}
+	}
+	return nil
+}
+
+func (x *AclChange) GetSetToken() *AclSetToken {
+	if x != nil {
+		if x, ok := x.Kind.(*AclChange_SetToken); ok {
+			return x.SetToken
+		}
+	}
+	return nil
+}
+
+func (x *AclChange) GetDeleteTokens() *AclDeleteTokens {
+	if x != nil {
+		if x, ok := x.Kind.(*AclChange_DeleteTokens); ok {
+			return x.DeleteTokens
+		}
+	}
+	return nil
+}
+
+func (x *AclChange) GetRotate() *AclRotate {
+	if x != nil {
+		if x, ok := x.Kind.(*AclChange_Rotate); ok {
+			return x.Rotate
+		}
+	}
+	return nil
+}
+
+func (x *AclChange) GetSetPolicy() *AclPolicy {
+	if x != nil {
+		if x, ok := x.Kind.(*AclChange_SetPolicy); ok {
+			return x.SetPolicy
+		}
+	}
+	return nil
+}
+
+func (x *AclChange) GetDeletePolicy() []byte {
+	if x != nil {
+		if x, ok := x.Kind.(*AclChange_DeletePolicy); ok {
+			return x.DeletePolicy
+		}
+	}
+	return nil
+}
+
+func (x *AclChange) GetSetRole() *AclRole {
+	if x != nil {
+		if x, ok := x.Kind.(*AclChange_SetRole); ok {
+			return x.SetRole
+		}
+	}
+	return nil
+}
+
+func (x *AclChange) GetDeleteRole() []byte {
+	if x != nil {
+		if x, ok := x.Kind.(*AclChange_DeleteRole); ok {
+			return x.DeleteRole
+		}
+	}
+	return nil
+}
+
+func (x *AclChange) GetSetMethod() *AclMethod {
+	if x != nil {
+		if x, ok := x.Kind.(*AclChange_SetMethod); ok {
+			return x.SetMethod
+		}
+	}
+	return nil
+}
+
+func (x *AclChange) GetDeleteMethod() []byte {
+	if x != nil {
+		if x, ok := x.Kind.(*AclChange_DeleteMethod); ok {
+			return x.DeleteMethod
+		}
+	}
+	return nil
+}
+
+func (x *AclChange) GetSetBinding() *AclBinding {
+	if x != nil {
+		if x, ok := x.Kind.(*AclChange_SetBinding); ok {
+			return x.SetBinding
+		}
+	}
+	return nil
+}
+
+func (x *AclChange) GetDeleteBinding() []byte {
+	if x != nil {
+		if x, ok := x.Kind.(*AclChange_DeleteBinding); ok {
+			return x.DeleteBinding
+		}
+	}
+	return nil
+}
+
+func (x *AclChange) GetConvert() *AclConvert {
+	if x != nil {
+		if x, ok := x.Kind.(*AclChange_Convert); ok {
+			return x.Convert
+		}
+	}
+	return nil
+}
+
+type isAclChange_Kind interface {
+	isAclChange_Kind()
+}
+
+type AclChange_Init struct {
+	Init *AclInit `protobuf:"bytes,1,opt,name=init,proto3,oneof"`
+}
+
+type AclChange_Bootstrap struct {
+	Bootstrap *AclBootstrap `protobuf:"bytes,2,opt,name=bootstrap,proto3,oneof"`
+}
+
+type AclChange_SetToken struct {
+	SetToken *AclSetToken `protobuf:"bytes,3,opt,name=set_token,json=setToken,proto3,oneof"`
+}
+
+type AclChange_DeleteTokens struct {
+	DeleteTokens *AclDeleteTokens `protobuf:"bytes,4,opt,name=delete_tokens,json=deleteTokens,proto3,oneof"`
+}
+
+type AclChange_Rotate struct {
+	Rotate *AclRotate `protobuf:"bytes,5,opt,name=rotate,proto3,oneof"`
+}
+
+type AclChange_SetPolicy struct {
+	SetPolicy *AclPolicy `protobuf:"bytes,6,opt,name=set_policy,json=setPolicy,proto3,oneof"`
+}
+
+type AclChange_DeletePolicy struct {
+	DeletePolicy []byte `protobuf:"bytes,7,opt,name=delete_policy,json=deletePolicy,proto3,oneof"`
+}
+
+type AclChange_SetRole struct {
+	SetRole *AclRole `protobuf:"bytes,8,opt,name=set_role,json=setRole,proto3,oneof"`
+}
+
+type AclChange_DeleteRole struct {
+	DeleteRole []byte `protobuf:"bytes,9,opt,name=delete_role,json=deleteRole,proto3,oneof"`
+}
+
+type AclChange_SetMethod struct {
+	SetMethod *AclMethod `protobuf:"bytes,10,opt,name=set_method,json=setMethod,proto3,oneof"`
+}
+
+type AclChange_DeleteMethod struct {
+	DeleteMethod []byte `protobuf:"bytes,11,opt,name=delete_method,json=deleteMethod,proto3,oneof"`
+}
+
+type AclChange_SetBinding struct {
+	SetBinding *AclBinding `protobuf:"bytes,12,opt,name=set_binding,json=setBinding,proto3,oneof"`
+}
+
+type AclChange_DeleteBinding struct {
+	DeleteBinding []byte `protobuf:"bytes,13,opt,name=delete_binding,json=deleteBinding,proto3,oneof"`
+}
+
+type AclChange_Convert struct {
+	Convert *AclConvert `protobuf:"bytes,14,opt,name=convert,proto3,oneof"`
+}
+
+func (*AclChange_Init) isAclChange_Kind() {}
+
+func (*AclChange_Bootstrap) isAclChange_Kind() {}
+
+func (*AclChange_SetToken) isAclChange_Kind() {}
+
+func (*AclChange_DeleteTokens) isAclChange_Kind() {}
+
+func (*AclChange_Rotate) isAclChange_Kind() {}
+
+func (*AclChange_SetPolicy) isAclChange_Kind() {}
+
+func (*AclChange_DeletePolicy) isAclChange_Kind() {}
+
+func (*AclChange_SetRole) isAclChange_Kind() {}
+
+func (*AclChange_DeleteRole) isAclChange_Kind() {}
+
+func (*AclChange_SetMethod) isAclChange_Kind() {}
+
+func (*AclChange_DeleteMethod) isAclChange_Kind() {}
+
+func (*AclChange_SetBinding) isAclChange_Kind() {}
+
+func (*AclChange_DeleteBinding) isAclChange_Kind() {}
+
+func (*AclChange_Convert) isAclChange_Kind() {}
+
+// AclInit makes the tables ready, and adds what is missing when they are.
+type AclInit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What secrets are hashed with, unless the state has a key.
+	Key []byte `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// The token of the configuration; its secret is hashed with the key above.
+	Management *AclToken `protobuf:"bytes,2,opt,name=management,proto3" json:"management,omitempty"`
+	// The one for requests without a token, unless there is one.
+	Anonymous     *AclToken `protobuf:"bytes,3,opt,name=anonymous,proto3" json:"anonymous,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AclInit) Reset() {
+	*x = AclInit{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AclInit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AclInit) ProtoMessage() {}
+
+func (x *AclInit) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AclInit.ProtoReflect.Descriptor instead.
+func (*AclInit) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *AclInit) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *AclInit) GetManagement() *AclToken {
+	if x != nil {
+		return x.Management
+	}
+	return nil
+}
+
+func (x *AclInit) GetAnonymous() *AclToken {
+	if x != nil {
+		return x.Anonymous
+	}
+	return nil
+}
+
+type AclBootstrap struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Token *AclToken              `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// Index of the bootstrap that may be done again; 0: none.
+	Reset_        uint64 `protobuf:"varint,2,opt,name=reset,proto3" json:"reset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AclBootstrap) Reset() {
+	*x = AclBootstrap{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AclBootstrap) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AclBootstrap) ProtoMessage() {}
+
+func (x *AclBootstrap) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AclBootstrap.ProtoReflect.Descriptor instead.
+func (*AclBootstrap) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *AclBootstrap) GetToken() *AclToken {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *AclBootstrap) GetReset_() uint64 {
+	if x != nil {
+		return x.Reset_
+	}
+	return 0
+}
+
+type AclSetToken struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Token  *AclToken              `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	Create bool                   `protobuf:"varint,2,opt,name=create,proto3" json:"create,omitempty"`
+	Login  bool                   `protobuf:"varint,3,opt,name=login,proto3" json:"login,omitempty"`
+	// Of an accessor that the client chose: it must not be the secret of another.
+	AccessorHash []byte `protobuf:"bytes,4,opt,name=accessor_hash,json=accessorHash,proto3" json:"accessor_hash,omitempty"`
+	// An update of a token that has expired at that time finds none.
+	Now           *AclTime `protobuf:"bytes,5,opt,name=now,proto3" json:"now,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AclSetToken) Reset() {
+	*x = AclSetToken{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AclSetToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AclSetToken) ProtoMessage() {}
+
+func (x *AclSetToken) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AclSetToken.ProtoReflect.Descriptor instead.
+func (*AclSetToken) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *AclSetToken) GetToken() *AclToken {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *AclSetToken) GetCreate() bool {
+	if x != nil {
+		return x.Create
+	}
+	return false
+}
+
+func (x *AclSetToken) GetLogin() bool {
+	if x != nil {
+		return x.Login
+	}
+	return false
+}
+
+func (x *AclSetToken) GetAccessorHash() []byte {
+	if x != nil {
+		return x.AccessorHash
+	}
+	return nil
+}
+
+func (x *AclSetToken) GetNow() *AclTime {
+	if x != nil {
+		return x.Now
+	}
+	return nil
+}
+
+type AclDeleteTokens struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Accessors [][]byte               `protobuf:"bytes,1,rep,name=accessors,proto3" json:"accessors,omitempty"`
+	// Only those that have expired at this time.
+	Expired       *AclTime `protobuf:"bytes,2,opt,name=expired,proto3" json:"expired,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AclDeleteTokens) Reset() {
+	*x = AclDeleteTokens{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AclDeleteTokens) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AclDeleteTokens) ProtoMessage() {}
+
+func (x *AclDeleteTokens) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AclDeleteTokens.ProtoReflect.Descriptor instead.
+func (*AclDeleteTokens) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *AclDeleteTokens) GetAccessors() [][]byte {
+	if x != nil {
+		return x.Accessors
+	}
+	return nil
+}
+
+func (x *AclDeleteTokens) GetExpired() *AclTime {
+	if x != nil {
+		return x.Expired
+	}
+	return nil
+}
+
+type AclRotate struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Accessor      []byte                 `protobuf:"bytes,1,opt,name=accessor,proto3" json:"accessor,omitempty"`
+	Hash          []byte                 `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"`
+	Secret        []byte                 `protobuf:"bytes,3,opt,name=secret,proto3" json:"secret,omitempty"`
+	FormerUntil   *AclTime               `protobuf:"bytes,4,opt,name=former_until,json=formerUntil,proto3" json:"former_until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AclRotate) Reset() {
+	*x = AclRotate{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AclRotate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AclRotate) ProtoMessage() {}
+
+func (x *AclRotate) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AclRotate.ProtoReflect.Descriptor instead.
+func (*AclRotate) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *AclRotate) GetAccessor() []byte {
+	if x != nil {
+		return x.Accessor
+	}
+	return nil
+}
+
+func (x *AclRotate) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *AclRotate) GetSecret() []byte {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
+func (x *AclRotate) GetFormerUntil() *AclTime {
+	if x != nil {
+		return x.FormerUntil
+	}
+	return nil
+}
+
+type AclConvert struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Hashed        bool                   `protobuf:"varint,1,opt,name=hashed,proto3" json:"hashed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AclConvert) Reset() {
+	*x = AclConvert{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AclConvert) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AclConvert) ProtoMessage() {}
+
+func (x *AclConvert) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AclConvert.ProtoReflect.Descriptor instead.
+func (*AclConvert) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *AclConvert) GetHashed() bool {
+	if x != nil {
+		return x.Hashed
+	}
+	return false
+}
+
+// AclTime is a point in time; the zero time is that the message is absent.
+type AclTime struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unix time.
+	Seconds       int64  `protobuf:"varint,1,opt,name=seconds,proto3" json:"seconds,omitempty"`
+	Nanos         uint32 `protobuf:"varint,2,opt,name=nanos,proto3" json:"nanos,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AclTime) Reset() {
+	*x = AclTime{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AclTime) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AclTime) ProtoMessage() {}
+
+func (x *AclTime) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AclTime.ProtoReflect.Descriptor instead.
+func (*AclTime) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *AclTime) GetSeconds() int64 {
+	if x != nil {
+		return x.Seconds
+	}
+	return 0
+}
+
+func (x *AclTime) GetNanos() uint32 {
+	if x != nil {
+		return x.Nanos
+	}
+	return 0
+}
+
+type AclPair struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          []byte                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AclPair) Reset() {
+	*x = AclPair{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AclPair) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AclPair) ProtoMessage() {}
+
+func (x *AclPair) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AclPair.ProtoReflect.Descriptor instead.
+func (*AclPair) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *AclPair) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *AclPair) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+type AclLinks struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Policies      [][]byte               `protobuf:"bytes,1,rep,name=policies,proto3" json:"policies,omitempty"`
+	Roles         [][]byte               `protobuf:"bytes,2,rep,name=roles,proto3" json:"roles,omitempty"`
+	Services      []*AclLinks_Service    `protobuf:"bytes,3,rep,name=services,proto3" json:"services,omitempty"`
+	Nodes         []*AclLinks_Node       `protobuf:"bytes,4,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Templates     []*AclLinks_Template   `protobuf:"bytes,5,rep,name=templates,proto3" json:"templates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AclLinks) Reset() {
+	*x = AclLinks{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AclLinks) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AclLinks) ProtoMessage() {}
+
+func (x *AclLinks) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AclLinks.ProtoReflect.Descriptor instead.
+func (*AclLinks) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *AclLinks) GetPolicies() [][]byte {
+	if x != nil {
+		return x.Policies
+	}
+	return nil
+}
+
+func (x *AclLinks) GetRoles() [][]byte {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *AclLinks) GetServices() []*AclLinks_Service {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+func (x *AclLinks) GetNodes() []*AclLinks_Node {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *AclLinks) GetTemplates() []*AclLinks_Template {
+	if x != nil {
+		return x.Templates
+	}
+	return nil
+}
+
+type AclToken struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Accessor      []byte                 `protobuf:"bytes,1,opt,name=accessor,proto3" json:"accessor,omitempty"`
+	Hash          []byte                 `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"`
+	Secret        []byte                 `protobuf:"bytes,3,opt,name=secret,proto3" json:"secret,omitempty"`
+	Description   []byte                 `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
+	Links         *AclLinks              `protobuf:"bytes,5,opt,name=links,proto3" json:"links,omitempty"`
+	Vars          []*AclPair             `protobuf:"bytes,6,rep,name=vars,proto3" json:"vars,omitempty"`
+	Local         bool                   `protobuf:"varint,8,opt,name=local,proto3" json:"local,omitempty"`
+	Method        []byte                 `protobuf:"bytes,9,opt,name=method,proto3" json:"method,omitempty"`
+	Expires       *AclTime               `protobuf:"bytes,10,opt,name=expires,proto3" json:"expires,omitempty"`
+	Created       *AclTime               `protobuf:"bytes,11,opt,name=created,proto3" json:"created,omitempty"`
+	FormerHash    []byte                 `protobuf:"bytes,12,opt,name=former_hash,json=formerHash,proto3" json:"former_hash,omitempty"`
+	FormerUntil   *AclTime               `protobuf:"bytes,13,opt,name=former_until,json=formerUntil,proto3" json:"former_until,omitempty"`
+	ContentHash   []byte                 `protobuf:"bytes,14,opt,name=content_hash,json=contentHash,proto3" json:"content_hash,omitempty"`
+	CreateIndex   uint64                 `protobuf:"varint,15,opt,name=create_index,json=createIndex,proto3" json:"create_index,omitempty"`
+	ModifyIndex   uint64                 `protobuf:"varint,16,opt,name=modify_index,json=modifyIndex,proto3" json:"modify_index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AclToken) Reset() {
+	*x = AclToken{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AclToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AclToken) ProtoMessage() {}
+
+func (x *AclToken) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AclToken.ProtoReflect.Descriptor instead.
+func (*AclToken) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *AclToken) GetAccessor() []byte {
+	if x != nil {
+		return x.Accessor
+	}
+	return nil
+}
+
+func (x *AclToken) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *AclToken) GetSecret() []byte {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
+func (x *AclToken) GetDescription() []byte {
+	if x != nil {
+		return x.Description
+	}
+	return nil
+}
+
+func (x *AclToken) GetLinks() *AclLinks {
+	if x != nil {
+		return x.Links
+	}
+	return nil
+}
+
+func (x *AclToken) GetVars() []*AclPair {
+	if x != nil {
+		return x.Vars
+	}
+	return nil
+}
+
+func (x *AclToken) GetLocal() bool {
+	if x != nil {
+		return x.Local
+	}
+	return false
+}
+
+func (x *AclToken) GetMethod() []byte {
+	if x != nil {
+		return x.Method
+	}
+	return nil
+}
+
+func (x *AclToken) GetExpires() *AclTime {
+	if x != nil {
+		return x.Expires
+	}
+	return nil
+}
+
+func (x *AclToken) GetCreated() *AclTime {
+	if x != nil {
+		return x.Created
+	}
+	return nil
+}
+
+func (x *AclToken) GetFormerHash() []byte {
+	if x != nil {
+		return x.FormerHash
+	}
+	return nil
+}
+
+func (x *AclToken) GetFormerUntil() *AclTime {
+	if x != nil {
+		return x.FormerUntil
+	}
+	return nil
+}
+
+func (x *AclToken) GetContentHash() []byte {
+	if x != nil {
+		return x.ContentHash
+	}
+	return nil
+}
+
+func (x *AclToken) GetCreateIndex() uint64 {
+	if x != nil {
+		return x.CreateIndex
+	}
+	return 0
+}
+
+func (x *AclToken) GetModifyIndex() uint64 {
+	if x != nil {
+		return x.ModifyIndex
+	}
+	return 0
+}
+
+type AclPolicy struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name          []byte                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Description   []byte                 `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	Rules         []byte                 `protobuf:"bytes,4,opt,name=rules,proto3" json:"rules,omitempty"`
+	Datacenters   [][]byte               `protobuf:"bytes,5,rep,name=datacenters,proto3" json:"datacenters,omitempty"`
+	ContentHash   []byte                 `protobuf:"bytes,6,opt,name=content_hash,json=contentHash,proto3" json:"content_hash,omitempty"`
+	CreateIndex   uint64                 `protobuf:"varint,7,opt,name=create_index,json=createIndex,proto3" json:"create_index,omitempty"`
+	ModifyIndex   uint64                 `protobuf:"varint,8,opt,name=modify_index,json=modifyIndex,proto3" json:"modify_index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AclPolicy) Reset() {
+	*x = AclPolicy{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AclPolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AclPolicy) ProtoMessage() {}
+
+func (x *AclPolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AclPolicy.ProtoReflect.Descriptor instead.
+func (*AclPolicy) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *AclPolicy) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *AclPolicy) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *AclPolicy) GetDescription() []byte {
+	if x != nil {
+		return x.Description
+	}
+	return nil
+}
+
+func (x *AclPolicy) GetRules() []byte {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+func (x *AclPolicy) GetDatacenters() [][]byte {
+	if x != nil {
+		return x.Datacenters
+	}
+	return nil
+}
+
+func (x *AclPolicy) GetContentHash() []byte {
+	if x != nil {
+		return x.ContentHash
+	}
+	return nil
+}
+
+func (x *AclPolicy) GetCreateIndex() uint64 {
+	if x != nil {
+		return x.CreateIndex
+	}
+	return 0
+}
+
+func (x *AclPolicy) GetModifyIndex() uint64 {
+	if x != nil {
+		return x.ModifyIndex
+	}
+	return 0
+}
+
+type AclRole struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name          []byte                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Description   []byte                 `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	Links         *AclLinks              `protobuf:"bytes,4,opt,name=links,proto3" json:"links,omitempty"`
+	ContentHash   []byte                 `protobuf:"bytes,5,opt,name=content_hash,json=contentHash,proto3" json:"content_hash,omitempty"`
+	CreateIndex   uint64                 `protobuf:"varint,6,opt,name=create_index,json=createIndex,proto3" json:"create_index,omitempty"`
+	ModifyIndex   uint64                 `protobuf:"varint,7,opt,name=modify_index,json=modifyIndex,proto3" json:"modify_index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AclRole) Reset() {
+	*x = AclRole{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AclRole) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AclRole) ProtoMessage() {}
+
+func (x *AclRole) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AclRole.ProtoReflect.Descriptor instead.
+func (*AclRole) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *AclRole) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *AclRole) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *AclRole) GetDescription() []byte {
+	if x != nil {
+		return x.Description
+	}
+	return nil
+}
+
+func (x *AclRole) GetLinks() *AclLinks {
+	if x != nil {
+		return x.Links
+	}
+	return nil
+}
+
+func (x *AclRole) GetContentHash() []byte {
+	if x != nil {
+		return x.ContentHash
+	}
+	return nil
+}
+
+func (x *AclRole) GetCreateIndex() uint64 {
+	if x != nil {
+		return x.CreateIndex
+	}
+	return 0
+}
+
+func (x *AclRole) GetModifyIndex() uint64 {
+	if x != nil {
+		return x.ModifyIndex
+	}
+	return 0
+}
+
+type AclMethod struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Name        []byte                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Type        []byte                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	DisplayName []byte                 `protobuf:"bytes,3,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	Description []byte                 `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
+	// Nanoseconds; 0: no end.
+	MaxTokenTtl   int64  `protobuf:"varint,5,opt,name=max_token_ttl,json=maxTokenTtl,proto3" json:"max_token_ttl,omitempty"`
+	Locality      []byte `protobuf:"bytes,6,opt,name=locality,proto3" json:"locality,omitempty"`
+	Config        []byte `protobuf:"bytes,7,opt,name=config,proto3" json:"config,omitempty"`
+	CreateIndex   uint64 `protobuf:"varint,8,opt,name=create_index,json=createIndex,proto3" json:"create_index,omitempty"`
+	ModifyIndex   uint64 `protobuf:"varint,9,opt,name=modify_index,json=modifyIndex,proto3" json:"modify_index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AclMethod) Reset() {
+	*x = AclMethod{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AclMethod) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AclMethod) ProtoMessage() {}
+
+func (x *AclMethod) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AclMethod.ProtoReflect.Descriptor instead.
+func (*AclMethod) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *AclMethod) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *AclMethod) GetType() []byte {
+	if x != nil {
+		return x.Type
+	}
+	return nil
+}
+
+func (x *AclMethod) GetDisplayName() []byte {
+	if x != nil {
+		return x.DisplayName
+	}
+	return nil
+}
+
+func (x *AclMethod) GetDescription() []byte {
+	if x != nil {
+		return x.Description
+	}
+	return nil
+}
+
+func (x *AclMethod) GetMaxTokenTtl() int64 {
+	if x != nil {
+		return x.MaxTokenTtl
+	}
+	return 0
+}
+
+func (x *AclMethod) GetLocality() []byte {
+	if x != nil {
+		return x.Locality
+	}
+	return nil
+}
+
+func (x *AclMethod) GetConfig() []byte {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+func (x *AclMethod) GetCreateIndex() uint64 {
+	if x != nil {
+		return x.CreateIndex
+	}
+	return 0
+}
+
+func (x *AclMethod) GetModifyIndex() uint64 {
+	if x != nil {
+		return x.ModifyIndex
+	}
+	return 0
+}
+
+type AclBinding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Description   []byte                 `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	Method        []byte                 `protobuf:"bytes,3,opt,name=method,proto3" json:"method,omitempty"`
+	Selector      []byte                 `protobuf:"bytes,4,opt,name=selector,proto3" json:"selector,omitempty"`
+	BindType      []byte                 `protobuf:"bytes,5,opt,name=bind_type,json=bindType,proto3" json:"bind_type,omitempty"`
+	BindName      []byte                 `protobuf:"bytes,6,opt,name=bind_name,json=bindName,proto3" json:"bind_name,omitempty"`
+	BindVars      []*AclPair             `protobuf:"bytes,7,rep,name=bind_vars,json=bindVars,proto3" json:"bind_vars,omitempty"`
+	CreateIndex   uint64                 `protobuf:"varint,9,opt,name=create_index,json=createIndex,proto3" json:"create_index,omitempty"`
+	ModifyIndex   uint64                 `protobuf:"varint,10,opt,name=modify_index,json=modifyIndex,proto3" json:"modify_index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AclBinding) Reset() {
+	*x = AclBinding{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AclBinding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AclBinding) ProtoMessage() {}
+
+func (x *AclBinding) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AclBinding.ProtoReflect.Descriptor instead.
+func (*AclBinding) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *AclBinding) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *AclBinding) GetDescription() []byte {
+	if x != nil {
+		return x.Description
+	}
+	return nil
+}
+
+func (x *AclBinding) GetMethod() []byte {
+	if x != nil {
+		return x.Method
+	}
+	return nil
+}
+
+func (x *AclBinding) GetSelector() []byte {
+	if x != nil {
+		return x.Selector
+	}
+	return nil
+}
+
+func (x *AclBinding) GetBindType() []byte {
+	if x != nil {
+		return x.BindType
+	}
+	return nil
+}
+
+func (x *AclBinding) GetBindName() []byte {
+	if x != nil {
+		return x.BindName
+	}
+	return nil
+}
+
+func (x *AclBinding) GetBindVars() []*AclPair {
+	if x != nil {
+		return x.BindVars
+	}
+	return nil
+}
+
+func (x *AclBinding) GetCreateIndex() uint64 {
+	if x != nil {
+		return x.CreateIndex
+	}
+	return 0
+}
+
+func (x *AclBinding) GetModifyIndex() uint64 {
+	if x != nil {
+		return x.ModifyIndex
+	}
+	return 0
+}
+
+// AclMeta is what is known about the ACL tables as a whole.
+type AclMeta struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Only hashes of secrets are kept, from that index on.
+	Hashed      bool   `protobuf:"varint,2,opt,name=hashed,proto3" json:"hashed,omitempty"`
+	HashedIndex uint64 `protobuf:"varint,3,opt,name=hashed_index,json=hashedIndex,proto3" json:"hashed_index,omitempty"`
+	// Of the last bootstrap; 0: not yet.
+	Bootstrap uint64 `protobuf:"varint,4,opt,name=bootstrap,proto3" json:"bootstrap,omitempty"`
+	// Of the last change of any table, and of each.
+	Index         uint64 `protobuf:"varint,5,opt,name=index,proto3" json:"index,omitempty"`
+	Tokens        uint64 `protobuf:"varint,6,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	Policies      uint64 `protobuf:"varint,7,opt,name=policies,proto3" json:"policies,omitempty"`
+	Roles         uint64 `protobuf:"varint,8,opt,name=roles,proto3" json:"roles,omitempty"`
+	Methods       uint64 `protobuf:"varint,9,opt,name=methods,proto3" json:"methods,omitempty"`
+	Bindings      uint64 `protobuf:"varint,10,opt,name=bindings,proto3" json:"bindings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AclMeta) Reset() {
+	*x = AclMeta{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AclMeta) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AclMeta) ProtoMessage() {}
+
+func (x *AclMeta) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AclMeta.ProtoReflect.Descriptor instead.
+func (*AclMeta) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *AclMeta) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *AclMeta) GetHashed() bool {
+	if x != nil {
+		return x.Hashed
+	}
+	return false
+}
+
+func (x *AclMeta) GetHashedIndex() uint64 {
+	if x != nil {
+		return x.HashedIndex
+	}
+	return 0
+}
+
+func (x *AclMeta) GetBootstrap() uint64 {
+	if x != nil {
+		return x.Bootstrap
+	}
+	return 0
+}
+
+func (x *AclMeta) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *AclMeta) GetTokens() uint64 {
+	if x != nil {
+		return x.Tokens
+	}
+	return 0
+}
+
+func (x *AclMeta) GetPolicies() uint64 {
+	if x != nil {
+		return x.Policies
+	}
+	return 0
+}
+
+func (x *AclMeta) GetRoles() uint64 {
+	if x != nil {
+		return x.Roles
+	}
+	return 0
+}
+
+func (x *AclMeta) GetMethods() uint64 {
+	if x != nil {
+		return x.Methods
+	}
+	return 0
+}
+
+func (x *AclMeta) GetBindings() uint64 {
+	if x != nil {
+		return x.Bindings
+	}
+	return 0
+}
+
 // SnapshotHeader is the first record of a snapshot.
 type SnapshotHeader struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -2233,13 +3878,15 @@ type SnapshotHeader struct {
 	Indexes       *Indexes   `protobuf:"bytes,6,opt,name=indexes,proto3" json:"indexes,omitempty"`
 	Autopilot     *Autopilot `protobuf:"bytes,20,opt,name=autopilot,proto3" json:"autopilot,omitempty"`
 	Chain         *Chain     `protobuf:"bytes,7,opt,name=chain,proto3" json:"chain,omitempty"`
+	// The highest version of log entries that a command in the state has needed.
+	Used          uint32 `protobuf:"varint,8,opt,name=used,proto3" json:"used,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SnapshotHeader) Reset() {
 	*x = SnapshotHeader{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2251,7 +3898,7 @@ func (x *SnapshotHeader) String() string {
 func (*SnapshotHeader) ProtoMessage() {}
 
 func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[22]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2264,7 +3911,7 @@ func (x *SnapshotHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotHeader.ProtoReflect.Descriptor instead.
 func (*SnapshotHeader) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{22}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SnapshotHeader) GetFormat() uint32 {
@@ -2323,6 +3970,13 @@ func (x *SnapshotHeader) GetChain() *Chain {
 	return nil
 }
 
+func (x *SnapshotHeader) GetUsed() uint32 {
+	if x != nil {
+		return x.Used
+	}
+	return 0
+}
+
 // Chain is the rolling hash over the commands up to the index of the header. A
 // server that knows other rules begins a new one.
 type Chain struct {
@@ -2338,7 +3992,7 @@ type Chain struct {
 
 func (x *Chain) Reset() {
 	*x = Chain{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2350,7 +4004,7 @@ func (x *Chain) String() string {
 func (*Chain) ProtoMessage() {}
 
 func (x *Chain) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[23]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2363,7 +4017,7 @@ func (x *Chain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chain.ProtoReflect.Descriptor instead.
 func (*Chain) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{23}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Chain) GetRules() uint32 {
@@ -2401,7 +4055,7 @@ type Indexes struct {
 
 func (x *Indexes) Reset() {
 	*x = Indexes{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2413,7 +4067,7 @@ func (x *Indexes) String() string {
 func (*Indexes) ProtoMessage() {}
 
 func (x *Indexes) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[24]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2426,7 +4080,7 @@ func (x *Indexes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Indexes.ProtoReflect.Descriptor instead.
 func (*Indexes) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{24}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Indexes) GetSessions() uint64 {
@@ -2476,7 +4130,7 @@ type Delay struct {
 
 func (x *Delay) Reset() {
 	*x = Delay{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2488,7 +4142,7 @@ func (x *Delay) String() string {
 func (*Delay) ProtoMessage() {}
 
 func (x *Delay) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[25]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2501,7 +4155,7 @@ func (x *Delay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delay.ProtoReflect.Descriptor instead.
 func (*Delay) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{25}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Delay) GetKey() []byte {
@@ -2535,7 +4189,7 @@ type Counter struct {
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2547,7 +4201,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[26]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2560,7 +4214,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{26}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Counter) GetDir() []byte {
@@ -2590,7 +4244,7 @@ type KVMeta struct {
 
 func (x *KVMeta) Reset() {
 	*x = KVMeta{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2602,7 +4256,7 @@ func (x *KVMeta) String() string {
 func (*KVMeta) ProtoMessage() {}
 
 func (x *KVMeta) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[27]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2615,7 +4269,7 @@ func (x *KVMeta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KVMeta.ProtoReflect.Descriptor instead.
 func (*KVMeta) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{27}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *KVMeta) GetIndex() uint64 {
@@ -2663,7 +4317,7 @@ type Item struct {
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[28]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2675,7 +4329,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[28]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2688,7 +4342,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{28}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Item) GetKey() []byte {
@@ -2758,7 +4412,7 @@ type Version struct {
 
 func (x *Version) Reset() {
 	*x = Version{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[29]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2770,7 +4424,7 @@ func (x *Version) String() string {
 func (*Version) ProtoMessage() {}
 
 func (x *Version) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[29]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2783,7 +4437,7 @@ func (x *Version) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Version.ProtoReflect.Descriptor instead.
 func (*Version) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{29}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Version) GetValue() []byte {
@@ -2861,7 +4515,7 @@ type Origin struct {
 
 func (x *Origin) Reset() {
 	*x = Origin{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[30]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2873,7 +4527,7 @@ func (x *Origin) String() string {
 func (*Origin) ProtoMessage() {}
 
 func (x *Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[30]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2886,7 +4540,7 @@ func (x *Origin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Origin.ProtoReflect.Descriptor instead.
 func (*Origin) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{30}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Origin) GetAccessor() string {
@@ -2921,7 +4575,7 @@ type SnapshotTrailer struct {
 
 func (x *SnapshotTrailer) Reset() {
 	*x = SnapshotTrailer{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[31]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2933,7 +4587,7 @@ func (x *SnapshotTrailer) String() string {
 func (*SnapshotTrailer) ProtoMessage() {}
 
 func (x *SnapshotTrailer) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[31]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2946,7 +4600,7 @@ func (x *SnapshotTrailer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotTrailer.ProtoReflect.Descriptor instead.
 func (*SnapshotTrailer) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{31}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SnapshotTrailer) GetItems() uint64 {
@@ -2979,13 +4633,14 @@ type Result struct {
 	Mixed         []*Result_Mixed        `protobuf:"bytes,10,rep,name=mixed,proto3" json:"mixed,omitempty"`
 	Standing      *Result_Standing       `protobuf:"bytes,11,opt,name=standing,proto3" json:"standing,omitempty"`
 	Refusal       uint32                 `protobuf:"varint,12,opt,name=refusal,proto3" json:"refusal,omitempty"`
+	Denied        []byte                 `protobuf:"bytes,13,opt,name=denied,proto3" json:"denied,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[32]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2997,7 +4652,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[32]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3010,7 +4665,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{32}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Result) GetIndex() uint64 {
@@ -3097,6 +4752,13 @@ func (x *Result) GetRefusal() uint32 {
 	return 0
 }
 
+func (x *Result) GetDenied() []byte {
+	if x != nil {
+		return x.Denied
+	}
+	return nil
+}
+
 type MixedTxn_Op struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Kv    *Op                    `protobuf:"bytes,1,opt,name=kv,proto3" json:"kv,omitempty"`
@@ -3111,7 +4773,7 @@ type MixedTxn_Op struct {
 
 func (x *MixedTxn_Op) Reset() {
 	*x = MixedTxn_Op{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[33]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3123,7 +4785,7 @@ func (x *MixedTxn_Op) String() string {
 func (*MixedTxn_Op) ProtoMessage() {}
 
 func (x *MixedTxn_Op) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[33]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3136,7 +4798,7 @@ func (x *MixedTxn_Op) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MixedTxn_Op.ProtoReflect.Descriptor instead.
 func (*MixedTxn_Op) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{5, 0}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{6, 0}
 }
 
 func (x *MixedTxn_Op) GetKv() *Op {
@@ -3184,7 +4846,7 @@ type Prune_Trim struct {
 
 func (x *Prune_Trim) Reset() {
 	*x = Prune_Trim{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[34]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3196,7 +4858,7 @@ func (x *Prune_Trim) String() string {
 func (*Prune_Trim) ProtoMessage() {}
 
 func (x *Prune_Trim) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[34]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3209,7 +4871,7 @@ func (x *Prune_Trim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prune_Trim.ProtoReflect.Descriptor instead.
 func (*Prune_Trim) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{6, 0}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{7, 0}
 }
 
 func (x *Prune_Trim) GetKey() []byte {
@@ -3236,7 +4898,7 @@ type Prune_Forget struct {
 
 func (x *Prune_Forget) Reset() {
 	*x = Prune_Forget{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[35]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3248,7 +4910,7 @@ func (x *Prune_Forget) String() string {
 func (*Prune_Forget) ProtoMessage() {}
 
 func (x *Prune_Forget) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[35]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3261,7 +4923,7 @@ func (x *Prune_Forget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prune_Forget.ProtoReflect.Descriptor instead.
 func (*Prune_Forget) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{6, 1}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{7, 1}
 }
 
 func (x *Prune_Forget) GetKey() []byte {
@@ -3289,7 +4951,7 @@ type SessionTime_Left struct {
 
 func (x *SessionTime_Left) Reset() {
 	*x = SessionTime_Left{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[36]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3301,7 +4963,7 @@ func (x *SessionTime_Left) String() string {
 func (*SessionTime_Left) ProtoMessage() {}
 
 func (x *SessionTime_Left) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[36]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3314,7 +4976,7 @@ func (x *SessionTime_Left) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionTime_Left.ProtoReflect.Descriptor instead.
 func (*SessionTime_Left) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{11, 0}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{12, 0}
 }
 
 func (x *SessionTime_Left) GetId() string {
@@ -3341,7 +5003,7 @@ type Expire_Key struct {
 
 func (x *Expire_Key) Reset() {
 	*x = Expire_Key{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[41]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3353,7 +5015,7 @@ func (x *Expire_Key) String() string {
 func (*Expire_Key) ProtoMessage() {}
 
 func (x *Expire_Key) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[41]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3366,7 +5028,7 @@ func (x *Expire_Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expire_Key.ProtoReflect.Descriptor instead.
 func (*Expire_Key) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{18, 0}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{19, 0}
 }
 
 func (x *Expire_Key) GetKey() []byte {
@@ -3383,6 +5045,178 @@ func (x *Expire_Key) GetAt() int64 {
 	return 0
 }
 
+type AclLinks_Service struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Service       []byte                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	Datacenters   [][]byte               `protobuf:"bytes,2,rep,name=datacenters,proto3" json:"datacenters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AclLinks_Service) Reset() {
+	*x = AclLinks_Service{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AclLinks_Service) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AclLinks_Service) ProtoMessage() {}
+
+func (x *AclLinks_Service) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AclLinks_Service.ProtoReflect.Descriptor instead.
+func (*AclLinks_Service) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{32, 0}
+}
+
+func (x *AclLinks_Service) GetService() []byte {
+	if x != nil {
+		return x.Service
+	}
+	return nil
+}
+
+func (x *AclLinks_Service) GetDatacenters() [][]byte {
+	if x != nil {
+		return x.Datacenters
+	}
+	return nil
+}
+
+type AclLinks_Node struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Datacenter    []byte                 `protobuf:"bytes,2,opt,name=datacenter,proto3" json:"datacenter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AclLinks_Node) Reset() {
+	*x = AclLinks_Node{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AclLinks_Node) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AclLinks_Node) ProtoMessage() {}
+
+func (x *AclLinks_Node) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AclLinks_Node.ProtoReflect.Descriptor instead.
+func (*AclLinks_Node) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{32, 1}
+}
+
+func (x *AclLinks_Node) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *AclLinks_Node) GetDatacenter() []byte {
+	if x != nil {
+		return x.Datacenter
+	}
+	return nil
+}
+
+type AclLinks_Template struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Template      []byte                 `protobuf:"bytes,2,opt,name=template,proto3" json:"template,omitempty"`
+	Name          []byte                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Datacenters   [][]byte               `protobuf:"bytes,4,rep,name=datacenters,proto3" json:"datacenters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AclLinks_Template) Reset() {
+	*x = AclLinks_Template{}
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AclLinks_Template) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AclLinks_Template) ProtoMessage() {}
+
+func (x *AclLinks_Template) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AclLinks_Template.ProtoReflect.Descriptor instead.
+func (*AclLinks_Template) Descriptor() ([]byte, []int) {
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{32, 2}
+}
+
+func (x *AclLinks_Template) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *AclLinks_Template) GetTemplate() []byte {
+	if x != nil {
+		return x.Template
+	}
+	return nil
+}
+
+func (x *AclLinks_Template) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *AclLinks_Template) GetDatacenters() [][]byte {
+	if x != nil {
+		return x.Datacenters
+	}
+	return nil
+}
+
 type Result_Shown struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
@@ -3394,7 +5228,7 @@ type Result_Shown struct {
 
 func (x *Result_Shown) Reset() {
 	*x = Result_Shown{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[42]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3406,7 +5240,7 @@ func (x *Result_Shown) String() string {
 func (*Result_Shown) ProtoMessage() {}
 
 func (x *Result_Shown) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[42]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3419,7 +5253,7 @@ func (x *Result_Shown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result_Shown.ProtoReflect.Descriptor instead.
 func (*Result_Shown) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{32, 0}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{49, 0}
 }
 
 func (x *Result_Shown) GetKey() []byte {
@@ -3458,7 +5292,7 @@ type Result_Mixed struct {
 
 func (x *Result_Mixed) Reset() {
 	*x = Result_Mixed{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[43]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3470,7 +5304,7 @@ func (x *Result_Mixed) String() string {
 func (*Result_Mixed) ProtoMessage() {}
 
 func (x *Result_Mixed) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[43]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3483,7 +5317,7 @@ func (x *Result_Mixed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result_Mixed.ProtoReflect.Descriptor instead.
 func (*Result_Mixed) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{32, 1}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{49, 1}
 }
 
 func (x *Result_Mixed) GetKv() *Result_Shown {
@@ -3534,7 +5368,7 @@ type Result_Standing struct {
 
 func (x *Result_Standing) Reset() {
 	*x = Result_Standing{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[44]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3546,7 +5380,7 @@ func (x *Result_Standing) String() string {
 func (*Result_Standing) ProtoMessage() {}
 
 func (x *Result_Standing) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[44]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3559,7 +5393,7 @@ func (x *Result_Standing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result_Standing.ProtoReflect.Descriptor instead.
 func (*Result_Standing) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{32, 2}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{49, 2}
 }
 
 func (x *Result_Standing) GetNumber() uint64 {
@@ -3600,7 +5434,7 @@ type Result_Error struct {
 
 func (x *Result_Error) Reset() {
 	*x = Result_Error{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[45]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3612,7 +5446,7 @@ func (x *Result_Error) String() string {
 func (*Result_Error) ProtoMessage() {}
 
 func (x *Result_Error) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[45]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3625,7 +5459,7 @@ func (x *Result_Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result_Error.ProtoReflect.Descriptor instead.
 func (*Result_Error) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{32, 3}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{49, 3}
 }
 
 func (x *Result_Error) GetOpIndex() uint32 {
@@ -3653,7 +5487,7 @@ type Result_Fenced struct {
 
 func (x *Result_Fenced) Reset() {
 	*x = Result_Fenced{}
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[46]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3665,7 +5499,7 @@ func (x *Result_Fenced) String() string {
 func (*Result_Fenced) ProtoMessage() {}
 
 func (x *Result_Fenced) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_fsmpb_command_proto_msgTypes[46]
+	mi := &file_fsm_fsmpb_command_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3678,7 +5512,7 @@ func (x *Result_Fenced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result_Fenced.ProtoReflect.Descriptor instead.
 func (*Result_Fenced) Descriptor() ([]byte, []int) {
-	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{32, 4}
+	return file_fsm_fsmpb_command_proto_rawDescGZIP(), []int{49, 4}
 }
 
 func (x *Result_Fenced) GetKey() []byte {
@@ -3706,7 +5540,7 @@ var File_fsm_fsmpb_command_proto protoreflect.FileDescriptor
 
 const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\n" +
-	"\x17fsm/fsmpb/command.proto\x12\x0fholdfast.fsm.v1\"\xe2\x06\n" +
+	"\x17fsm/fsmpb/command.proto\x12\x0fholdfast.fsm.v1\"\x9f\a\n" +
 	"\aCommand\x12/\n" +
 	"\x06header\x18\x01 \x01(\v2\x17.holdfast.fsm.v1.HeaderR\x06header\x12.\n" +
 	"\x05write\x18\x02 \x01(\v2\x16.holdfast.fsm.v1.WriteH\x00R\x05write\x12(\n" +
@@ -3726,14 +5560,29 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\fsession_time\x18\f \x01(\v2\x1c.holdfast.fsm.v1.SessionTimeH\x00R\vsessionTime\x128\n" +
 	"\tmixed_txn\x18\r \x01(\v2\x19.holdfast.fsm.v1.MixedTxnH\x00R\bmixedTxn\x124\n" +
 	"\acontend\x18\x14 \x01(\v2\x18.holdfast.fsm.v1.ContendH\x00R\acontend\x12D\n" +
-	"\rautopilot_set\x18\x15 \x01(\v2\x1d.holdfast.fsm.v1.AutopilotSetH\x00R\fautopilotSetB\x06\n" +
-	"\x04kind\"\x88\x01\n" +
+	"\rautopilot_set\x18\x15 \x01(\v2\x1d.holdfast.fsm.v1.AutopilotSetH\x00R\fautopilotSet\x12;\n" +
+	"\n" +
+	"acl_change\x18\x16 \x01(\v2\x1a.holdfast.fsm.v1.AclChangeH\x00R\taclChangeB\x06\n" +
+	"\x04kind\"\xbc\x01\n" +
 	"\x06Header\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x03R\x04time\x12\x1a\n" +
 	"\baccessor\x18\x02 \x01(\tR\baccessor\x12\x18\n" +
 	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x1c\n" +
-	"\tskippable\x18\x05 \x01(\bR\tskippable\"\x9d\x01\n" +
+	"\tskippable\x18\x05 \x01(\bR\tskippable\x122\n" +
+	"\achecked\x18\x06 \x01(\v2\x18.holdfast.fsm.v1.CheckedR\achecked\"\xab\x02\n" +
+	"\aChecked\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x1a\n" +
+	"\baccessor\x18\x02 \x01(\tR\baccessor\x12#\n" +
+	"\rdefault_allow\x18\x03 \x01(\bR\fdefaultAllow\x12\x18\n" +
+	"\aexpires\x18\x04 \x01(\x03R\aexpires\x12\x18\n" +
+	"\atrusted\x18\x05 \x01(\bR\atrusted\x12/\n" +
+	"\x05links\x18\x06 \x01(\v2\x19.holdfast.fsm.v1.AclLinksR\x05links\x12,\n" +
+	"\x04vars\x18\a \x03(\v2\x18.holdfast.fsm.v1.AclPairR\x04vars\x12\x1e\n" +
+	"\n" +
+	"datacenter\x18\b \x01(\fR\n" +
+	"datacenter\x12\x16\n" +
+	"\x06secret\x18\t \x01(\x06R\x06secret\"\x9d\x01\n" +
 	"\x02Op\x12)\n" +
 	"\x04verb\x18\x01 \x01(\x0e2\x15.holdfast.fsm.v1.VerbR\x04verb\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\fR\x03key\x12\x14\n" +
@@ -3923,7 +5772,148 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x12ACTION_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fACTION_ENTER\x10\x01\x12\x10\n" +
 	"\fACTION_LEAVE\x10\x02\x12\x12\n" +
-	"\x0eACTION_FORSAKE\x10\x03\"\xc7\x02\n" +
+	"\x0eACTION_FORSAKE\x10\x03\"\x82\x06\n" +
+	"\tAclChange\x12.\n" +
+	"\x04init\x18\x01 \x01(\v2\x18.holdfast.fsm.v1.AclInitH\x00R\x04init\x12=\n" +
+	"\tbootstrap\x18\x02 \x01(\v2\x1d.holdfast.fsm.v1.AclBootstrapH\x00R\tbootstrap\x12;\n" +
+	"\tset_token\x18\x03 \x01(\v2\x1c.holdfast.fsm.v1.AclSetTokenH\x00R\bsetToken\x12G\n" +
+	"\rdelete_tokens\x18\x04 \x01(\v2 .holdfast.fsm.v1.AclDeleteTokensH\x00R\fdeleteTokens\x124\n" +
+	"\x06rotate\x18\x05 \x01(\v2\x1a.holdfast.fsm.v1.AclRotateH\x00R\x06rotate\x12;\n" +
+	"\n" +
+	"set_policy\x18\x06 \x01(\v2\x1a.holdfast.fsm.v1.AclPolicyH\x00R\tsetPolicy\x12%\n" +
+	"\rdelete_policy\x18\a \x01(\fH\x00R\fdeletePolicy\x125\n" +
+	"\bset_role\x18\b \x01(\v2\x18.holdfast.fsm.v1.AclRoleH\x00R\asetRole\x12!\n" +
+	"\vdelete_role\x18\t \x01(\fH\x00R\n" +
+	"deleteRole\x12;\n" +
+	"\n" +
+	"set_method\x18\n" +
+	" \x01(\v2\x1a.holdfast.fsm.v1.AclMethodH\x00R\tsetMethod\x12%\n" +
+	"\rdelete_method\x18\v \x01(\fH\x00R\fdeleteMethod\x12>\n" +
+	"\vset_binding\x18\f \x01(\v2\x1b.holdfast.fsm.v1.AclBindingH\x00R\n" +
+	"setBinding\x12'\n" +
+	"\x0edelete_binding\x18\r \x01(\fH\x00R\rdeleteBinding\x127\n" +
+	"\aconvert\x18\x0e \x01(\v2\x1b.holdfast.fsm.v1.AclConvertH\x00R\aconvertB\x06\n" +
+	"\x04kind\"\x8f\x01\n" +
+	"\aAclInit\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x129\n" +
+	"\n" +
+	"management\x18\x02 \x01(\v2\x19.holdfast.fsm.v1.AclTokenR\n" +
+	"management\x127\n" +
+	"\tanonymous\x18\x03 \x01(\v2\x19.holdfast.fsm.v1.AclTokenR\tanonymous\"U\n" +
+	"\fAclBootstrap\x12/\n" +
+	"\x05token\x18\x01 \x01(\v2\x19.holdfast.fsm.v1.AclTokenR\x05token\x12\x14\n" +
+	"\x05reset\x18\x02 \x01(\x04R\x05reset\"\xbd\x01\n" +
+	"\vAclSetToken\x12/\n" +
+	"\x05token\x18\x01 \x01(\v2\x19.holdfast.fsm.v1.AclTokenR\x05token\x12\x16\n" +
+	"\x06create\x18\x02 \x01(\bR\x06create\x12\x14\n" +
+	"\x05login\x18\x03 \x01(\bR\x05login\x12#\n" +
+	"\raccessor_hash\x18\x04 \x01(\fR\faccessorHash\x12*\n" +
+	"\x03now\x18\x05 \x01(\v2\x18.holdfast.fsm.v1.AclTimeR\x03now\"c\n" +
+	"\x0fAclDeleteTokens\x12\x1c\n" +
+	"\taccessors\x18\x01 \x03(\fR\taccessors\x122\n" +
+	"\aexpired\x18\x02 \x01(\v2\x18.holdfast.fsm.v1.AclTimeR\aexpired\"\x90\x01\n" +
+	"\tAclRotate\x12\x1a\n" +
+	"\baccessor\x18\x01 \x01(\fR\baccessor\x12\x12\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash\x12\x16\n" +
+	"\x06secret\x18\x03 \x01(\fR\x06secret\x12;\n" +
+	"\fformer_until\x18\x04 \x01(\v2\x18.holdfast.fsm.v1.AclTimeR\vformerUntil\"$\n" +
+	"\n" +
+	"AclConvert\x12\x16\n" +
+	"\x06hashed\x18\x01 \x01(\bR\x06hashed\"9\n" +
+	"\aAclTime\x12\x18\n" +
+	"\aseconds\x18\x01 \x01(\x03R\aseconds\x12\x14\n" +
+	"\x05nanos\x18\x02 \x01(\rR\x05nanos\"3\n" +
+	"\aAclPair\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\fR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\"\xe4\x03\n" +
+	"\bAclLinks\x12\x1a\n" +
+	"\bpolicies\x18\x01 \x03(\fR\bpolicies\x12\x14\n" +
+	"\x05roles\x18\x02 \x03(\fR\x05roles\x12=\n" +
+	"\bservices\x18\x03 \x03(\v2!.holdfast.fsm.v1.AclLinks.ServiceR\bservices\x124\n" +
+	"\x05nodes\x18\x04 \x03(\v2\x1e.holdfast.fsm.v1.AclLinks.NodeR\x05nodes\x12@\n" +
+	"\ttemplates\x18\x05 \x03(\v2\".holdfast.fsm.v1.AclLinks.TemplateR\ttemplates\x1aE\n" +
+	"\aService\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\fR\aservice\x12 \n" +
+	"\vdatacenters\x18\x02 \x03(\fR\vdatacenters\x1a:\n" +
+	"\x04Node\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\fR\x04node\x12\x1e\n" +
+	"\n" +
+	"datacenter\x18\x02 \x01(\fR\n" +
+	"datacenter\x1al\n" +
+	"\bTemplate\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1a\n" +
+	"\btemplate\x18\x02 \x01(\fR\btemplate\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\fR\x04name\x12 \n" +
+	"\vdatacenters\x18\x04 \x03(\fR\vdatacenters\"\xb0\x04\n" +
+	"\bAclToken\x12\x1a\n" +
+	"\baccessor\x18\x01 \x01(\fR\baccessor\x12\x12\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash\x12\x16\n" +
+	"\x06secret\x18\x03 \x01(\fR\x06secret\x12 \n" +
+	"\vdescription\x18\x04 \x01(\fR\vdescription\x12/\n" +
+	"\x05links\x18\x05 \x01(\v2\x19.holdfast.fsm.v1.AclLinksR\x05links\x12,\n" +
+	"\x04vars\x18\x06 \x03(\v2\x18.holdfast.fsm.v1.AclPairR\x04vars\x12\x14\n" +
+	"\x05local\x18\b \x01(\bR\x05local\x12\x16\n" +
+	"\x06method\x18\t \x01(\fR\x06method\x122\n" +
+	"\aexpires\x18\n" +
+	" \x01(\v2\x18.holdfast.fsm.v1.AclTimeR\aexpires\x122\n" +
+	"\acreated\x18\v \x01(\v2\x18.holdfast.fsm.v1.AclTimeR\acreated\x12\x1f\n" +
+	"\vformer_hash\x18\f \x01(\fR\n" +
+	"formerHash\x12;\n" +
+	"\fformer_until\x18\r \x01(\v2\x18.holdfast.fsm.v1.AclTimeR\vformerUntil\x12!\n" +
+	"\fcontent_hash\x18\x0e \x01(\fR\vcontentHash\x12!\n" +
+	"\fcreate_index\x18\x0f \x01(\x04R\vcreateIndex\x12!\n" +
+	"\fmodify_index\x18\x10 \x01(\x04R\vmodifyIndex\"\xf2\x01\n" +
+	"\tAclPolicy\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\fR\x04name\x12 \n" +
+	"\vdescription\x18\x03 \x01(\fR\vdescription\x12\x14\n" +
+	"\x05rules\x18\x04 \x01(\fR\x05rules\x12 \n" +
+	"\vdatacenters\x18\x05 \x03(\fR\vdatacenters\x12!\n" +
+	"\fcontent_hash\x18\x06 \x01(\fR\vcontentHash\x12!\n" +
+	"\fcreate_index\x18\a \x01(\x04R\vcreateIndex\x12!\n" +
+	"\fmodify_index\x18\b \x01(\x04R\vmodifyIndex\"\xe9\x01\n" +
+	"\aAclRole\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\fR\x04name\x12 \n" +
+	"\vdescription\x18\x03 \x01(\fR\vdescription\x12/\n" +
+	"\x05links\x18\x04 \x01(\v2\x19.holdfast.fsm.v1.AclLinksR\x05links\x12!\n" +
+	"\fcontent_hash\x18\x05 \x01(\fR\vcontentHash\x12!\n" +
+	"\fcreate_index\x18\x06 \x01(\x04R\vcreateIndex\x12!\n" +
+	"\fmodify_index\x18\a \x01(\x04R\vmodifyIndex\"\x96\x02\n" +
+	"\tAclMethod\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\fR\x04name\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\fR\x04type\x12!\n" +
+	"\fdisplay_name\x18\x03 \x01(\fR\vdisplayName\x12 \n" +
+	"\vdescription\x18\x04 \x01(\fR\vdescription\x12\"\n" +
+	"\rmax_token_ttl\x18\x05 \x01(\x03R\vmaxTokenTtl\x12\x1a\n" +
+	"\blocality\x18\x06 \x01(\fR\blocality\x12\x16\n" +
+	"\x06config\x18\a \x01(\fR\x06config\x12!\n" +
+	"\fcreate_index\x18\b \x01(\x04R\vcreateIndex\x12!\n" +
+	"\fmodify_index\x18\t \x01(\x04R\vmodifyIndex\"\xa9\x02\n" +
+	"\n" +
+	"AclBinding\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12 \n" +
+	"\vdescription\x18\x02 \x01(\fR\vdescription\x12\x16\n" +
+	"\x06method\x18\x03 \x01(\fR\x06method\x12\x1a\n" +
+	"\bselector\x18\x04 \x01(\fR\bselector\x12\x1b\n" +
+	"\tbind_type\x18\x05 \x01(\fR\bbindType\x12\x1b\n" +
+	"\tbind_name\x18\x06 \x01(\fR\bbindName\x125\n" +
+	"\tbind_vars\x18\a \x03(\v2\x18.holdfast.fsm.v1.AclPairR\bbindVars\x12!\n" +
+	"\fcreate_index\x18\t \x01(\x04R\vcreateIndex\x12!\n" +
+	"\fmodify_index\x18\n" +
+	" \x01(\x04R\vmodifyIndex\"\x8a\x02\n" +
+	"\aAclMeta\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12\x16\n" +
+	"\x06hashed\x18\x02 \x01(\bR\x06hashed\x12!\n" +
+	"\fhashed_index\x18\x03 \x01(\x04R\vhashedIndex\x12\x1c\n" +
+	"\tbootstrap\x18\x04 \x01(\x04R\tbootstrap\x12\x14\n" +
+	"\x05index\x18\x05 \x01(\x04R\x05index\x12\x16\n" +
+	"\x06tokens\x18\x06 \x01(\x04R\x06tokens\x12\x1a\n" +
+	"\bpolicies\x18\a \x01(\x04R\bpolicies\x12\x14\n" +
+	"\x05roles\x18\b \x01(\x04R\x05roles\x12\x18\n" +
+	"\amethods\x18\t \x01(\x04R\amethods\x12\x1a\n" +
+	"\bbindings\x18\n" +
+	" \x01(\x04R\bbindings\"\xdb\x02\n" +
 	"\x0eSnapshotHeader\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x1b\n" +
@@ -3932,7 +5922,8 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x02kv\x18\x05 \x01(\v2\x17.holdfast.fsm.v1.KVMetaR\x02kv\x122\n" +
 	"\aindexes\x18\x06 \x01(\v2\x18.holdfast.fsm.v1.IndexesR\aindexes\x128\n" +
 	"\tautopilot\x18\x14 \x01(\v2\x1a.holdfast.fsm.v1.AutopilotR\tautopilot\x12,\n" +
-	"\x05chain\x18\a \x01(\v2\x16.holdfast.fsm.v1.ChainR\x05chain\"E\n" +
+	"\x05chain\x18\a \x01(\v2\x16.holdfast.fsm.v1.ChainR\x05chain\x12\x12\n" +
+	"\x04used\x18\b \x01(\rR\x04used\"E\n" +
 	"\x05Chain\x12\x14\n" +
 	"\x05rules\x18\x01 \x01(\rR\x05rules\x12\x14\n" +
 	"\x05since\x18\x02 \x01(\x04R\x05since\x12\x10\n" +
@@ -3981,7 +5972,7 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"C\n" +
 	"\x0fSnapshotTrailer\x12\x14\n" +
 	"\x05items\x18\x01 \x01(\x04R\x05items\x12\x1a\n" +
-	"\bversions\x18\x02 \x01(\x04R\bversions\"\xef\a\n" +
+	"\bversions\x18\x02 \x01(\x04R\bversions\"\x87\b\n" +
 	"\x06Result\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x18\n" +
 	"\aapplied\x18\x02 \x01(\bR\aapplied\x123\n" +
@@ -3995,7 +5986,8 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\x05mixed\x18\n" +
 	" \x03(\v2\x1d.holdfast.fsm.v1.Result.MixedR\x05mixed\x12<\n" +
 	"\bstanding\x18\v \x01(\v2 .holdfast.fsm.v1.Result.StandingR\bstanding\x12\x18\n" +
-	"\arefusal\x18\f \x01(\rR\arefusal\x1ac\n" +
+	"\arefusal\x18\f \x01(\rR\arefusal\x12\x16\n" +
+	"\x06denied\x18\r \x01(\fR\x06denied\x1ac\n" +
 	"\x05Shown\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x122\n" +
 	"\aversion\x18\x02 \x01(\v2\x18.holdfast.fsm.v1.VersionR\aversion\x12\x14\n" +
@@ -4049,116 +6041,167 @@ func file_fsm_fsmpb_command_proto_rawDescGZIP() []byte {
 }
 
 var file_fsm_fsmpb_command_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_fsm_fsmpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_fsm_fsmpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
 var file_fsm_fsmpb_command_proto_goTypes = []any{
-	(Verb)(0),                // 0: holdfast.fsm.v1.Verb
-	(Contend_Action)(0),      // 1: holdfast.fsm.v1.Contend.Action
-	(*Command)(nil),          // 2: holdfast.fsm.v1.Command
-	(*Header)(nil),           // 3: holdfast.fsm.v1.Header
-	(*Op)(nil),               // 4: holdfast.fsm.v1.Op
-	(*Write)(nil),            // 5: holdfast.fsm.v1.Write
-	(*Txn)(nil),              // 6: holdfast.fsm.v1.Txn
-	(*MixedTxn)(nil),         // 7: holdfast.fsm.v1.MixedTxn
-	(*Prune)(nil),            // 8: holdfast.fsm.v1.Prune
-	(*Restored)(nil),         // 9: holdfast.fsm.v1.Restored
-	(*SessionCreate)(nil),    // 10: holdfast.fsm.v1.SessionCreate
-	(*Session)(nil),          // 11: holdfast.fsm.v1.Session
-	(*SessionEnd)(nil),       // 12: holdfast.fsm.v1.SessionEnd
-	(*SessionTime)(nil),      // 13: holdfast.fsm.v1.SessionTime
-	(*Register)(nil),         // 14: holdfast.fsm.v1.Register
-	(*Deregister)(nil),       // 15: holdfast.fsm.v1.Deregister
-	(*Node)(nil),             // 16: holdfast.fsm.v1.Node
-	(*Service)(nil),          // 17: holdfast.fsm.v1.Service
-	(*Check)(nil),            // 18: holdfast.fsm.v1.Check
-	(*Event)(nil),            // 19: holdfast.fsm.v1.Event
-	(*Expire)(nil),           // 20: holdfast.fsm.v1.Expire
-	(*AutopilotSet)(nil),     // 21: holdfast.fsm.v1.AutopilotSet
-	(*Autopilot)(nil),        // 22: holdfast.fsm.v1.Autopilot
-	(*Contend)(nil),          // 23: holdfast.fsm.v1.Contend
-	(*SnapshotHeader)(nil),   // 24: holdfast.fsm.v1.SnapshotHeader
-	(*Chain)(nil),            // 25: holdfast.fsm.v1.Chain
-	(*Indexes)(nil),          // 26: holdfast.fsm.v1.Indexes
-	(*Delay)(nil),            // 27: holdfast.fsm.v1.Delay
-	(*Counter)(nil),          // 28: holdfast.fsm.v1.Counter
-	(*KVMeta)(nil),           // 29: holdfast.fsm.v1.KVMeta
-	(*Item)(nil),             // 30: holdfast.fsm.v1.Item
-	(*Version)(nil),          // 31: holdfast.fsm.v1.Version
-	(*Origin)(nil),           // 32: holdfast.fsm.v1.Origin
-	(*SnapshotTrailer)(nil),  // 33: holdfast.fsm.v1.SnapshotTrailer
-	(*Result)(nil),           // 34: holdfast.fsm.v1.Result
-	(*MixedTxn_Op)(nil),      // 35: holdfast.fsm.v1.MixedTxn.Op
-	(*Prune_Trim)(nil),       // 36: holdfast.fsm.v1.Prune.Trim
-	(*Prune_Forget)(nil),     // 37: holdfast.fsm.v1.Prune.Forget
-	(*SessionTime_Left)(nil), // 38: holdfast.fsm.v1.SessionTime.Left
-	nil,                      // 39: holdfast.fsm.v1.Node.TaggedAddressesEntry
-	nil,                      // 40: holdfast.fsm.v1.Node.MetaEntry
-	nil,                      // 41: holdfast.fsm.v1.Service.TaggedAddressesEntry
-	nil,                      // 42: holdfast.fsm.v1.Service.MetaEntry
-	(*Expire_Key)(nil),       // 43: holdfast.fsm.v1.Expire.Key
-	(*Result_Shown)(nil),     // 44: holdfast.fsm.v1.Result.Shown
-	(*Result_Mixed)(nil),     // 45: holdfast.fsm.v1.Result.Mixed
-	(*Result_Standing)(nil),  // 46: holdfast.fsm.v1.Result.Standing
-	(*Result_Error)(nil),     // 47: holdfast.fsm.v1.Result.Error
-	(*Result_Fenced)(nil),    // 48: holdfast.fsm.v1.Result.Fenced
+	(Verb)(0),                 // 0: holdfast.fsm.v1.Verb
+	(Contend_Action)(0),       // 1: holdfast.fsm.v1.Contend.Action
+	(*Command)(nil),           // 2: holdfast.fsm.v1.Command
+	(*Header)(nil),            // 3: holdfast.fsm.v1.Header
+	(*Checked)(nil),           // 4: holdfast.fsm.v1.Checked
+	(*Op)(nil),                // 5: holdfast.fsm.v1.Op
+	(*Write)(nil),             // 6: holdfast.fsm.v1.Write
+	(*Txn)(nil),               // 7: holdfast.fsm.v1.Txn
+	(*MixedTxn)(nil),          // 8: holdfast.fsm.v1.MixedTxn
+	(*Prune)(nil),             // 9: holdfast.fsm.v1.Prune
+	(*Restored)(nil),          // 10: holdfast.fsm.v1.Restored
+	(*SessionCreate)(nil),     // 11: holdfast.fsm.v1.SessionCreate
+	(*Session)(nil),           // 12: holdfast.fsm.v1.Session
+	(*SessionEnd)(nil),        // 13: holdfast.fsm.v1.SessionEnd
+	(*SessionTime)(nil),       // 14: holdfast.fsm.v1.SessionTime
+	(*Register)(nil),          // 15: holdfast.fsm.v1.Register
+	(*Deregister)(nil),        // 16: holdfast.fsm.v1.Deregister
+	(*Node)(nil),              // 17: holdfast.fsm.v1.Node
+	(*Service)(nil),           // 18: holdfast.fsm.v1.Service
+	(*Check)(nil),             // 19: holdfast.fsm.v1.Check
+	(*Event)(nil),             // 20: holdfast.fsm.v1.Event
+	(*Expire)(nil),            // 21: holdfast.fsm.v1.Expire
+	(*AutopilotSet)(nil),      // 22: holdfast.fsm.v1.AutopilotSet
+	(*Autopilot)(nil),         // 23: holdfast.fsm.v1.Autopilot
+	(*Contend)(nil),           // 24: holdfast.fsm.v1.Contend
+	(*AclChange)(nil),         // 25: holdfast.fsm.v1.AclChange
+	(*AclInit)(nil),           // 26: holdfast.fsm.v1.AclInit
+	(*AclBootstrap)(nil),      // 27: holdfast.fsm.v1.AclBootstrap
+	(*AclSetToken)(nil),       // 28: holdfast.fsm.v1.AclSetToken
+	(*AclDeleteTokens)(nil),   // 29: holdfast.fsm.v1.AclDeleteTokens
+	(*AclRotate)(nil),         // 30: holdfast.fsm.v1.AclRotate
+	(*AclConvert)(nil),        // 31: holdfast.fsm.v1.AclConvert
+	(*AclTime)(nil),           // 32: holdfast.fsm.v1.AclTime
+	(*AclPair)(nil),           // 33: holdfast.fsm.v1.AclPair
+	(*AclLinks)(nil),          // 34: holdfast.fsm.v1.AclLinks
+	(*AclToken)(nil),          // 35: holdfast.fsm.v1.AclToken
+	(*AclPolicy)(nil),         // 36: holdfast.fsm.v1.AclPolicy
+	(*AclRole)(nil),           // 37: holdfast.fsm.v1.AclRole
+	(*AclMethod)(nil),         // 38: holdfast.fsm.v1.AclMethod
+	(*AclBinding)(nil),        // 39: holdfast.fsm.v1.AclBinding
+	(*AclMeta)(nil),           // 40: holdfast.fsm.v1.AclMeta
+	(*SnapshotHeader)(nil),    // 41: holdfast.fsm.v1.SnapshotHeader
+	(*Chain)(nil),             // 42: holdfast.fsm.v1.Chain
+	(*Indexes)(nil),           // 43: holdfast.fsm.v1.Indexes
+	(*Delay)(nil),             // 44: holdfast.fsm.v1.Delay
+	(*Counter)(nil),           // 45: holdfast.fsm.v1.Counter
+	(*KVMeta)(nil),            // 46: holdfast.fsm.v1.KVMeta
+	(*Item)(nil),              // 47: holdfast.fsm.v1.Item
+	(*Version)(nil),           // 48: holdfast.fsm.v1.Version
+	(*Origin)(nil),            // 49: holdfast.fsm.v1.Origin
+	(*SnapshotTrailer)(nil),   // 50: holdfast.fsm.v1.SnapshotTrailer
+	(*Result)(nil),            // 51: holdfast.fsm.v1.Result
+	(*MixedTxn_Op)(nil),       // 52: holdfast.fsm.v1.MixedTxn.Op
+	(*Prune_Trim)(nil),        // 53: holdfast.fsm.v1.Prune.Trim
+	(*Prune_Forget)(nil),      // 54: holdfast.fsm.v1.Prune.Forget
+	(*SessionTime_Left)(nil),  // 55: holdfast.fsm.v1.SessionTime.Left
+	nil,                       // 56: holdfast.fsm.v1.Node.TaggedAddressesEntry
+	nil,                       // 57: holdfast.fsm.v1.Node.MetaEntry
+	nil,                       // 58: holdfast.fsm.v1.Service.TaggedAddressesEntry
+	nil,                       // 59: holdfast.fsm.v1.Service.MetaEntry
+	(*Expire_Key)(nil),        // 60: holdfast.fsm.v1.Expire.Key
+	(*AclLinks_Service)(nil),  // 61: holdfast.fsm.v1.AclLinks.Service
+	(*AclLinks_Node)(nil),     // 62: holdfast.fsm.v1.AclLinks.Node
+	(*AclLinks_Template)(nil), // 63: holdfast.fsm.v1.AclLinks.Template
+	(*Result_Shown)(nil),      // 64: holdfast.fsm.v1.Result.Shown
+	(*Result_Mixed)(nil),      // 65: holdfast.fsm.v1.Result.Mixed
+	(*Result_Standing)(nil),   // 66: holdfast.fsm.v1.Result.Standing
+	(*Result_Error)(nil),      // 67: holdfast.fsm.v1.Result.Error
+	(*Result_Fenced)(nil),     // 68: holdfast.fsm.v1.Result.Fenced
 }
 var file_fsm_fsmpb_command_proto_depIdxs = []int32{
 	3,  // 0: holdfast.fsm.v1.Command.header:type_name -> holdfast.fsm.v1.Header
-	5,  // 1: holdfast.fsm.v1.Command.write:type_name -> holdfast.fsm.v1.Write
-	6,  // 2: holdfast.fsm.v1.Command.txn:type_name -> holdfast.fsm.v1.Txn
-	8,  // 3: holdfast.fsm.v1.Command.prune:type_name -> holdfast.fsm.v1.Prune
-	9,  // 4: holdfast.fsm.v1.Command.restored:type_name -> holdfast.fsm.v1.Restored
-	10, // 5: holdfast.fsm.v1.Command.session_create:type_name -> holdfast.fsm.v1.SessionCreate
-	12, // 6: holdfast.fsm.v1.Command.session_end:type_name -> holdfast.fsm.v1.SessionEnd
-	14, // 7: holdfast.fsm.v1.Command.register:type_name -> holdfast.fsm.v1.Register
-	15, // 8: holdfast.fsm.v1.Command.deregister:type_name -> holdfast.fsm.v1.Deregister
-	19, // 9: holdfast.fsm.v1.Command.event:type_name -> holdfast.fsm.v1.Event
-	20, // 10: holdfast.fsm.v1.Command.expire:type_name -> holdfast.fsm.v1.Expire
-	13, // 11: holdfast.fsm.v1.Command.session_time:type_name -> holdfast.fsm.v1.SessionTime
-	7,  // 12: holdfast.fsm.v1.Command.mixed_txn:type_name -> holdfast.fsm.v1.MixedTxn
-	23, // 13: holdfast.fsm.v1.Command.contend:type_name -> holdfast.fsm.v1.Contend
-	21, // 14: holdfast.fsm.v1.Command.autopilot_set:type_name -> holdfast.fsm.v1.AutopilotSet
-	0,  // 15: holdfast.fsm.v1.Op.verb:type_name -> holdfast.fsm.v1.Verb
-	4,  // 16: holdfast.fsm.v1.Write.op:type_name -> holdfast.fsm.v1.Op
-	4,  // 17: holdfast.fsm.v1.Txn.ops:type_name -> holdfast.fsm.v1.Op
-	35, // 18: holdfast.fsm.v1.MixedTxn.ops:type_name -> holdfast.fsm.v1.MixedTxn.Op
-	36, // 19: holdfast.fsm.v1.Prune.trims:type_name -> holdfast.fsm.v1.Prune.Trim
-	37, // 20: holdfast.fsm.v1.Prune.forgets:type_name -> holdfast.fsm.v1.Prune.Forget
-	11, // 21: holdfast.fsm.v1.SessionCreate.session:type_name -> holdfast.fsm.v1.Session
-	38, // 22: holdfast.fsm.v1.SessionTime.left:type_name -> holdfast.fsm.v1.SessionTime.Left
-	16, // 23: holdfast.fsm.v1.Register.node:type_name -> holdfast.fsm.v1.Node
-	17, // 24: holdfast.fsm.v1.Register.service:type_name -> holdfast.fsm.v1.Service
-	18, // 25: holdfast.fsm.v1.Register.checks:type_name -> holdfast.fsm.v1.Check
-	39, // 26: holdfast.fsm.v1.Node.tagged_addresses:type_name -> holdfast.fsm.v1.Node.TaggedAddressesEntry
-	40, // 27: holdfast.fsm.v1.Node.meta:type_name -> holdfast.fsm.v1.Node.MetaEntry
-	41, // 28: holdfast.fsm.v1.Service.tagged_addresses:type_name -> holdfast.fsm.v1.Service.TaggedAddressesEntry
-	42, // 29: holdfast.fsm.v1.Service.meta:type_name -> holdfast.fsm.v1.Service.MetaEntry
-	43, // 30: holdfast.fsm.v1.Expire.keys:type_name -> holdfast.fsm.v1.Expire.Key
-	22, // 31: holdfast.fsm.v1.AutopilotSet.config:type_name -> holdfast.fsm.v1.Autopilot
-	1,  // 32: holdfast.fsm.v1.Contend.action:type_name -> holdfast.fsm.v1.Contend.Action
-	29, // 33: holdfast.fsm.v1.SnapshotHeader.kv:type_name -> holdfast.fsm.v1.KVMeta
-	26, // 34: holdfast.fsm.v1.SnapshotHeader.indexes:type_name -> holdfast.fsm.v1.Indexes
-	22, // 35: holdfast.fsm.v1.SnapshotHeader.autopilot:type_name -> holdfast.fsm.v1.Autopilot
-	25, // 36: holdfast.fsm.v1.SnapshotHeader.chain:type_name -> holdfast.fsm.v1.Chain
-	31, // 37: holdfast.fsm.v1.Item.versions:type_name -> holdfast.fsm.v1.Version
-	44, // 38: holdfast.fsm.v1.Result.shown:type_name -> holdfast.fsm.v1.Result.Shown
-	47, // 39: holdfast.fsm.v1.Result.errors:type_name -> holdfast.fsm.v1.Result.Error
-	48, // 40: holdfast.fsm.v1.Result.fenced:type_name -> holdfast.fsm.v1.Result.Fenced
-	45, // 41: holdfast.fsm.v1.Result.mixed:type_name -> holdfast.fsm.v1.Result.Mixed
-	46, // 42: holdfast.fsm.v1.Result.standing:type_name -> holdfast.fsm.v1.Result.Standing
-	4,  // 43: holdfast.fsm.v1.MixedTxn.Op.kv:type_name -> holdfast.fsm.v1.Op
-	16, // 44: holdfast.fsm.v1.MixedTxn.Op.node:type_name -> holdfast.fsm.v1.Node
-	17, // 45: holdfast.fsm.v1.MixedTxn.Op.service:type_name -> holdfast.fsm.v1.Service
-	18, // 46: holdfast.fsm.v1.MixedTxn.Op.check:type_name -> holdfast.fsm.v1.Check
-	31, // 47: holdfast.fsm.v1.Result.Shown.version:type_name -> holdfast.fsm.v1.Version
-	44, // 48: holdfast.fsm.v1.Result.Mixed.kv:type_name -> holdfast.fsm.v1.Result.Shown
-	16, // 49: holdfast.fsm.v1.Result.Mixed.node:type_name -> holdfast.fsm.v1.Node
-	17, // 50: holdfast.fsm.v1.Result.Mixed.service:type_name -> holdfast.fsm.v1.Service
-	18, // 51: holdfast.fsm.v1.Result.Mixed.check:type_name -> holdfast.fsm.v1.Check
-	52, // [52:52] is the sub-list for method output_type
-	52, // [52:52] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	6,  // 1: holdfast.fsm.v1.Command.write:type_name -> holdfast.fsm.v1.Write
+	7,  // 2: holdfast.fsm.v1.Command.txn:type_name -> holdfast.fsm.v1.Txn
+	9,  // 3: holdfast.fsm.v1.Command.prune:type_name -> holdfast.fsm.v1.Prune
+	10, // 4: holdfast.fsm.v1.Command.restored:type_name -> holdfast.fsm.v1.Restored
+	11, // 5: holdfast.fsm.v1.Command.session_create:type_name -> holdfast.fsm.v1.SessionCreate
+	13, // 6: holdfast.fsm.v1.Command.session_end:type_name -> holdfast.fsm.v1.SessionEnd
+	15, // 7: holdfast.fsm.v1.Command.register:type_name -> holdfast.fsm.v1.Register
+	16, // 8: holdfast.fsm.v1.Command.deregister:type_name -> holdfast.fsm.v1.Deregister
+	20, // 9: holdfast.fsm.v1.Command.event:type_name -> holdfast.fsm.v1.Event
+	21, // 10: holdfast.fsm.v1.Command.expire:type_name -> holdfast.fsm.v1.Expire
+	14, // 11: holdfast.fsm.v1.Command.session_time:type_name -> holdfast.fsm.v1.SessionTime
+	8,  // 12: holdfast.fsm.v1.Command.mixed_txn:type_name -> holdfast.fsm.v1.MixedTxn
+	24, // 13: holdfast.fsm.v1.Command.contend:type_name -> holdfast.fsm.v1.Contend
+	22, // 14: holdfast.fsm.v1.Command.autopilot_set:type_name -> holdfast.fsm.v1.AutopilotSet
+	25, // 15: holdfast.fsm.v1.Command.acl_change:type_name -> holdfast.fsm.v1.AclChange
+	4,  // 16: holdfast.fsm.v1.Header.checked:type_name -> holdfast.fsm.v1.Checked
+	34, // 17: holdfast.fsm.v1.Checked.links:type_name -> holdfast.fsm.v1.AclLinks
+	33, // 18: holdfast.fsm.v1.Checked.vars:type_name -> holdfast.fsm.v1.AclPair
+	0,  // 19: holdfast.fsm.v1.Op.verb:type_name -> holdfast.fsm.v1.Verb
+	5,  // 20: holdfast.fsm.v1.Write.op:type_name -> holdfast.fsm.v1.Op
+	5,  // 21: holdfast.fsm.v1.Txn.ops:type_name -> holdfast.fsm.v1.Op
+	52, // 22: holdfast.fsm.v1.MixedTxn.ops:type_name -> holdfast.fsm.v1.MixedTxn.Op
+	53, // 23: holdfast.fsm.v1.Prune.trims:type_name -> holdfast.fsm.v1.Prune.Trim
+	54, // 24: holdfast.fsm.v1.Prune.forgets:type_name -> holdfast.fsm.v1.Prune.Forget
+	12, // 25: holdfast.fsm.v1.SessionCreate.session:type_name -> holdfast.fsm.v1.Session
+	55, // 26: holdfast.fsm.v1.SessionTime.left:type_name -> holdfast.fsm.v1.SessionTime.Left
+	17, // 27: holdfast.fsm.v1.Register.node:type_name -> holdfast.fsm.v1.Node
+	18, // 28: holdfast.fsm.v1.Register.service:type_name -> holdfast.fsm.v1.Service
+	19, // 29: holdfast.fsm.v1.Register.checks:type_name -> holdfast.fsm.v1.Check
+	56, // 30: holdfast.fsm.v1.Node.tagged_addresses:type_name -> holdfast.fsm.v1.Node.TaggedAddressesEntry
+	57, // 31: holdfast.fsm.v1.Node.meta:type_name -> holdfast.fsm.v1.Node.MetaEntry
+	58, // 32: holdfast.fsm.v1.Service.tagged_addresses:type_name -> holdfast.fsm.v1.Service.TaggedAddressesEntry
+	59, // 33: holdfast.fsm.v1.Service.meta:type_name -> holdfast.fsm.v1.Service.MetaEntry
+	60, // 34: holdfast.fsm.v1.Expire.keys:type_name -> holdfast.fsm.v1.Expire.Key
+	23, // 35: holdfast.fsm.v1.AutopilotSet.config:type_name -> holdfast.fsm.v1.Autopilot
+	1,  // 36: holdfast.fsm.v1.Contend.action:type_name -> holdfast.fsm.v1.Contend.Action
+	26, // 37: holdfast.fsm.v1.AclChange.init:type_name -> holdfast.fsm.v1.AclInit
+	27, // 38: holdfast.fsm.v1.AclChange.bootstrap:type_name -> holdfast.fsm.v1.AclBootstrap
+	28, // 39: holdfast.fsm.v1.AclChange.set_token:type_name -> holdfast.fsm.v1.AclSetToken
+	29, // 40: holdfast.fsm.v1.AclChange.delete_tokens:type_name -> holdfast.fsm.v1.AclDeleteTokens
+	30, // 41: holdfast.fsm.v1.AclChange.rotate:type_name -> holdfast.fsm.v1.AclRotate
+	36, // 42: holdfast.fsm.v1.AclChange.set_policy:type_name -> holdfast.fsm.v1.AclPolicy
+	37, // 43: holdfast.fsm.v1.AclChange.set_role:type_name -> holdfast.fsm.v1.AclRole
+	38, // 44: holdfast.fsm.v1.AclChange.set_method:type_name -> holdfast.fsm.v1.AclMethod
+	39, // 45: holdfast.fsm.v1.AclChange.set_binding:type_name -> holdfast.fsm.v1.AclBinding
+	31, // 46: holdfast.fsm.v1.AclChange.convert:type_name -> holdfast.fsm.v1.AclConvert
+	35, // 47: holdfast.fsm.v1.AclInit.management:type_name -> holdfast.fsm.v1.AclToken
+	35, // 48: holdfast.fsm.v1.AclInit.anonymous:type_name -> holdfast.fsm.v1.AclToken
+	35, // 49: holdfast.fsm.v1.AclBootstrap.token:type_name -> holdfast.fsm.v1.AclToken
+	35, // 50: holdfast.fsm.v1.AclSetToken.token:type_name -> holdfast.fsm.v1.AclToken
+	32, // 51: holdfast.fsm.v1.AclSetToken.now:type_name -> holdfast.fsm.v1.AclTime
+	32, // 52: holdfast.fsm.v1.AclDeleteTokens.expired:type_name -> holdfast.fsm.v1.AclTime
+	32, // 53: holdfast.fsm.v1.AclRotate.former_until:type_name -> holdfast.fsm.v1.AclTime
+	61, // 54: holdfast.fsm.v1.AclLinks.services:type_name -> holdfast.fsm.v1.AclLinks.Service
+	62, // 55: holdfast.fsm.v1.AclLinks.nodes:type_name -> holdfast.fsm.v1.AclLinks.Node
+	63, // 56: holdfast.fsm.v1.AclLinks.templates:type_name -> holdfast.fsm.v1.AclLinks.Template
+	34, // 57: holdfast.fsm.v1.AclToken.links:type_name -> holdfast.fsm.v1.AclLinks
+	33, // 58: holdfast.fsm.v1.AclToken.vars:type_name -> holdfast.fsm.v1.AclPair
+	32, // 59: holdfast.fsm.v1.AclToken.expires:type_name -> holdfast.fsm.v1.AclTime
+	32, // 60: holdfast.fsm.v1.AclToken.created:type_name -> holdfast.fsm.v1.AclTime
+	32, // 61: holdfast.fsm.v1.AclToken.former_until:type_name -> holdfast.fsm.v1.AclTime
+	34, // 62: holdfast.fsm.v1.AclRole.links:type_name -> holdfast.fsm.v1.AclLinks
+	33, // 63: holdfast.fsm.v1.AclBinding.bind_vars:type_name -> holdfast.fsm.v1.AclPair
+	46, // 64: holdfast.fsm.v1.SnapshotHeader.kv:type_name -> holdfast.fsm.v1.KVMeta
+	43, // 65: holdfast.fsm.v1.SnapshotHeader.indexes:type_name -> holdfast.fsm.v1.Indexes
+	23, // 66: holdfast.fsm.v1.SnapshotHeader.autopilot:type_name -> holdfast.fsm.v1.Autopilot
+	42, // 67: holdfast.fsm.v1.SnapshotHeader.chain:type_name -> holdfast.fsm.v1.Chain
+	48, // 68: holdfast.fsm.v1.Item.versions:type_name -> holdfast.fsm.v1.Version
+	64, // 69: holdfast.fsm.v1.Result.shown:type_name -> holdfast.fsm.v1.Result.Shown
+	67, // 70: holdfast.fsm.v1.Result.errors:type_name -> holdfast.fsm.v1.Result.Error
+	68, // 71: holdfast.fsm.v1.Result.fenced:type_name -> holdfast.fsm.v1.Result.Fenced
+	65, // 72: holdfast.fsm.v1.Result.mixed:type_name -> holdfast.fsm.v1.Result.Mixed
+	66, // 73: holdfast.fsm.v1.Result.standing:type_name -> holdfast.fsm.v1.Result.Standing
+	5,  // 74: holdfast.fsm.v1.MixedTxn.Op.kv:type_name -> holdfast.fsm.v1.Op
+	17, // 75: holdfast.fsm.v1.MixedTxn.Op.node:type_name -> holdfast.fsm.v1.Node
+	18, // 76: holdfast.fsm.v1.MixedTxn.Op.service:type_name -> holdfast.fsm.v1.Service
+	19, // 77: holdfast.fsm.v1.MixedTxn.Op.check:type_name -> holdfast.fsm.v1.Check
+	48, // 78: holdfast.fsm.v1.Result.Shown.version:type_name -> holdfast.fsm.v1.Version
+	64, // 79: holdfast.fsm.v1.Result.Mixed.kv:type_name -> holdfast.fsm.v1.Result.Shown
+	17, // 80: holdfast.fsm.v1.Result.Mixed.node:type_name -> holdfast.fsm.v1.Node
+	18, // 81: holdfast.fsm.v1.Result.Mixed.service:type_name -> holdfast.fsm.v1.Service
+	19, // 82: holdfast.fsm.v1.Result.Mixed.check:type_name -> holdfast.fsm.v1.Check
+	83, // [83:83] is the sub-list for method output_type
+	83, // [83:83] is the sub-list for method input_type
+	83, // [83:83] is the sub-list for extension type_name
+	83, // [83:83] is the sub-list for extension extendee
+	0,  // [0:83] is the sub-list for field type_name
 }
 
 func init() { file_fsm_fsmpb_command_proto_init() }
@@ -4181,6 +6224,23 @@ func file_fsm_fsmpb_command_proto_init() {
 		(*Command_MixedTxn)(nil),
 		(*Command_Contend)(nil),
 		(*Command_AutopilotSet)(nil),
+		(*Command_AclChange)(nil),
+	}
+	file_fsm_fsmpb_command_proto_msgTypes[23].OneofWrappers = []any{
+		(*AclChange_Init)(nil),
+		(*AclChange_Bootstrap)(nil),
+		(*AclChange_SetToken)(nil),
+		(*AclChange_DeleteTokens)(nil),
+		(*AclChange_Rotate)(nil),
+		(*AclChange_SetPolicy)(nil),
+		(*AclChange_DeletePolicy)(nil),
+		(*AclChange_SetRole)(nil),
+		(*AclChange_DeleteRole)(nil),
+		(*AclChange_SetMethod)(nil),
+		(*AclChange_DeleteMethod)(nil),
+		(*AclChange_SetBinding)(nil),
+		(*AclChange_DeleteBinding)(nil),
+		(*AclChange_Convert)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -4188,7 +6248,7 @@ func file_fsm_fsmpb_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_fsmpb_command_proto_rawDesc), len(file_fsm_fsmpb_command_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   47,
+			NumMessages:   67,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

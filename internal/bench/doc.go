@@ -16,6 +16,9 @@
 // "make bench" is the first of these; flags go into ARGS, as in
 // make bench ARGS='-cell put -check'.
 //
+// The cells whose name begins with trio- are about three servers on this machine. There
+// the column of the limit is a single server, or, of a follower, the leader.
+//
 // Ratios taken in one run can be compared; figures of different runs or machines
 // cannot. BENCH_PEER=http://address adds any server that speaks the same API as
 // a further column, BENCH_PEER_PID=pid also its CPU and memory. Point it at a

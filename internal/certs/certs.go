@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"net/url"
 	"time"
 )
 
@@ -43,8 +44,9 @@ type Request struct {
 	Name     string // the common name
 	DNSNames []string
 	IPs      []net.IP
-	Server   bool // may stand for a server
-	Client   bool // may stand for a client
+	URIs     []*url.URL // such as spiffe://example.org/production/web
+	Server   bool       // may stand for a server
+	Client   bool       // may stand for a client
 	Validity Validity
 }
 
@@ -132,6 +134,7 @@ func (a *Authority) Issue(r Request) (Pair, error) {
 		Subject:               pkix.Name{CommonName: r.Name},
 		DNSNames:              r.DNSNames,
 		IPAddresses:           r.IPs,
+		URIs:                  r.URIs,
 		NotBefore:             r.Validity.From,
 		NotAfter:              r.Validity.Until,
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,

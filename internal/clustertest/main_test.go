@@ -140,3 +140,11 @@ func awaitLine(t *testing.T, s *testcluster.Server, after int, texts ...string) 
 		return fmt.Errorf("%s has logged no line with %q", s.Name(), texts)
 	})
 }
+
+// expect is an error with this text, unless ok.
+func expect(ok bool, format string, args ...any) error {
+	if ok {
+		return nil
+	}
+	return fmt.Errorf(format, args...)
+}

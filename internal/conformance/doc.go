@@ -7,6 +7,6 @@
 //
 // The files are named after what of the client they use: kv_test.go, txn_test.go,
 // blocking_test.go, snapshot_test.go, cluster_test.go, session_test.go, lock_test.go,
-// semaphore_test.go. In interop_test.go our own client and "holdfast lock" contend with
+// semaphore_test.go, acl_test.go. In interop_test.go our own client and "holdfast lock" contend with
 // it for the same locks. holder_test.go is a process that holds a lock and is killed.
 package conformance

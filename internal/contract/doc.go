@@ -7,6 +7,9 @@
 // They run against a server alone, one in memory, and the leader and a follower of a
 // cluster of three.
 //
+// The cases of access control have their own program; they run in every start state that
+// they name, and again on each server of a cluster, after a restart and after a restore.
+//
 // They run every case of the areas that are built. The cases that cannot pass are
 // listed by name in exceptions_test.go, each with its reason: those about something
 // that is not built yet, and those that fix a behaviour which Holdfast changes on

@@ -10,6 +10,7 @@
 //   - stop_test.go: SIGTERM, SIGINT, the second signal, and the lock on the data
 //   - damage_test.go: files that were cut, emptied, flipped or taken away
 //   - exclusion_test.go: locks under kill -9: nobody believes to hold what another has
+//   - secrets_test.go: whatever is done, no secret and no value is where it must not be
 //
 // A kill -9 is not a power cut: what a process has given to the operating system
 // survives it. That fsync is really called before the answer is for the tests of

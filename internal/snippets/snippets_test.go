@@ -12,14 +12,20 @@ import (
 	"github.com/holdfast-kv/holdfast/internal/testcluster"
 )
 
-// documents are the files with commands that are run, seen from the root.
-var documents = []string{"README.md", "website/reference/recipes.md", "website/reference/tls.md"}
+// documents are the files with commands that are run, seen from the root, and what the
+// server is told that they are run against.
+var documents = map[string]map[string]any{
+	"README.md":                    nil,
+	"website/guides/acls.md":       {"acl": map[string]any{"enabled": true, "default_policy": "deny"}},
+	"website/reference/recipes.md": nil,
+	"website/reference/tls.md":     nil,
+}
 
 // address is the server's in the documents.
 const address = "127.0.0.1:8500"
 
 func TestDocumentsTellTheTruth(t *testing.T) {
-	for _, name := range documents {
+	for name, config := range documents {
 		t.Run(name, func(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join("..", "..", name))
 			if err != nil {
@@ -29,7 +35,7 @@ func TestDocumentsTellTheTruth(t *testing.T) {
 			if len(steps) == 0 {
 				t.Fatal("no commands found: the search for them is broken")
 			}
-			for _, fault := range run(t, testcluster.Start(t, testcluster.Options{Dev: true}), steps) {
+			for _, fault := range run(t, testcluster.Start(t, testcluster.Options{Dev: true, Config: config}), steps) {
 				t.Error(fault)
 			}
 		})
@@ -49,12 +55,15 @@ func parse(document string) []step {
 	for line := range strings.Lines(document) {
 		line = strings.TrimSuffix(line, "\n")
 		command, isCommand := strings.CutPrefix(line, "$ ")
+		more, goesOn := strings.CutPrefix(line, "> ")
 		switch {
 		case strings.HasPrefix(line, "```"):
 			inside = line == "```console"
 		case !inside:
 		case isCommand:
 			steps = append(steps, step{command: command})
+		case goesOn && len(steps) > 0 && steps[len(steps)-1].output == "":
+			steps[len(steps)-1].command += "\n" + more
 		case len(steps) > 0:
 			steps[len(steps)-1].output += line + "\n"
 		}
@@ -113,8 +122,8 @@ func clean(text string) string {
 }
 
 func TestParse(t *testing.T) {
-	got := parse("text\n```sh\n$ not this\n```\n```console\n$ a b\none\ntwo\n$ c\n```\n$ nor this\n")
-	want := []step{{"a b", "one\ntwo\n"}, {"c", ""}}
+	got := parse("text\n```sh\n$ not this\n```\n```console\n$ a b\none\ntwo\n$ c\n> d\n> e\nf\n> g\n```\n$ nor this\n")
+	want := []step{{"a b", "one\ntwo\n"}, {"c\nd\ne", "f\n> g\n"}}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -24,31 +24,46 @@ const modulePath = "github.com/holdfast-kv/holdfast"
 // the source has changed since the last time.
 func Binary(tb testing.TB) string {
 	tb.Helper()
-	bin, err := binary()
+	return BinaryWith(tb, "")
+}
+
+// BinaryWith is Binary, built with a build tag: one that pretends to be something, see
+// package fsm. With HOLDFAST_BIN, too, it is built from the source tree.
+func BinaryWith(tb testing.TB, tag string) string {
+	tb.Helper()
+	made := sync.OnceValues(binary)
+	if tag != "" {
+		made = sync.OnceValues(func() (string, error) { return build(tag) })
+	}
+	once, _ := binaries.LoadOrStore(tag, made)
+	bin, err := once.(func() (string, error))()
 	if err != nil {
 		tb.Fatalf("holdfast binary: %v", err)
 	}
 	return bin
 }
 
-var binary = sync.OnceValues(func() (string, error) {
+// binaries are functions that build once, by build tag.
+var binaries sync.Map
+
+func binary() (string, error) {
 	if bin := os.Getenv("HOLDFAST_BIN"); bin != "" {
 		if _, err := os.Stat(bin); err != nil {
 			return "", fmt.Errorf("HOLDFAST_BIN: %w", err)
 		}
 		return filepath.Abs(bin)
 	}
-	return build()
-})
+	return build("")
+}
 
 // build puts the binary into a folder that all test processes of this source tree
 // share, one at a time, so that a run of many packages links it once.
-func build() (string, error) {
+func build(tag string) (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return "", err
 	}
-	dir, err := binaryDir(root)
+	dir, err := binaryDir(root, tag)
 	if err != nil {
 		return "", err
 	}
@@ -62,6 +77,9 @@ func build() (string, error) {
 	args := []string{"build", "-o", bin}
 	if raceEnabled {
 		args = append(args, "-race")
+	}
+	if tag != "" {
+		args = append(args, "-tags="+tag)
 	}
 	cmd := exec.Command("go", append(args, "./cmd/holdfast")...)
 	cmd.Dir = root
@@ -81,7 +99,7 @@ func moduleRoot() (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-func binaryDir(root string) (string, error) {
+func binaryDir(root, tag string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		cache = os.TempDir() // no home: the system's folder will do
@@ -90,6 +108,9 @@ func binaryDir(root string) (string, error) {
 	name := hex.EncodeToString(sum[:6])
 	if raceEnabled {
 		name += "-race"
+	}
+	if tag != "" {
+		name += "-" + tag
 	}
 	dir := filepath.Join(cache, "holdfast-test", name)
 	return dir, os.MkdirAll(dir, 0o700)

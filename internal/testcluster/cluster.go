@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/holdfast-kv/holdfast/internal/faultnet"
+	"github.com/holdfast-kv/holdfast/internal/netns"
 )
 
 // ClusterOptions say how a cluster is to be started.
@@ -27,6 +28,10 @@ type ClusterOptions struct {
 	// Faults has the servers talk to each other through Cluster.Network. It needs
 	// Linux, whose loopback interface has many addresses.
 	Faults bool
+
+	// Namespaces has each server live in a network namespace of its own, and Cluster.Kernel
+	// break the network between them; see CanSeparate. Not together with Faults.
+	Namespaces bool
 }
 
 // Cluster is servers that form one cluster. Its methods fail the test on an
@@ -36,6 +41,9 @@ type Cluster struct {
 	// Network is what the servers talk to each other through, each under its number;
 	// nil without Faults.
 	Network *faultnet.Net
+
+	// Kernel is the network of the servers, each under its number; nil without Namespaces.
+	Kernel *netns.Net
 
 	tb      testing.TB
 	opts    ClusterOptions
@@ -84,6 +92,17 @@ func NewCluster(tb testing.TB, opts ClusterOptions) *Cluster {
 		c.Network = faultnet.New()
 		tb.Cleanup(c.Network.Close) // after the servers, whose clean-up is registered later
 	}
+	if opts.Namespaces {
+		var err error
+		if c.Kernel, err = netns.New(); err != nil {
+			tb.Fatalf("network namespaces: %v", err)
+		}
+		tb.Cleanup(func() { // after the servers, too
+			if err := c.Kernel.Close(); err != nil {
+				tb.Error(err)
+			}
+		})
+	}
 	for range opts.Servers {
 		c.newServer()
 	}
@@ -111,6 +130,17 @@ func (c *Cluster) place(s *Server) {
 	m.gossipPort = FreePort(c.tb)
 	m.bind = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	m.advertise = m.bind
+	if c.Kernel != nil && m.moves == 0 {
+		if err := c.Kernel.Attach(m.id); err != nil {
+			c.tb.Fatal(err)
+		}
+	}
+	if c.Kernel != nil {
+		m.bind = c.Kernel.PeerAddr(m.id)
+		m.advertise = m.bind
+		s.host = c.Kernel.ClientAddr(m.id).String()
+		s.runner = c.Kernel.Command(m.id)
+	}
 	if c.Network == nil {
 		return
 	}
@@ -387,6 +417,15 @@ func (c *Cluster) Move(s *Server) {
 	s.member.moves++
 	s.serverPort = FreePort(c.tb)
 	c.place(s)
+}
+
+// CanSeparate reports whether ClusterOptions.Namespaces works here, and why not.
+func CanSeparate() error {
+	n, err := netns.New()
+	if err != nil {
+		return err
+	}
+	return errors.Join(n.Attach(0), n.Close())
 }
 
 // CanFault reports whether ClusterOptions.Faults works here, and why not.

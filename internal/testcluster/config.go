@@ -23,12 +23,21 @@ type Options struct {
 	// file, nested objects replaced as a whole.
 	Config map[string]any
 
+	// Build is a build tag with which the binary is made; "" is none. See BinaryWith.
+	Build string
+
 	// Args come after those that Start gives to "holdfast agent".
 	Args []string
 
 	// Env is added to the environment, each as "NAME=value". The environment of the
 	// test is passed on without its HOLDFAST_ and CONSUL_ variables.
 	Env []string
+
+	// HTTPS serves the API with TLS too, at HTTPSAddr; Config says with what.
+	HTTPS bool
+
+	// Token is sent with each request of the package's own functions; "" sends none.
+	Token string
 }
 
 // LogStores are the backends that everything about durability is tested with.
@@ -45,10 +54,13 @@ func (s *Server) writeConfig() error {
 		"dns":      -1,
 		"grpc":     -1,
 	}
+	if s.opts.HTTPS {
+		ports["https"] = s.httpsPort
+	}
 	config := map[string]any{
 		"node_name":   s.name,
 		"bind_addr":   "127.0.0.1",
-		"client_addr": "127.0.0.1",
+		"client_addr": s.host,
 		"log_level":   "debug",
 		"ports":       ports,
 	}

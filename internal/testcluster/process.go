@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,9 +23,11 @@ type process struct {
 	err  error         // what Wait said; read it only after done
 }
 
-// startProcess starts the binary and watches it until it ends.
-func startProcess(bin string, args, env []string, log *logBuffer) (*process, error) {
-	cmd := exec.Command(bin, args...)
+// startProcess starts the binary, through a runner that becomes it if there is one,
+// and watches it until it ends.
+func startProcess(runner []string, bin string, args, env []string, log *logBuffer) (*process, error) {
+	line := slices.Concat(runner, []string{bin}, args)
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Env = append(cleanEnv(os.Environ()), env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = dieWithParent()

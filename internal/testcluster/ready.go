@@ -70,6 +70,7 @@ func (s *Server) readable(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.authorize(req)
 	resp, err := s.client.Do(req)
 	if err != nil {
 		return err
@@ -79,7 +80,10 @@ func (s *Server) readable(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusNotFound {
+	switch resp.StatusCode {
+	case http.StatusOK, http.StatusNotFound:
+	case http.StatusForbidden: // which is decided in state that is as fresh
+	default:
 		return fmt.Errorf("consistent read: %s: %s", resp.Status, body)
 	}
 	return nil

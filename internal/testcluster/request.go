@@ -37,6 +37,7 @@ func (s *Server) TryDo(ctx context.Context, method, path string, body []byte) (R
 	if err != nil {
 		return Response{}, err
 	}
+	s.authorize(req)
 	resp, err := s.client.Do(req)
 	if err != nil {
 		return Response{}, err
@@ -47,6 +48,13 @@ func (s *Server) TryDo(ctx context.Context, method, path string, body []byte) (R
 		return Response{}, fmt.Errorf("read the answer of %s %s: %w", method, path, err)
 	}
 	return Response{Status: resp.StatusCode, Header: resp.Header, Body: answer}, nil
+}
+
+// authorize sends the token of the options.
+func (s *Server) authorize(req *http.Request) {
+	if s.opts.Token != "" {
+		req.Header.Set("X-Consul-Token", s.opts.Token)
+	}
 }
 
 // Do is TryDo that fails the test when there is no answer.

@@ -5,10 +5,11 @@ package testcluster
 import (
 	"context"
 	"errors"
-	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -29,7 +30,10 @@ type Server struct {
 	name       string
 	dir        string // holds the configuration file and the data directory
 	configFile string
+	host       string   // where its API is
+	runner     []string // what runs its process; empty: nothing
 	httpPort   int
+	httpsPort  int // 0: none
 	serverPort int
 	member     *member // what it is in its cluster; nil of a server alone
 	client     *http.Client
@@ -56,6 +60,7 @@ func New(tb testing.TB, opts Options) *Server {
 		opts:       opts,
 		name:       nodeName(tb.Name()),
 		dir:        tb.TempDir(),
+		host:       "127.0.0.1",
 		httpPort:   FreePort(tb),
 		serverPort: FreePort(tb),
 		log:        &logBuffer{},
@@ -63,6 +68,9 @@ func New(tb testing.TB, opts Options) *Server {
 	}
 	if !opts.Dev {
 		s.DataDir = filepath.Join(s.dir, "data")
+	}
+	if opts.HTTPS {
+		s.httpsPort = FreePort(tb)
 	}
 	tb.Cleanup(s.cleanUp)
 	return s
@@ -136,7 +144,7 @@ func (s *Server) launch() (*process, error) {
 		args = append(args, "-dev")
 	}
 	args = append(args, "-config-file", s.configFile)
-	p, err := startProcess(Binary(s.tb), append(args, s.opts.Args...), s.opts.Env, s.log)
+	p, err := startProcess(s.runner, BinaryWith(s.tb, s.opts.Build), append(args, s.opts.Args...), s.opts.Env, s.log)
 	if err != nil {
 		return nil, err
 	}
@@ -212,7 +220,10 @@ func (s *Server) StartFailing() (exitCode int, output string) {
 func (s *Server) URL() string { return "http://" + s.Addr() }
 
 // Addr is the host and port of URL.
-func (s *Server) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.httpPort) }
+func (s *Server) Addr() string { return net.JoinHostPort(s.host, strconv.Itoa(s.httpPort)) }
+
+// HTTPSAddr is where the server serves HTTPS, if the options ask for it.
+func (s *Server) HTTPSAddr() string { return net.JoinHostPort(s.host, strconv.Itoa(s.httpsPort)) }
 
 // Name is the server's node name.
 func (s *Server) Name() string { return s.name }
@@ -239,6 +250,9 @@ func (s *Server) SetConfig(key string, value any) {
 		s.tb.Fatal(err)
 	}
 }
+
+// SetBuild has the next start use a binary with another build tag; see Options.Build.
+func (s *Server) SetBuild(tag string) { s.opts.Build = tag }
 
 // Log is what the server's processes have printed so far; of very long logs the
 // middle is missing. Safe for concurrent use.

@@ -797,7 +797,11 @@ type StatusResponse struct {
 	// The kinds of log entries that this server understands.
 	EntryVersion uint32 `protobuf:"varint,7,opt,name=entry_version,json=entryVersion,proto3" json:"entry_version,omitempty"`
 	// What the state was at round indexes, for comparison.
-	Hashes        []*StateHash `protobuf:"bytes,8,rep,name=hashes,proto3" json:"hashes,omitempty"`
+	Hashes []*StateHash `protobuf:"bytes,8,rep,name=hashes,proto3" json:"hashes,omitempty"`
+	// Another word for each start of the server, and each time it was told to join.
+	Run string `protobuf:"bytes,9,opt,name=run,proto3" json:"run,omitempty"`
+	// Whether it has been taken out of the cluster in this run.
+	Removed       bool `protobuf:"varint,10,opt,name=removed,proto3" json:"removed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -886,6 +890,20 @@ func (x *StatusResponse) GetHashes() []*StateHash {
 		return x.Hashes
 	}
 	return nil
+}
+
+func (x *StatusResponse) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *StatusResponse) GetRemoved() bool {
+	if x != nil {
+		return x.Removed
+	}
+	return false
 }
 
 type StateHash struct {
@@ -1183,7 +1201,7 @@ const file_agent_rpc_rpcpb_rpc_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\"\x14\n" +
 	"\x12RemovePeerResponse\"\x0f\n" +
-	"\rStatusRequest\"\xa3\x02\n" +
+	"\rStatusRequest\"\xcf\x02\n" +
 	"\x0eStatusResponse\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x1b\n" +
 	"\thas_state\x18\x02 \x01(\bR\bhasState\x12!\n" +
@@ -1193,7 +1211,10 @@ const file_agent_rpc_rpcpb_rpc_proto_rawDesc = "" +
 	"last_index\x18\x05 \x01(\x04R\tlastIndex\x12#\n" +
 	"\rapplied_index\x18\x06 \x01(\x04R\fappliedIndex\x12#\n" +
 	"\rentry_version\x18\a \x01(\rR\fentryVersion\x122\n" +
-	"\x06hashes\x18\b \x03(\v2\x1a.holdfast.rpc.v1.StateHashR\x06hashes\"a\n" +
+	"\x06hashes\x18\b \x03(\v2\x1a.holdfast.rpc.v1.StateHashR\x06hashes\x12\x10\n" +
+	"\x03run\x18\t \x01(\tR\x03run\x12\x18\n" +
+	"\aremoved\x18\n" +
+	" \x01(\bR\aremoved\"a\n" +
 	"\tStateHash\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04hash\x18\x02 \x01(\x06R\x04hash\x12\x14\n" +

@@ -44,6 +44,8 @@ func small(t *testing.T) Options {
 			Clients: []int{1, 3}, ValueBytes: 100, ListClients: 2, Entries: 30, Names: 70,
 			TxnOps: 8, TxnBytes: 50, TxnClients: 3, Watchers: []int{1, 20}, Deliveries: 2, WakeKeys: 40, Parked: 20, LoadKeys: 300,
 			Sessions: 20, SessionClients: 3, LiveSessions: 20, LiveTTL: 100 * time.Millisecond, Expiring: 20, ExpiringTTL: 100 * time.Millisecond,
+			Policies: 5, Tokens: 20,
+			Readers: 4, Spread: 12, SpreadKeys: 4, SpreadWrites: 100, SpreadFor: 200 * time.Millisecond,
 		},
 	}
 }
@@ -92,7 +94,8 @@ func TestEveryCellGivesEveryFigure(t *testing.T) {
 
 	for _, name := range Names(o) {
 		r, found := rows[name]
-		if name == "lock-handover" { // the stand-in has neither sessions nor locks
+		// The stand-in has neither sessions nor locks, no cluster and no access control.
+		if name == "lock-handover" || strings.HasPrefix(name, "trio-") || strings.HasPrefix(name, "acl-") {
 			if r.Skipped == "" || r.Err != nil {
 				t.Errorf("%s: skipped %q, error %v, want it skipped", name, r.Skipped, r.Err)
 			}
@@ -258,7 +261,12 @@ func TestBarsStandWhereTheyBelong(t *testing.T) {
 		"recurse-1000", "keys-10000",
 		"put-c1", "put-c16", "put-c64", "put-c256", "txn-64",
 		"fanout-1", "fanout-1000", "fanout-5000", "wake-existing", "wake-missing", "park-rss", "lock-handover",
-		"session-ops", "session-live", "session-expiry", "load", "restart", "snapshot-save", "snapshot-restore",
+		"session-ops", "session-live", "session-expiry", "acl-get-c64", "acl-put-c64", "acl-get-all", "acl-put-all", "load", "restart", "snapshot-save", "snapshot-restore",
+		"trio-put-leader-c1", "trio-put-follower-c1", "trio-put-leader-c16", "trio-put-follower-c16",
+		"trio-put-leader-c64", "trio-put-follower-c64", "trio-put-leader-c256", "trio-put-follower-c256",
+		"trio-get-leader-default", "trio-get-follower-default", "trio-get-all-default",
+		"trio-get-leader-consistent", "trio-get-follower-consistent", "trio-get-all-consistent",
+		"trio-get-leader-stale", "trio-get-follower-stale", "trio-get-all-stale", "trio-watch-1000",
 	}
 	if got := Names(o); !slices.Equal(got, want) {
 		t.Errorf("cells %v\nwant  %v", got, want)
@@ -269,5 +277,47 @@ func TestBarsStandWhereTheyBelong(t *testing.T) {
 	o.Sizes.LoadKeys = 1000
 	if part := (&filled{o: &o}); part.bar(report.AtMost(1, "s")) != nil {
 		t.Error("a small store is judged by the bars of the full one")
+	}
+}
+
+// TestWatchersSeeEveryWrite: of a server that tells every change, every watcher gets each
+// value of its key once.
+func TestWatchersSeeEveryWrite(t *testing.T) {
+	h, err := standin.NewHandler("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(h)
+	defer srv.Close()
+	at := target.Target{Addr: strings.TrimPrefix(srv.URL, "http://")}
+	w := spread{sizes: small(t).Sizes, prefix: "spread/", watched: []target.Target{at, at, at}, writer: at}
+	got, err := w.run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// 20 writes to 4 keys, each watched by 3.
+	if got[0]+got[1] != 60 || got[0] < 12 {
+		t.Errorf("%v delivered and %v missed, want 60 together, and 12 last ones at least", got[0], got[1])
+	}
+	if got[2] <= 0 || got[3] < got[2] || got[4] < got[3] {
+		t.Errorf("p50, p99 and worst are %v ms", got[2:])
+	}
+}
+
+// TestTogether: rates add up, and of a time the worst counts.
+func TestTogether(t *testing.T) {
+	of := func(v ...float64) *side {
+		return &side{
+			warm:  func(context.Context) error { return nil },
+			round: func(context.Context) (values, error) { return v, nil },
+		}
+	}
+	got, err := together([]*side{of(100, 1, 5, 20), of(50, 2, 4, 30)}).round(t.Context())
+	if want := (values{150, 2, 5, 30}); err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v; want %v", got, err, want)
+	}
+	broken := &side{round: func(context.Context) (values, error) { return nil, errors.New("broken") }}
+	if _, err := together([]*side{of(1), broken}).round(t.Context()); err == nil {
+		t.Error("one that breaks is not noticed")
 	}
 }

@@ -47,12 +47,21 @@ type Sizes struct {
 	Parked      int   // whose memory is measured
 	LoadKeys    int   // in the store, with TxnBytes each
 
+	Readers      int           // of a cell on three servers
+	Spread       int           // watchers spread over three servers
+	SpreadKeys   int           // that these watch, each as many as the next
+	SpreadWrites int           // a second, to one key after the other
+	SpreadFor    time.Duration // so long
+
 	Sessions       int           // that are made, renewed and destroyed as quickly as can be
 	SessionClients int           // who do that, and who write meanwhile when sessions run out
 	LiveSessions   int           // that are renewed every LiveTTL/2
 	LiveTTL        time.Duration // at least the server's session_ttl_min
 	Expiring       int           // sessions that run out together, ExpiringTTL after their renewal
 	ExpiringTTL    time.Duration
+
+	Policies int // of 20 rules each, where rights are checked
+	Tokens   int
 }
 
 // DefaultSizes are those of the bars.
@@ -72,8 +81,12 @@ func DefaultSizes() Sizes {
 		Parked:      5000,
 		LoadKeys:    200_000,
 
+		Readers: 64, Spread: 1000, SpreadKeys: 100, SpreadWrites: 100, SpreadFor: 10 * time.Second,
+
 		Sessions: 5000, SessionClients: 16,
 		LiveSessions: 10_000, LiveTTL: 30 * time.Second,
 		Expiring: 5000, ExpiringTTL: 10 * time.Second,
+
+		Policies: 1000, Tokens: 10_000,
 	}
 }

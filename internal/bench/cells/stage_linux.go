@@ -15,9 +15,11 @@ import (
 // stage holds the servers of one group of cells.
 type stage struct {
 	opts   *Options
-	prefix string         // of all keys that the group writes; ends with a slash
-	server *target.Server // nil if the subject was not started here
+	prefix string          // of all keys that the group writes; ends with a slash
+	server *target.Server  // nil if the subject was not started here
+	trio   *target.Cluster // nil until it is asked for
 	limits map[limitserver.Kind]*target.Limit
+	more   []*target.Server // beside server, to be closed with it
 }
 
 // open starts the server under test. close ends everything that was started.
@@ -77,8 +79,14 @@ func (s *stage) close(ctx context.Context) error {
 	for _, l := range s.limits {
 		errs = append(errs, l.Close())
 	}
+	if s.trio != nil {
+		errs = append(errs, s.trio.Close())
+	}
 	if s.server != nil {
 		errs = append(errs, s.server.Close())
+	}
+	for _, server := range s.more {
+		errs = append(errs, server.Close())
 	}
 	for _, t := range []*target.Target{s.opts.Subject, s.opts.Peer} {
 		if t != nil {

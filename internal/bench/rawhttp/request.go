@@ -9,12 +9,21 @@ import "strconv"
 // No other header is sent: what a server does for Accept-Encoding or a user
 // agent is not part of what is compared.
 func Request(method, target, host string, body []byte) []byte {
-	b := make([]byte, 0, len(method)+len(target)+len(host)+len(body)+64)
+	return RequestAs("", method, target, host, body)
+}
+
+// RequestAs is Request with a token, "" for none.
+func RequestAs(token, method, target, host string, body []byte) []byte {
+	b := make([]byte, 0, len(method)+len(target)+len(host)+len(token)+len(body)+96)
 	b = append(b, method...)
 	b = append(b, ' ')
 	b = append(b, target...)
 	b = append(b, " HTTP/1.1\r\nHost: "...)
 	b = append(b, host...)
+	if token != "" {
+		b = append(b, "\r\nX-Consul-Token: "...)
+		b = append(b, token...)
+	}
 	if body != nil {
 		b = append(b, "\r\nContent-Length: "...)
 		b = strconv.AppendInt(b, int64(len(body)), 10)

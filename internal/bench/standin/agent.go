@@ -24,6 +24,9 @@ func Agent(args []string) error {
 	httpPort := fs.Int("http-port", 0, "")
 	fs.Int("server-port", 0, "")
 	fs.Int("serf-lan-port", 0, "")
+	fs.Int("bootstrap-expect", 0, "") // it forms no cluster, and names a leader of its own
+	fs.String("retry-join", "", "")
+	fs.String("node", "", "")
 	fs.Bool("server", false, "")
 	fs.Bool("bootstrap", false, "")
 	var faults Faults

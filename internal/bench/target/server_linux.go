@@ -45,6 +45,7 @@ type Server struct {
 	dir    string // all of its files
 	http   int    // ports
 	server int
+	joins  *joins // nil of a server that stays alone
 	proc   *process
 }
 
@@ -82,14 +83,14 @@ func (s *Server) Start(ctx context.Context) error {
 		return err
 	}
 	args := []string{
-		"agent", "-server", "-bootstrap",
+		"agent", "-server",
 		"-data-dir", s.DataDir(),
 		"-bind", "127.0.0.1",
 		"-http-port", strconv.Itoa(s.http),
 		"-server-port", strconv.Itoa(s.server),
-		"-serf-lan-port", "-1", // it stays alone
 		"-config-file", s.configFile(),
 	}
+	args = append(args, s.joins.args()...)
 	for _, file := range s.opts.Config {
 		args = append(args, "-config-file", file)
 	}

@@ -15,6 +15,7 @@ type fault struct {
 	name    string
 	least   int  // servers that it needs
 	network bool // it needs a network that can be broken
+	kernel  bool // it needs network namespaces
 	silence bars // what it may cost those whom it spares
 
 	// happen makes it happen: it calls r.hit for each server that it does something to,
@@ -113,6 +114,28 @@ var faults = []fault{
 		r.end()
 	}},
 
+	// The same, done by the kernel to servers that have a network stack each.
+	{name: "kernel-cut-leader", least: 3, kernel: true, silence: bars{0, 3 * time.Second}, happen: func(r *run) {
+		kernelCut(r, r.cluster.Leader())
+	}},
+	{name: "kernel-cut-follower", least: 3, kernel: true, silence: bars{0, 300 * ms}, happen: func(r *run) {
+		kernelCut(r, r.anyOf(r.cluster.Followers()))
+	}},
+	{name: "kernel-one-way", least: 3, kernel: true, silence: bars{0, 300 * ms}, happen: func(r *run) {
+		leader := r.cluster.Leader()
+		follower := r.anyOf(r.cluster.Followers())
+		r.hit(leader, follower)
+		r.silence(follower)
+		r.begin()
+		r.must(r.cluster.Kernel.Drop(leader.ID(), follower.ID()))
+		r.hold()
+		r.must(r.cluster.Kernel.Heal())
+		r.must(r.cluster.Kernel.Drop(follower.ID(), leader.ID()))
+		r.hold()
+		r.must(r.cluster.Kernel.Heal())
+		r.end()
+	}},
+
 	// Leadership is handed over first, so that there is always somebody to write to.
 	{name: "rolling-restart", least: 3, silence: bars{0, 500 * ms}, happen: func(r *run) {
 		r.hit(r.cluster.Servers()...)
@@ -173,5 +196,16 @@ func cut(r *run, s *testcluster.Server) {
 	r.cluster.Network.Isolate(s.ID())
 	r.hold()
 	r.cluster.Network.Heal()
+	r.end()
+}
+
+// kernelCut is cut, by taking the server's interface down.
+func kernelCut(r *run, s *testcluster.Server) {
+	r.hit(s)
+	r.silence(s)
+	r.begin()
+	r.must(r.cluster.Kernel.Isolate(s.ID()))
+	r.hold()
+	r.must(r.cluster.Kernel.Heal())
 	r.end()
 }

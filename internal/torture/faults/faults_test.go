@@ -82,6 +82,11 @@ func short(t *testing.T, f fault, size int) {
 
 func skipWithoutNetwork(t *testing.T, f fault) {
 	t.Helper()
+	if f.kernel {
+		if err := testcluster.CanSeparate(); err != nil {
+			t.Skipf("NOT TESTED HERE: servers cannot have network namespaces on this system: %v", err)
+		}
+	}
 	if !f.network {
 		return
 	}

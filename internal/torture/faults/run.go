@@ -47,7 +47,7 @@ func do(tb testing.TB, f fault, set settings) torture.Run {
 	r := &run{tb: tb, set: set, rand: rand.New(rand.NewPCG(set.seed, 2)), harmed: map[int]bool{}, silent: map[int]bool{}}
 	r.cluster = testcluster.StartCluster(tb, testcluster.ClusterOptions{
 		Servers: set.servers,
-		Faults:  f.network,
+		Faults:  f.network, Namespaces: f.kernel,
 		Each: testcluster.Options{Config: map[string]any{
 			"log_level": "info",
 			"autopilot": map[string]any{"server_stabilization_time": "1s"}, // a new server is to get its vote soon
@@ -81,6 +81,14 @@ func (r *run) writable(when string) {
 	r.tb.Helper()
 	if err := r.load.AwaitWrites(r.tb.Context(), waking); err != nil {
 		r.tb.Fatalf("%s: %v", when, err)
+	}
+}
+
+// must ends the run when the fault could not be done.
+func (r *run) must(err error) {
+	r.tb.Helper()
+	if err != nil {
+		r.tb.Fatal(err)
 	}
 }
 

@@ -1,0 +1,7 @@
+//go:build !holdfast_damage
+
+package fsm
+
+import "github.com/holdfast-kv/holdfast/kvs"
+
+func damage(*kvs.Op) {}

@@ -1,0 +1,51 @@
+package httpapi
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/holdfast-kv/holdfast/acl"
+)
+
+// slots are the names of slots that clients use, the older ones too.
+//
+// Source: contract, ACL enforcement, section 8.
+var slots = map[string]string{
+	"default": "default", "acl_token": "default",
+	"agent": "agent", "acl_agent_token": "agent",
+	"agent_recovery": "agent_recovery", "agent_master": "agent_recovery", "acl_agent_master_token": "agent_recovery",
+	"replication": "replication", "acl_replication_token": "replication",
+	"config_file_service_registration": "config_file_service_registration",
+	"dns":                              "dns", "dns_token": "dns",
+}
+
+// agentToken answers PUT /v1/agent/token/<slot>. Rights are looked at first, and the
+// secret is not verified.
+func (c *call) agentToken() error {
+	if err := c.needFresh(acl.ResourceAgent, acl.AccessWrite, c.s.opts.NodeName); err != nil {
+		return err
+	}
+	if err := c.checkNamespace(); err != nil {
+		return err
+	}
+	var asked struct{ Token string }
+	if err := c.decodeACL(&asked, "Request decode failed: "); err != nil {
+		return err
+	}
+	slot, known := slots[c.arg]
+	if !known {
+		return &statusError{http.StatusNotFound, fmt.Sprintf("Token %q is unknown", c.arg)}
+	}
+	if err := c.s.opts.Tokens.SetToken(slot, asked.Token); err != nil {
+		return fmt.Errorf("keep the token: %w", err)
+	}
+	if asked.Token != "" && slot != "agent_recovery" { // which is in no table
+		if _, err := c.s.opts.ACL.Resolve(asked.Token); err != nil {
+			c.warn("no token has this secret now: " + err.Error())
+			c.s.log.Warn("a token of this server was set that nobody has issued", "slot", slot, "error", err)
+		}
+	}
+	c.s.log.Info("a token of this server was changed", "slot", slot, "set", asked.Token != "")
+	c.empty()
+	return nil
+}

@@ -1,0 +1,335 @@
+package cells
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/holdfast-kv/holdfast/internal/bench/load"
+	"github.com/holdfast-kv/holdfast/internal/bench/rawhttp"
+	"github.com/holdfast-kv/holdfast/internal/bench/report"
+	"github.com/holdfast-kv/holdfast/internal/bench/target"
+)
+
+// trioServers is how many servers a cluster has here.
+const trioServers = 3
+
+// trioGroup measures three servers on this machine. The column of the limit is another
+// server: of a cell on the leader, or on all three, one server that is alone; of a cell
+// on a follower the leader.
+func trioGroup(o *Options) group {
+	g := group{name: "trio"}
+	on := func(name string, run func(context.Context, *stage, *target.Cluster) (report.Row, error)) {
+		g.cells = append(g.cells, cell{name: "trio-" + name, ours: true, run: func(ctx context.Context, s *stage) (report.Row, error) {
+			c, err := s.cluster(ctx)
+			if errors.Is(err, target.ErrNoCluster) {
+				return report.Row{Skipped: err.Error()}, nil
+			}
+			if err != nil {
+				return report.Row{}, err
+			}
+			return run(ctx, s, c)
+		}})
+	}
+	for _, clients := range o.Sizes.Clients {
+		var b bars
+		if clients == 64 {
+			b = bars{opsPerSecond: report.RatioAtLeast(0.7)}
+		}
+		on(fmt.Sprintf("put-leader-c%d", clients), func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
+			return s.pair(ctx, nil, s.trioPuts(c.Leader(), clients), s.trioPuts(s.subject(), clients))
+		})
+		on(fmt.Sprintf("put-follower-c%d", clients), func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
+			return s.pair(ctx, b, s.trioPuts(c.Follower(), clients), s.trioPuts(c.Leader(), clients))
+		})
+	}
+	for _, mode := range []struct{ name, query string }{{"default", ""}, {"consistent", "?consistent"}, {"stale", "?stale"}} {
+		var b bars
+		if mode.name == "default" {
+			b = bars{opsPerSecond: report.RatioAtLeast(0.7)}
+		}
+		get := func(ctx context.Context, s *stage, bars bars, of, against []target.Target) (report.Row, error) {
+			subject, err := s.trioGets(ctx, of, mode.query)
+			if err != nil {
+				return report.Row{}, err
+			}
+			limit, err := s.trioGets(ctx, against, mode.query)
+			if err != nil {
+				return report.Row{}, err
+			}
+			return s.pair(ctx, bars, subject, limit)
+		}
+		on("get-leader-"+mode.name, func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
+			return get(ctx, s, nil, []target.Target{c.Leader()}, []target.Target{s.subject()})
+		})
+		on("get-follower-"+mode.name, func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
+			return get(ctx, s, b, []target.Target{c.Follower()}, []target.Target{c.Leader()})
+		})
+		on("get-all-"+mode.name, func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
+			return get(ctx, s, nil, c.All(), []target.Target{s.subject()})
+		})
+	}
+	on("watch-"+strconv.Itoa(o.Sizes.Spread), func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
+		return s.watchSpread(ctx, c)
+	})
+	return g
+}
+
+// cluster is the three servers, started when first asked for, with the leader as it is
+// now.
+func (s *stage) cluster(ctx context.Context) (*target.Cluster, error) {
+	if s.trio == nil {
+		o := s.opts.Server
+		o.Dir = s.opts.Dir
+		c, err := target.StartCluster(ctx, o, trioServers)
+		if err != nil {
+			return nil, err
+		}
+		s.trio = c
+	}
+	return s.trio, s.trio.FindLeader(ctx)
+}
+
+// pair lets two sides take turns.
+func (s *stage) pair(ctx context.Context, b bars, subject, limit *side) (report.Row, error) {
+	return contest{columns: closedColumns(b), subject: subject, limit: limit}.run(ctx, s.opts.Rounds)
+}
+
+// trioPuts writes single keys to one server.
+func (s *stage) trioPuts(t target.Target, clients int) *side {
+	ring := make([][]byte, putKeys*putVersions)
+	for i := range ring {
+		path := fmt.Sprintf("/v1/kv/%sput/%04d", s.prefix, i%putKeys)
+		ring[i] = rawhttp.Request(http.MethodPut, path, t.Addr, text(30_000+uint64(i), s.opts.Sizes.ValueBytes))
+	}
+	sent := make([]int, clients) // by client, over all rounds; each is used by one thread at a time
+	return s.closed(t, load.Plan{Conns: clients, Check: wantOK, Next: func(conn, _ int) []byte {
+		i := conn*len(ring)/clients + sent[conn]
+		sent[conn]++
+		return ring[i%len(ring)]
+	}})
+}
+
+// trioGets reads one key from several servers at the same time, with as many clients
+// together, whatever their number.
+func (s *stage) trioGets(ctx context.Context, of []target.Target, query string) (*side, error) {
+	path := "/v1/kv/" + s.prefix + "get"
+	if err := put(ctx, of[0], s.prefix+"get", text(10, s.opts.Sizes.ValueBytes)); err != nil {
+		return nil, err
+	}
+	var sides []*side
+	for i, t := range of {
+		first, err := t.Do(ctx, http.MethodGet, path, nil) // in default mode: it has the write
+		if err == nil {
+			err = wantOK(first)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("GET %s at %s: %w", path, t.Addr, err)
+		}
+		request := rawhttp.Request(http.MethodGet, path+query, t.Addr, nil)
+		sides = append(sides, s.closed(t, load.Plan{
+			Conns: max(1, (s.opts.Sizes.Readers+i)/len(of)), // their sum is the number of readers
+			Next:  func(int, int) []byte { return request },
+			Check: func(r rawhttp.Response) error {
+				if r.Status != http.StatusOK || r.Length != first.Length {
+					return fmt.Errorf("GET %s: %w, %d bytes; want 200 and %d bytes", path, r.Problem(), r.Length, first.Length)
+				}
+				return nil
+			},
+		}))
+	}
+	return together(sides), nil
+}
+
+// together is sides that have their turns at the same time: operations a second are
+// added, of the other figures each is the worst.
+func together(sides []*side) *side {
+	if len(sides) == 1 {
+		return sides[0]
+	}
+	return &side{
+		warm: func(ctx context.Context) error {
+			g, ctx := errgroup.WithContext(ctx)
+			for _, s := range sides {
+				g.Go(func() error { return s.warm(ctx) })
+			}
+			return g.Wait()
+		},
+		round: func(ctx context.Context) (values, error) {
+			all := make([]values, len(sides))
+			g, ctx := errgroup.WithContext(ctx)
+			for i, s := range sides {
+				g.Go(func() (err error) {
+					all[i], err = s.round(ctx)
+					return err
+				})
+			}
+			if err := g.Wait(); err != nil {
+				return nil, err
+			}
+			sum := all[0]
+			for _, v := range all[1:] {
+				sum[0] += v[0]
+				for j := 1; j < len(v); j++ {
+					sum[j] = max(sum[j], v[j])
+				}
+			}
+			return sum, nil
+		},
+	}
+}
+
+const (
+	spreadRounds  = 2                // at most: each takes Sizes.SpreadFor
+	spreadWriters = 4                // share the writes, so that one slow write holds nobody up for long
+	spreadLate    = 10 * time.Second // by then every watcher has the last value of its key
+)
+
+// watchSpread has many watchers, a third on each server, see writes to their keys as
+// they come; the limit is one server with all of them.
+func (s *stage) watchSpread(ctx context.Context, c *target.Cluster) (report.Row, error) {
+	columns := []column{{"delivered", nil}, {"missed", report.AtMost(0, "")}, {p50, nil}, {p99, nil}, {"worst ms", nil}}
+	on := func(all []target.Target, writeTo target.Target) *side {
+		return &side{round: func(ctx context.Context) (values, error) {
+			w := spread{sizes: s.opts.Sizes, prefix: s.prefix + "spread/", watched: all, writer: writeTo}
+			return w.run(ctx)
+		}}
+	}
+	return contest{
+		columns: columns, subject: on(c.All(), c.Leader()), limit: on([]target.Target{s.subject()}, s.subject()),
+	}.run(ctx, min(s.opts.Rounds, spreadRounds))
+}
+
+// spread is watchers spread over servers while their keys are written.
+type spread struct {
+	sizes   Sizes
+	prefix  string
+	watched []target.Target
+	writer  target.Target
+
+	mu        sync.Mutex
+	delivered *load.Latency // guarded by mu
+}
+
+func (w *spread) key(i int) string { return fmt.Sprintf("%s%04d", w.prefix, i%w.sizes.SpreadKeys) }
+
+// run writes for a while and returns what the watchers saw of it.
+func (w *spread) run(ctx context.Context) (values, error) {
+	w.delivered = load.NewLatency()
+	for i := range w.sizes.SpreadKeys {
+		if err := put(ctx, w.writer, w.key(i), []byte("0")); err != nil {
+			return nil, err
+		}
+	}
+	total := int(float64(w.sizes.SpreadWrites) * w.sizes.SpreadFor.Seconds())
+	total = max(total/w.sizes.SpreadKeys, 1) * w.sizes.SpreadKeys // each key as often
+	perKey := total / w.sizes.SpreadKeys
+
+	ctx, cancel := context.WithTimeout(ctx, w.sizes.SpreadFor*4+spreadLate)
+	defer cancel()
+	g, ctx := errgroup.WithContext(ctx)
+	parked := make(chan struct{}, w.sizes.Spread)
+	for i := range w.sizes.Spread {
+		g.Go(func() error { return w.watch(ctx, w.watched[i%len(w.watched)], w.key(i), strconv.Itoa(perKey), parked) })
+	}
+	for range w.sizes.Spread {
+		select {
+		case <-parked:
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), g.Wait())
+		}
+	}
+	g.Go(func() error { return w.write(ctx, total) })
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	got := w.delivered.Count()
+	return values{
+		float64(got), float64(int64(perKey*w.sizes.Spread) - got),
+		millis(w.delivered.At(50)), millis(w.delivered.At(99)), millis(w.delivered.At(100)),
+	}, nil
+}
+
+// write writes the keys in turn, at an even pace. A value is the number of the write to
+// its key and when it was sent.
+func (w *spread) write(ctx context.Context, total int) error {
+	began := time.Now()
+	g, ctx := errgroup.WithContext(ctx)
+	for first := range spreadWriters {
+		g.Go(func() error {
+			c, err := rawhttp.Dial(ctx, w.writer.Addr)
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			for i := first; i < total; i += spreadWriters {
+				due := time.Duration(i) * time.Second / time.Duration(w.sizes.SpreadWrites)
+				select {
+				case <-time.After(due - time.Since(began)):
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+				value := fmt.Sprintf("%d %d", i/w.sizes.SpreadKeys+1, time.Now().UnixNano())
+				r, err := c.Do(ctx, http.MethodPut, "/v1/kv/"+w.key(i), []byte(value))
+				if err == nil {
+					err = wantOK(r)
+				}
+				if err != nil {
+					return fmt.Errorf("write: %w", err)
+				}
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// watch follows a key on one server until its last value has come.
+func (w *spread) watch(ctx context.Context, t target.Target, key, last string, parked chan<- struct{}) error {
+	c, err := rawhttp.Dial(ctx, t.Addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	index, err := indexOf(ctx, c, key)
+	if err != nil {
+		return err
+	}
+	parked <- struct{}{}
+	for {
+		r, err := c.Do(ctx, http.MethodGet, fmt.Sprintf("/v1/kv/%s?wait=%s&index=%d", key, queryWait, index), nil)
+		if err == nil {
+			err = wantOK(r)
+		}
+		if err != nil {
+			return fmt.Errorf("watch %s on %s: %w", key, t.Addr, err)
+		}
+		if r.Index <= index {
+			return fmt.Errorf("watch %s on %s: answered with index %d, not above %d", key, t.Addr, r.Index, index)
+		}
+		index = r.Index
+		var got []entry
+		var number string
+		var sent int64
+		if err = json.Unmarshal(r.Body, &got); err == nil && len(got) == 1 {
+			_, err = fmt.Sscan(string(got[0].Value), &number, &sent)
+		}
+		if err != nil || len(got) != 1 {
+			return fmt.Errorf("watch %s on %s: a value that nobody wrote (%v): %.100s", key, t.Addr, err, r.Body)
+		}
+		late := time.Duration(time.Now().UnixNano() - sent)
+		w.mu.Lock()
+		w.delivered.Record(late)
+		w.mu.Unlock()
+		if number == last {
+			return nil
+		}
+	}
+}
