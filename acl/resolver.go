@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Identity is who asks. It is never changed.
+// Identity is who asks. It is never changed, but for its Slot.
 type Identity struct {
 	Accessor string
 	Token    *Token // synthesised for a certificate and for recovery
@@ -27,6 +27,9 @@ type Identity struct {
 	// Renew finds the identity again in the state as it is, for one that is in no
 	// table; nil for one that is.
 	Renew func() (*Identity, error)
+
+	// Slot is room for what the server keeps about whoever it is.
+	Slot atomic.Value
 
 	until int64  // as Checked.Expires; every request asks
 	hash  string // of the secret it was found by

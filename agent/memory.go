@@ -12,8 +12,9 @@ import (
 // of the CPU of a GET, and a large one does not double its memory.
 const (
 	heapRoomLeast    = 32 << 20  // bytes above the live heap, at least
-	heapRoomFull     = 128 << 20 // up to this many, twice as much again
-	heapRoomFraction = 3         // beyond, a third of it
+	heapRoomFraction = 3         // and a third of it, at least
+	heapRoomAgain    = 3         // and this many times as much again, where that is little:
+	heapMiddling     = 192 << 20 // so that the whole stays near this many, and half of the live heap
 	heapLook         = time.Second
 )
 
@@ -22,7 +23,10 @@ func gcPercent(live uint64) int {
 	if live == 0 {
 		return 100
 	}
-	room := max(heapRoomLeast, min(2*live, heapRoomFull), live/heapRoomFraction)
+	room := max(heapRoomLeast, live/heapRoomFraction)
+	if half := live / 2; half < heapMiddling {
+		room = max(room, min(heapRoomAgain*live, heapMiddling-half))
+	}
 	return int(min(room*100/live, 1000))
 }
 

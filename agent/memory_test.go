@@ -9,10 +9,10 @@ func TestGCPercent(t *testing.T) {
 		want int
 	}{
 		{"nothing known yet is Go's default", 0, 100},
-		{"a tiny heap is bounded", 1 << 20, 1000},
-		{"a small heap gets a fixed room", 16 << 20, 200},
-		{"a middling heap gets as much again", 64 << 20, 100},
-		{"up to a bound", 192 << 20, 50},
+		{"a tiny heap gets a fixed room, within bounds", 1 << 20, 1000},
+		{"a small heap gets three times as much again", 16 << 20, 300},
+		{"a middling heap gets less, the larger it is", 64 << 20, 250},
+		{"one of some size even less", 192 << 20, 50},
 		{"a large heap gets a third of itself", 400 << 20, 33},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {

@@ -129,10 +129,12 @@ type batch struct {
 
 func (s *Store) begin() *batch {
 	base := s.View()
-	return &batch{
+	b := &batch{
 		store: s, base: base, state: base.state, kv: kvs.Begin(base.View),
 		sessions: session.Begin(base.txn), catalog: catalog.Begin(base.txn), events: event.Begin(base.txn),
 	}
+	b.kv.Remember(&s.origins)
+	return b
 }
 
 // apply performs one command. An error means that the server must stop.

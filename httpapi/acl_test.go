@@ -383,7 +383,7 @@ func TestUseOfTokens(t *testing.T) {
 func TestUsesAreBounded(t *testing.T) {
 	var u uses
 	for i := range 2 * mostUsed {
-		u.note(fmt.Sprintf("%036d", i), netip.Addr{}, time.Now())
+		u.note(&acl.Identity{Accessor: fmt.Sprintf("%036d", i)}, netip.Addr{}, time.Now())
 	}
 	kept := 0
 	for i := range u.parts {

@@ -65,13 +65,16 @@ type use struct {
 	from     atomic.Pointer[netip.Addr] // of the last request; nil: a Unix socket
 }
 
-// note counts a request made with a token.
-func (u *uses) note(accessor string, client netip.Addr, now time.Time) {
-	one := u.of(accessor)
+// note counts a request of somebody.
+func (u *uses) note(who *acl.Identity, client netip.Addr, now time.Time) {
+	one, _ := who.Slot.Load().(*use)
 	if one == nil {
-		if one = u.begin(accessor); one == nil {
-			return
+		if one = u.of(who.Accessor); one == nil {
+			if one = u.begin(who.Accessor); one == nil {
+				return
+			}
 		}
+		who.Slot.Store(one)
 	}
 	one.requests.Add(1)
 	if second := now.Unix(); one.last.Load() != second {

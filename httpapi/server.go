@@ -239,7 +239,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, e *endpoint, arg 
 		}
 	}
 	if who := c.rights.who; who != nil {
-		s.uses.note(who.Accessor, clientOf(r), start)
+		s.uses.note(who, clientOf(r), start)
 	}
 	if s.opts.Audit != nil {
 		c.auditAfter(err)

@@ -29,6 +29,8 @@ type Tx struct {
 	time  int64
 	by    unique.Handle[Origin]
 
+	origins *Origins // of late; nil: each is looked up
+
 	rows treeEdit // the rows as they are now
 
 	held     staging.Table[*held]
@@ -72,10 +74,13 @@ func Begin(base View) *Tx {
 	}
 }
 
+// Remember lets commands find the origins of late in o, which outlives the batch.
+func (tx *Tx) Remember(o *Origins) { tx.origins = o }
+
 // Command starts the next command: its log index, its proposal time in Unix
 // nanoseconds and who asked for it.
 func (tx *Tx) Command(index uint64, time int64, by Origin) {
-	tx.index, tx.time, tx.by = index, time, unique.Make(by)
+	tx.index, tx.time, tx.by = index, time, tx.origins.handle(by)
 	tx.metaUndo = tx.meta
 	tx.undo = tx.undo[:0]
 	tx.made, tx.remade = tx.made[:0], false
