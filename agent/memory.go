@@ -11,11 +11,11 @@ import (
 // of the usual "as much again": a small store collects seldom, which saves a fifth
 // of the CPU of a GET, and a large one does not double its memory.
 const (
-	heapRoomLeast    = 32 << 20  // bytes above the live heap, at least
-	heapRoomFraction = 3         // and a third of it, at least
-	heapRoomAgain    = 3         // and this many times as much again, where that is little:
-	heapMiddling     = 192 << 20 // so that the whole stays near this many, and half of the live heap
-	heapLook         = time.Second
+	heapRoomLeast    = 32 << 20               // bytes above the live heap, at least
+	heapRoomFraction = 3                      // and a third of it, at least
+	heapRoomAgain    = 3                      // and this many times as much again, where that is little:
+	heapMiddling     = 192 << 20              // so that the whole stays near this many, and half of the live heap
+	heapLook         = 100 * time.Millisecond // a store that is filled grows by tens of MiB in it
 )
 
 // gcPercent is the GOGC that gives that room to a live heap of the given bytes.
