@@ -49,8 +49,7 @@ type SetToken struct {
 	Create bool
 	Login  bool // by an auth method
 
-	AccessorHash string    // keyed hash of an accessor that the client chose; else ""
-	Now          time.Time // of the proposal; an update of a token that has expired finds none
+	AccessorHash string // keyed hash of an accessor that the client chose; else ""
 }
 
 // DeleteTokens deletes tokens; unknown ones are passed over.

@@ -110,7 +110,7 @@ func (tx *Tx) Apply(index uint64, now time.Time, c *Change) Outcome {
 	case c.Bootstrap != nil:
 		return tx.bootstrap(index, c.Bootstrap)
 	case c.SetToken != nil:
-		return tx.setToken(index, c.SetToken)
+		return tx.setToken(index, now, c.SetToken)
 	case c.DeleteTokens != nil:
 		return tx.deleteTokens(index, c.DeleteTokens)
 	case c.Rotate != nil:
@@ -217,7 +217,7 @@ func (tx *Tx) free(t *Token, accessorHash string) Outcome {
 	return done
 }
 
-func (tx *Tx) setToken(index uint64, c *SetToken) Outcome {
+func (tx *Tx) setToken(index uint64, now time.Time, c *SetToken) Outcome {
 	t := *c.Token
 	if out := tx.links(&t.Links); !out.Applied {
 		return out
@@ -234,7 +234,7 @@ func (tx *Tx) setToken(index uint64, c *SetToken) Outcome {
 	} else {
 		// What an update cannot change is as it was; whether the client asked for a
 		// change of it was looked at where it is known what it asked.
-		if old == nil || old.ExpiredAt(c.Now) {
+		if old == nil || old.ExpiredAt(now) {
 			return refuse("Cannot find token %q", t.Accessor)
 		}
 		t.Hash, t.Secret, t.FormerHash, t.FormerUntil = old.Hash, old.Secret, old.FormerHash, old.FormerUntil

@@ -192,7 +192,7 @@ func TestTablesModel(t *testing.T) {
 				_, exists := m.tokens[x.Accessor]
 				create := rapid.Bool().Draw(r, "create")
 				want := exists != create && allIn(x.Policies, isPolicy) && allIn(x.Roles, isRole)
-				expect(&Change{SetToken: &SetToken{Token: x, Create: create, Now: w.now}}, want)
+				expect(&Change{SetToken: &SetToken{Token: x, Create: create}}, want)
 				if want {
 					m.tokens[x.Accessor] = [2][]string{unique(x.Policies), unique(x.Roles)}
 				}

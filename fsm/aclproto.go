@@ -61,7 +61,7 @@ func changeToProto(c *acl.Change) (*fsmpb.AclChange, error) {
 	case c.SetToken != nil:
 		m.Kind = &fsmpb.AclChange_SetToken{SetToken: &fsmpb.AclSetToken{
 			Token: tokenToProto(c.SetToken.Token), Create: c.SetToken.Create, Login: c.SetToken.Login,
-			AccessorHash: []byte(c.SetToken.AccessorHash), Now: timeToProto(c.SetToken.Now),
+			AccessorHash: []byte(c.SetToken.AccessorHash),
 		}}
 	case c.DeleteTokens != nil:
 		m.Kind = &fsmpb.AclChange_DeleteTokens{DeleteTokens: &fsmpb.AclDeleteTokens{
@@ -110,7 +110,7 @@ func changeFromProto(m *fsmpb.AclChange) (*acl.Change, error) {
 	case *fsmpb.AclChange_SetToken:
 		return &acl.Change{SetToken: &acl.SetToken{
 			Token: someToken(kind.SetToken.GetToken()), Create: kind.SetToken.GetCreate(), Login: kind.SetToken.GetLogin(),
-			AccessorHash: string(kind.SetToken.GetAccessorHash()), Now: timeFromProto(kind.SetToken.GetNow()),
+			AccessorHash: string(kind.SetToken.GetAccessorHash()),
 		}}, nil
 	case *fsmpb.AclChange_DeleteTokens:
 		return &acl.Change{DeleteTokens: &acl.DeleteTokens{

@@ -36,7 +36,7 @@ func TestEncodedCommandsComeBackAsTheyWere(t *testing.T) {
 		change(acl.Change{Init: &acl.Init{Key: theKey, Management: &acl.Token{Accessor: "m"}, Anonymous: &acl.Token{Accessor: "n"}}}),
 		change(acl.Change{Init: &acl.Init{Key: theKey}}),
 		change(acl.Change{Bootstrap: &acl.Bootstrap{Token: &acl.Token{Accessor: "m"}, Reset: 5}}),
-		change(acl.Change{SetToken: &acl.SetToken{Token: &acl.Token{Accessor: "m"}, Create: true, Login: true, AccessorHash: "h\xff", Now: time.Unix(1, 2).UTC()}}),
+		change(acl.Change{SetToken: &acl.SetToken{Token: &acl.Token{Accessor: "m"}, Create: true, Login: true, AccessorHash: "h\xff"}}),
 		change(acl.Change{DeleteTokens: &acl.DeleteTokens{Accessors: []string{"a", "b"}, Expired: time.Unix(-1, 2).UTC()}}),
 		change(acl.Change{Rotate: &acl.Rotate{Accessor: "a", Hash: "h", Secret: "s", FormerUntil: time.Unix(5, 0).UTC()}}),
 		change(acl.Change{SetPolicy: &acl.Policy{ID: "p", Rules: "r", CreateIndex: 1}}),

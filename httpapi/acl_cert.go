@@ -58,7 +58,7 @@ func (c *call) byCertificate() (*acl.Identity, error) {
 // identityOf is byCertificate for a certificate and the place of its connection.
 func (s *Server) identityOf(presented login.Presented, place *peer) (*acl.Identity, error) {
 	for {
-		v, now := s.node.Store().View().ACL(), time.Now()
+		v, now := s.node.Store().View().ACL(), s.opts.ACL.Now()
 		if known := place.who.Load(); known != nil && known.index == v.Index() && now.Before(known.until) {
 			return known.id, nil
 		}

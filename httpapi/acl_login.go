@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/acl/login"
@@ -83,7 +82,7 @@ func (c *call) aclLogin() error {
 	if !subject.Expires.IsZero() && (t.Expires.IsZero() || subject.Expires.Before(t.Expires)) {
 		t.Expires = subject.Expires.UTC() // a certificate's token does not outlive it
 	}
-	index, err := c.changeACLFreely(&acl.Change{SetToken: &acl.SetToken{Token: t, Create: true, Login: true, Now: t.Created}})
+	index, err := c.changeACLFreely(&acl.Change{SetToken: &acl.SetToken{Token: t, Create: true, Login: true}})
 	if err != nil {
 		return err
 	}
@@ -93,7 +92,7 @@ func (c *call) aclLogin() error {
 
 // subject verifies the credential of a login.
 func (c *call) subject(method *acl.AuthMethod, bearer string) (*login.Subject, error) {
-	now := time.Now()
+	now := c.s.opts.ACL.Now()
 	switch method.Type {
 	case login.JWT:
 		return c.s.methods.Token(c.r.Context(), method.Name, method.Config, bearer, now)

@@ -250,7 +250,7 @@ func (c *call) whoCan() error {
 	}
 	defer c.s.whoCan.Unlock()
 	shown := whoShown{aclQuestion: q, Tokens: []holderShown{}, Roles: []holderShown{}}
-	v, now := c.s.node.Store().View().ACL(), time.Now()
+	v, now := c.s.node.Store().View().ACL(), c.s.opts.ACL.Now()
 	v.Tokens(func(t *acl.Token) bool {
 		if t.ExpiredAt(now) || c.r.Context().Err() != nil {
 			return c.r.Context().Err() == nil

@@ -129,7 +129,7 @@ func (c *call) createToken(asked *tokenAsked) error {
 
 // storeNewToken puts a new token into the table and answers with it.
 func (c *call) storeNewToken(t *acl.Token, secret, accessorHash string) error {
-	index, err := c.changeACL(&acl.Change{SetToken: &acl.SetToken{Token: t, Create: true, AccessorHash: accessorHash, Now: t.Created}})
+	index, err := c.changeACL(&acl.Change{SetToken: &acl.SetToken{Token: t, Create: true, AccessorHash: accessorHash}})
 	if err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ func (c *call) newToken(v acl.View, accessor, secret string) (t *acl.Token, chos
 	if key == nil {
 		return nil, "", serverError("The ACL tables are not ready yet, try again")
 	}
-	t = &acl.Token{Created: time.Now().UTC()}
+	t = &acl.Token{Created: c.s.opts.ACL.Now().UTC()}
 	if t.Accessor, err = tokenID(v, "AccessorID", strings.ToLower(accessor)); err != nil {
 		return nil, "", err
 	}
@@ -244,7 +244,7 @@ func (c *call) tokenPut() error {
 		return serverError("AccessorID is not a valid UUID")
 	}
 	old := v.Token(accessor)
-	if old == nil || old.ExpiredAt(time.Now()) {
+	if old == nil || old.ExpiredAt(c.s.opts.ACL.Now()) {
 		return serverError(`Cannot find token "` + accessor + `"`)
 	}
 	if err := unchanged(v, old, &asked); err != nil {
@@ -255,7 +255,7 @@ func (c *call) tokenPut() error {
 	if next.Links, err = asked.links(v, owner{"token", old.Local}); err != nil {
 		return err
 	}
-	index, err := c.changeACL(&acl.Change{SetToken: &acl.SetToken{Token: &next, Now: time.Now()}})
+	index, err := c.changeACL(&acl.Change{SetToken: &acl.SetToken{Token: &next}})
 	if err != nil {
 		return err
 	}
@@ -302,7 +302,7 @@ func (c *call) tokenClone(accessor string) error {
 	}
 	source := v.Token(accessor)
 	switch {
-	case source == nil || source.ExpiredAt(time.Now()):
+	case source == nil || source.ExpiredAt(c.s.opts.ACL.Now()):
 		return errTokenGone
 	case source.Method != "":
 		return serverError("Cannot clone a token created from an auth method")
@@ -338,7 +338,7 @@ func (c *call) tokenDelete() error {
 		return serverError("Delete operation not permitted on the anonymous token")
 	}
 	t := v.Token(accessor)
-	if t == nil || t.ExpiredAt(time.Now()) {
+	if t == nil || t.ExpiredAt(c.s.opts.ACL.Now()) {
 		return noneToDelete("token")
 	}
 	asks, err := c.identity()
@@ -366,7 +366,7 @@ func (c *call) tokenRead() error {
 			return nil, serverError("AccessorID is not a valid UUID")
 		}
 		t := v.Token(accessor)
-		if err := present(t); err != nil {
+		if err := c.present(t); err != nil {
 			return nil, err
 		}
 		shown := showToken(v, t, c.secretOf(t, c.may(acl.ResourceACL, acl.AccessWrite, "")))
@@ -377,11 +377,11 @@ func (c *call) tokenRead() error {
 	})
 }
 
-func present(t *acl.Token) error {
+func (c *call) present(t *acl.Token) error {
 	switch {
 	case t == nil:
 		return errTokenGone
-	case t.ExpiredAt(time.Now()):
+	case t.ExpiredAt(c.s.opts.ACL.Now()):
 		return errTokenExpired
 	}
 	return nil
@@ -399,7 +399,7 @@ func (c *call) tokenSelf() error {
 			return nil, errTokenGone
 		}
 		t := v.TokenByHash(acl.HashSecret(v.Key(), secret))
-		if err := present(t); err != nil {
+		if err := c.present(t); err != nil {
 			return nil, err
 		}
 		return showToken(v, t, secret), nil
@@ -413,7 +413,7 @@ func (c *call) tokenList() error {
 		if err != nil {
 			return nil, err
 		}
-		shown, now := []tokenShown{}, time.Now()
+		shown, now := []tokenShown{}, c.s.opts.ACL.Now()
 		mayWrite := c.may(acl.ResourceACL, acl.AccessWrite, "")
 		v.Tokens(func(t *acl.Token) bool {
 			if !t.ExpiredAt(now) && wanted(t) {
@@ -545,7 +545,7 @@ func (c *call) tokenRotate() error {
 	}
 	v := c.s.node.Store().View().ACL()
 	t := v.Token(accessor)
-	if err := present(t); err != nil {
+	if err := c.present(t); err != nil {
 		return err
 	}
 	if accessor == acl.AnonymousAccessor {
@@ -560,7 +560,7 @@ func (c *call) tokenRotate() error {
 		change.Secret = secret
 	}
 	if grace > 0 {
-		change.FormerUntil = time.Now().Add(grace).UTC()
+		change.FormerUntil = c.s.opts.ACL.Now().Add(grace).UTC()
 	}
 	do := c.changeACL
 	if own {

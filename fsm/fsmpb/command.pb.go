@@ -2762,9 +2762,7 @@ type AclSetToken struct {
 	Create bool                   `protobuf:"varint,2,opt,name=create,proto3" json:"create,omitempty"`
 	Login  bool                   `protobuf:"varint,3,opt,name=login,proto3" json:"login,omitempty"`
 	// Of an accessor that the client chose: it must not be the secret of another.
-	AccessorHash []byte `protobuf:"bytes,4,opt,name=accessor_hash,json=accessorHash,proto3" json:"accessor_hash,omitempty"`
-	// An update of a token that has expired at that time finds none.
-	Now           *AclTime `protobuf:"bytes,5,opt,name=now,proto3" json:"now,omitempty"`
+	AccessorHash  []byte `protobuf:"bytes,4,opt,name=accessor_hash,json=accessorHash,proto3" json:"accessor_hash,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2823,13 +2821,6 @@ func (x *AclSetToken) GetLogin() bool {
 func (x *AclSetToken) GetAccessorHash() []byte {
 	if x != nil {
 		return x.AccessorHash
-	}
-	return nil
-}
-
-func (x *AclSetToken) GetNow() *AclTime {
-	if x != nil {
-		return x.Now
 	}
 	return nil
 }
@@ -5802,13 +5793,12 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\tanonymous\x18\x03 \x01(\v2\x19.holdfast.fsm.v1.AclTokenR\tanonymous\"U\n" +
 	"\fAclBootstrap\x12/\n" +
 	"\x05token\x18\x01 \x01(\v2\x19.holdfast.fsm.v1.AclTokenR\x05token\x12\x14\n" +
-	"\x05reset\x18\x02 \x01(\x04R\x05reset\"\xbd\x01\n" +
+	"\x05reset\x18\x02 \x01(\x04R\x05reset\"\x91\x01\n" +
 	"\vAclSetToken\x12/\n" +
 	"\x05token\x18\x01 \x01(\v2\x19.holdfast.fsm.v1.AclTokenR\x05token\x12\x16\n" +
 	"\x06create\x18\x02 \x01(\bR\x06create\x12\x14\n" +
 	"\x05login\x18\x03 \x01(\bR\x05login\x12#\n" +
-	"\raccessor_hash\x18\x04 \x01(\fR\faccessorHash\x12*\n" +
-	"\x03now\x18\x05 \x01(\v2\x18.holdfast.fsm.v1.AclTimeR\x03now\"c\n" +
+	"\raccessor_hash\x18\x04 \x01(\fR\faccessorHash\"c\n" +
 	"\x0fAclDeleteTokens\x12\x1c\n" +
 	"\taccessors\x18\x01 \x03(\fR\taccessors\x122\n" +
 	"\aexpired\x18\x02 \x01(\v2\x18.holdfast.fsm.v1.AclTimeR\aexpired\"\x90\x01\n" +
@@ -6165,43 +6155,42 @@ var file_fsm_fsmpb_command_proto_depIdxs = []int32{
 	35, // 48: holdfast.fsm.v1.AclInit.anonymous:type_name -> holdfast.fsm.v1.AclToken
 	35, // 49: holdfast.fsm.v1.AclBootstrap.token:type_name -> holdfast.fsm.v1.AclToken
 	35, // 50: holdfast.fsm.v1.AclSetToken.token:type_name -> holdfast.fsm.v1.AclToken
-	32, // 51: holdfast.fsm.v1.AclSetToken.now:type_name -> holdfast.fsm.v1.AclTime
-	32, // 52: holdfast.fsm.v1.AclDeleteTokens.expired:type_name -> holdfast.fsm.v1.AclTime
-	32, // 53: holdfast.fsm.v1.AclRotate.former_until:type_name -> holdfast.fsm.v1.AclTime
-	61, // 54: holdfast.fsm.v1.AclLinks.services:type_name -> holdfast.fsm.v1.AclLinks.Service
-	62, // 55: holdfast.fsm.v1.AclLinks.nodes:type_name -> holdfast.fsm.v1.AclLinks.Node
-	63, // 56: holdfast.fsm.v1.AclLinks.templates:type_name -> holdfast.fsm.v1.AclLinks.Template
-	34, // 57: holdfast.fsm.v1.AclToken.links:type_name -> holdfast.fsm.v1.AclLinks
-	33, // 58: holdfast.fsm.v1.AclToken.vars:type_name -> holdfast.fsm.v1.AclPair
-	32, // 59: holdfast.fsm.v1.AclToken.expires:type_name -> holdfast.fsm.v1.AclTime
-	32, // 60: holdfast.fsm.v1.AclToken.created:type_name -> holdfast.fsm.v1.AclTime
-	32, // 61: holdfast.fsm.v1.AclToken.former_until:type_name -> holdfast.fsm.v1.AclTime
-	34, // 62: holdfast.fsm.v1.AclRole.links:type_name -> holdfast.fsm.v1.AclLinks
-	33, // 63: holdfast.fsm.v1.AclBinding.bind_vars:type_name -> holdfast.fsm.v1.AclPair
-	46, // 64: holdfast.fsm.v1.SnapshotHeader.kv:type_name -> holdfast.fsm.v1.KVMeta
-	43, // 65: holdfast.fsm.v1.SnapshotHeader.indexes:type_name -> holdfast.fsm.v1.Indexes
-	23, // 66: holdfast.fsm.v1.SnapshotHeader.autopilot:type_name -> holdfast.fsm.v1.Autopilot
-	42, // 67: holdfast.fsm.v1.SnapshotHeader.chain:type_name -> holdfast.fsm.v1.Chain
-	48, // 68: holdfast.fsm.v1.Item.versions:type_name -> holdfast.fsm.v1.Version
-	64, // 69: holdfast.fsm.v1.Result.shown:type_name -> holdfast.fsm.v1.Result.Shown
-	67, // 70: holdfast.fsm.v1.Result.errors:type_name -> holdfast.fsm.v1.Result.Error
-	68, // 71: holdfast.fsm.v1.Result.fenced:type_name -> holdfast.fsm.v1.Result.Fenced
-	65, // 72: holdfast.fsm.v1.Result.mixed:type_name -> holdfast.fsm.v1.Result.Mixed
-	66, // 73: holdfast.fsm.v1.Result.standing:type_name -> holdfast.fsm.v1.Result.Standing
-	5,  // 74: holdfast.fsm.v1.MixedTxn.Op.kv:type_name -> holdfast.fsm.v1.Op
-	17, // 75: holdfast.fsm.v1.MixedTxn.Op.node:type_name -> holdfast.fsm.v1.Node
-	18, // 76: holdfast.fsm.v1.MixedTxn.Op.service:type_name -> holdfast.fsm.v1.Service
-	19, // 77: holdfast.fsm.v1.MixedTxn.Op.check:type_name -> holdfast.fsm.v1.Check
-	48, // 78: holdfast.fsm.v1.Result.Shown.version:type_name -> holdfast.fsm.v1.Version
-	64, // 79: holdfast.fsm.v1.Result.Mixed.kv:type_name -> holdfast.fsm.v1.Result.Shown
-	17, // 80: holdfast.fsm.v1.Result.Mixed.node:type_name -> holdfast.fsm.v1.Node
-	18, // 81: holdfast.fsm.v1.Result.Mixed.service:type_name -> holdfast.fsm.v1.Service
-	19, // 82: holdfast.fsm.v1.Result.Mixed.check:type_name -> holdfast.fsm.v1.Check
-	83, // [83:83] is the sub-list for method output_type
-	83, // [83:83] is the sub-list for method input_type
-	83, // [83:83] is the sub-list for extension type_name
-	83, // [83:83] is the sub-list for extension extendee
-	0,  // [0:83] is the sub-list for field type_name
+	32, // 51: holdfast.fsm.v1.AclDeleteTokens.expired:type_name -> holdfast.fsm.v1.AclTime
+	32, // 52: holdfast.fsm.v1.AclRotate.former_until:type_name -> holdfast.fsm.v1.AclTime
+	61, // 53: holdfast.fsm.v1.AclLinks.services:type_name -> holdfast.fsm.v1.AclLinks.Service
+	62, // 54: holdfast.fsm.v1.AclLinks.nodes:type_name -> holdfast.fsm.v1.AclLinks.Node
+	63, // 55: holdfast.fsm.v1.AclLinks.templates:type_name -> holdfast.fsm.v1.AclLinks.Template
+	34, // 56: holdfast.fsm.v1.AclToken.links:type_name -> holdfast.fsm.v1.AclLinks
+	33, // 57: holdfast.fsm.v1.AclToken.vars:type_name -> holdfast.fsm.v1.AclPair
+	32, // 58: holdfast.fsm.v1.AclToken.expires:type_name -> holdfast.fsm.v1.AclTime
+	32, // 59: holdfast.fsm.v1.AclToken.created:type_name -> holdfast.fsm.v1.AclTime
+	32, // 60: holdfast.fsm.v1.AclToken.former_until:type_name -> holdfast.fsm.v1.AclTime
+	34, // 61: holdfast.fsm.v1.AclRole.links:type_name -> holdfast.fsm.v1.AclLinks
+	33, // 62: holdfast.fsm.v1.AclBinding.bind_vars:type_name -> holdfast.fsm.v1.AclPair
+	46, // 63: holdfast.fsm.v1.SnapshotHeader.kv:type_name -> holdfast.fsm.v1.KVMeta
+	43, // 64: holdfast.fsm.v1.SnapshotHeader.indexes:type_name -> holdfast.fsm.v1.Indexes
+	23, // 65: holdfast.fsm.v1.SnapshotHeader.autopilot:type_name -> holdfast.fsm.v1.Autopilot
+	42, // 66: holdfast.fsm.v1.SnapshotHeader.chain:type_name -> holdfast.fsm.v1.Chain
+	48, // 67: holdfast.fsm.v1.Item.versions:type_name -> holdfast.fsm.v1.Version
+	64, // 68: holdfast.fsm.v1.Result.shown:type_name -> holdfast.fsm.v1.Result.Shown
+	67, // 69: holdfast.fsm.v1.Result.errors:type_name -> holdfast.fsm.v1.Result.Error
+	68, // 70: holdfast.fsm.v1.Result.fenced:type_name -> holdfast.fsm.v1.Result.Fenced
+	65, // 71: holdfast.fsm.v1.Result.mixed:type_name -> holdfast.fsm.v1.Result.Mixed
+	66, // 72: holdfast.fsm.v1.Result.standing:type_name -> holdfast.fsm.v1.Result.Standing
+	5,  // 73: holdfast.fsm.v1.MixedTxn.Op.kv:type_name -> holdfast.fsm.v1.Op
+	17, // 74: holdfast.fsm.v1.MixedTxn.Op.node:type_name -> holdfast.fsm.v1.Node
+	18, // 75: holdfast.fsm.v1.MixedTxn.Op.service:type_name -> holdfast.fsm.v1.Service
+	19, // 76: holdfast.fsm.v1.MixedTxn.Op.check:type_name -> holdfast.fsm.v1.Check
+	48, // 77: holdfast.fsm.v1.Result.Shown.version:type_name -> holdfast.fsm.v1.Version
+	64, // 78: holdfast.fsm.v1.Result.Mixed.kv:type_name -> holdfast.fsm.v1.Result.Shown
+	17, // 79: holdfast.fsm.v1.Result.Mixed.node:type_name -> holdfast.fsm.v1.Node
+	18, // 80: holdfast.fsm.v1.Result.Mixed.service:type_name -> holdfast.fsm.v1.Service
+	19, // 81: holdfast.fsm.v1.Result.Mixed.check:type_name -> holdfast.fsm.v1.Check
+	82, // [82:82] is the sub-list for method output_type
+	82, // [82:82] is the sub-list for method input_type
+	82, // [82:82] is the sub-list for extension type_name
+	82, // [82:82] is the sub-list for extension extendee
+	0,  // [0:82] is the sub-list for field type_name
 }
 
 func init() { file_fsm_fsmpb_command_proto_init() }
