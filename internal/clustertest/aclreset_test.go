@@ -3,7 +3,6 @@ package clustertest
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -26,24 +25,11 @@ func guarded(set map[string]any) testcluster.Options {
 // anonymously sends a request without the operator's token.
 func anonymously(t *testing.T, s *testcluster.Server, method, path, token string) (int, string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, s.URL()+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if token != "" {
-		req.Header.Set("X-Consul-Token", token)
-	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
+	if token == "" {
+		return sendTo(t, client, method, s.URL()+path, "")
 	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(text)
+	return sendTo(t, client, method, s.URL()+path, "", "X-Consul-Token", token)
 }
 
 // TestBootstrapAgain: whoever owns the files of any server gets a token with all rights

@@ -67,10 +67,15 @@ func (w wallet) https() map[string]any {
 	}}
 }
 
-// send sends one request and returns the status and the body of its answer.
+// send sends one request over HTTPS and returns the status and the body of its answer.
 func send(t *testing.T, c *http.Client, s *testcluster.Server, method, path, body string, headers ...string) (int, string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, "https://"+s.HTTPSAddr()+path, strings.NewReader(body))
+	return sendTo(t, c, method, "https://"+s.HTTPSAddr()+path, body, headers...)
+}
+
+func sendTo(t *testing.T, c *http.Client, method, url, body string, headers ...string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
