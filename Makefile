@@ -93,6 +93,17 @@ fuzz: ## run each fuzz target for FUZZTIME (60s)
 bench: ## measure the server against the machine's limits (see internal/bench)
 	$(GO) run ./internal/bench $(ARGS)
 
+# Three short rounds of every cell: enough for ratios, and over in a quarter of an hour.
+BENCH_SHORT = $(GO) run ./internal/bench -rounds=3 -round=1s
+
+.PHONY: bench-check
+bench-check: ## fail if the server has fallen behind the committed ratios, or misses a bar (by hand, before a release)
+	$(BENCH_SHORT) -baseline internal/bench/ratios.json $(ARGS)
+
+.PHONY: bench-record
+bench-record: ## commit to the ratios of this machine, and write the page of results
+	$(BENCH_SHORT) -record internal/bench/ratios.json -markdown website/reference/performance.md $(ARGS)
+
 .PHONY: torture
 torture: ## break real clusters under load and report what it cost: ARGS='-fault=kill-leader -runs=10 -servers=3 -seed=1 -duration=1h'
 	$(GO) test -count=1 -timeout 0 -v -run '^TestLong$$' ./internal/torture/faults -args -long $(ARGS)

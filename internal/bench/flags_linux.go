@@ -5,11 +5,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/url"
 	"os"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,7 +24,10 @@ import (
 type command struct {
 	list      bool
 	check     bool
-	json      string // file; "" is none
+	json      string // files; "" is none
+	markdown  string
+	record    string
+	baseline  string
 	dir       string // parent of the folder for all files
 	quick     bool
 	options   cells.Options
@@ -53,6 +58,9 @@ func parse(args []string, env func(string) string, out io.Writer) (*command, err
 	fs.BoolVar(&c.check, "check", false, "exit with status 1 if a bar is missed")
 	fs.BoolVar(&c.quick, "quick", false, "a smoke run: short rounds, a small store")
 	fs.StringVar(&c.json, "json", "", "also write everything to this `file`")
+	fs.StringVar(&c.markdown, "markdown", "", "also write the results into this page of documentation, a `file`")
+	fs.StringVar(&c.record, "record", "", "also write the ratios to this `file`, for -baseline")
+	fs.StringVar(&c.baseline, "baseline", "", "compare with the ratios in this `file`; exit with status 1 if something is worse beyond tolerance, or a bar is missed")
 	fs.StringVar(&c.dir, "dir", os.TempDir(), "a `folder` on a real disk; a fresh one below it takes all files")
 	cell := fs.String("cell", "", "only the cells whose name matches this `regexp`")
 	fs.IntVar(&o.Rounds, "rounds", 5, "rounds in which server and limit take turns")
@@ -71,6 +79,12 @@ func parse(args []string, env func(string) string, out io.Writer) (*command, err
 		return nil, err
 	}
 	fs.Visit(func(f *flag.Flag) { c.asWritten[f.Name] = f.Value.String() })
+	if len(o.Server.Config) > 0 {
+		c.asWritten["server-config"] = strings.Join(o.Server.Config, " -server-config=")
+	}
+	if c.record != "" && *cell != "" {
+		return nil, errors.New("-record takes all cells: leave -cell out")
+	}
 	if fs.NArg() > 0 {
 		return nil, fmt.Errorf("there is no argument %q; see -help", fs.Arg(0))
 	}
@@ -78,6 +92,9 @@ func parse(args []string, env func(string) string, out io.Writer) (*command, err
 		setUnlessGiven(c.asWritten, "rounds", &o.Rounds, quickRounds)
 		setUnlessGiven(c.asWritten, "round", &o.Round, quickRound)
 		setUnlessGiven(c.asWritten, "load-keys", &o.Sizes.LoadKeys, quickLoad)
+		s := &o.Sizes
+		s.Scattered, s.Multitude, s.Failovers, s.Tokens = s.Scattered/10, s.Multitude/10, s.Failovers/5, s.Tokens/10
+		s.RearmFor, s.SpreadFor = s.RearmFor/10, s.SpreadFor/10
 	}
 	return c, errors.Join(
 		c.checkRanges(),
@@ -92,6 +109,29 @@ func setUnlessGiven[T any](given map[string]any, name string, p *T, v T) {
 		*p = v
 	}
 }
+
+// line is the command that makes such a run, as a shell takes it. What only says where
+// files are is left out.
+func (c *command) line() string {
+	words := []string{"go run ./internal/bench"}
+	for _, name := range slices.Sorted(maps.Keys(c.asWritten)) {
+		value := fmt.Sprint(c.asWritten[name])
+		if !plain.MatchString(value) {
+			value = "'" + strings.ReplaceAll(value, "'", `'\''`) + "'"
+		}
+		switch name {
+		case "dir", "server-bin", "json", "markdown", "record", "baseline":
+		case "BENCH_PEER":
+			words = slices.Insert(words, 0, name+"="+value)
+		default:
+			words = append(words, "-"+name+"="+value)
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// plain is what a shell takes as it is.
+var plain = regexp.MustCompile(`^[\w./:=,-]+$`)
 
 func (c *command) checkRanges() error {
 	o := &c.options

@@ -13,6 +13,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/holdfast-kv/holdfast/internal/bench/baseline"
+	"github.com/holdfast-kv/holdfast/internal/bench/cells"
 	"github.com/holdfast-kv/holdfast/internal/bench/standin"
 	"github.com/holdfast-kv/holdfast/internal/bench/target"
 )
@@ -70,6 +72,7 @@ func TestParseRefuses(t *testing.T) {
 		{"no rounds", []string{"-rounds", "0"}, nil, "want at least 1"},
 		{"no time", []string{"-round", "0s"}, nil, "want at least 1ms"},
 		{"no threads", []string{"-loops", "0"}, nil, "want at least 1"},
+		{"a table of a part", []string{"-record", "f", "-cell", "^put"}, nil, "-record takes all cells"},
 		{"too small a store", []string{"-load-keys", "5"}, nil, "want at least 1000"},
 		{"a process of no subject", []string{"-subject-pid", "5"}, nil, "goes with -subject-url"},
 		{"a subject with TLS", []string{"-subject-url", "https://a:1"}, nil, "want http://host:port"},
@@ -80,6 +83,28 @@ func TestParseRefuses(t *testing.T) {
 			_, err := parse(tc.args, func(name string) string { return tc.env[name] }, &bytes.Buffer{})
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("error %v, want %q in it", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestLineIsACommandThatMakesSuchARun(t *testing.T) {
+	for _, tc := range []struct {
+		rule string
+		args []string
+		peer string
+		want string
+	}{
+		{"nothing is nothing", nil, "", "go run ./internal/bench"},
+		{"in the order of the alphabet", []string{"-rounds", "3", "-quick"}, "", "go run ./internal/bench -quick=true -rounds=3"},
+		{"without what says where files are", []string{"-dir", "/d", "-json", "j", "-baseline", "b", "-markdown", "m", "-server-bin", "s"}, "", "go run ./internal/bench"},
+		{"quoted for the shell", []string{"-cell", "^(put|it's)$"}, "", `go run ./internal/bench -cell='^(put|it'\''s)$'`},
+		{"with the peer", []string{"-loops", "2"}, "http://127.0.0.1:8500", "BENCH_PEER=http://127.0.0.1:8500 go run ./internal/bench -loops=2"},
+	} {
+		t.Run(tc.rule, func(t *testing.T) {
+			c, err := parse(tc.args, func(name string) string { return map[string]string{"BENCH_PEER": tc.peer}[name] }, &bytes.Buffer{})
+			if err != nil || c.line() != tc.want {
+				t.Errorf("error %v, line:\n%s\nwant:\n%s", err, c.line(), tc.want)
 			}
 		})
 	}
@@ -119,13 +144,14 @@ func TestRun(t *testing.T) {
 		{"a list of cells", []string{"-list"}, exitDone, "fanout-5000\n", ""},
 		{"help is no failure", []string{"-help"}, exitDone, "", "-cell regexp"},
 		{"a wrong flag", []string{"-rounds", "x"}, exitBroken, "", "invalid value"},
-		{"a cell", append(short, "-cell", "^get-stale-c1$"), exitDone, "get-stale-c1 ", ""},
+		{"a cell", append(short, "-cell", "^get-default-c1$"), exitDone, "get-default-c1 ", ""},
+		{"a quick run", []string{"-dir", dir, "-server-bin", exe, "-quick", "-cell", "^fanout-1$"}, exitDone, "A quick run", ""},
 		{"no such cell", append(short, "-cell", "^nothing$"), exitBroken, "", "no cell matches"},
 		{"a missed bar", append(short, "-cell", "^wake-missing$", "-server-config", faulty), exitDone, "MISSED", ""},
 		{"a missed bar that counts", append(short, "-cell", "^wake-missing$", "-server-config", faulty, "-check"), exitMissed, "1 missed", ""},
 		{"a server that does not start", append(short, "-cell", "^put-c1$", "-server-config", "none.hcl"), exitBroken, "BROKEN: setup", ""},
 		{"no place for files", []string{"-dir", filepath.Join(dir, "none"), "-server-bin", exe}, exitBroken, "", "folder for files"},
-		{"a JSON file that cannot be written", append(short, "-cell", "^get-stale-c1$", "-json", filepath.Join(dir, "none", "f")), exitBroken, "", "no such file"},
+		{"a JSON file that cannot be written", append(short, "-cell", "^get-default-c1$", "-json", filepath.Join(dir, "none", "f")), exitBroken, "", "no such file"},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			var out, errOut bytes.Buffer
@@ -211,6 +237,85 @@ func TestRunWritesJSON(t *testing.T) {
 	for _, f := range got.Cells[0].Figures {
 		if f.Ratio == nil || len(f.Rounds.Subject) != 2 || len(f.Rounds.Limit) != 2 {
 			t.Errorf("figure %+v", f)
+		}
+	}
+}
+
+// TestRunComparesWithWhatIsCommitted: a run passes against a table that it does not fall
+// behind, and says what did if it does.
+func TestRunComparesWithWhatIsCommitted(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		rule   string
+		table  string
+		status int
+		out    string
+	}{
+		{"what keeps up passes", `{"get-default-c1": {"ops/s": "0.0001 x limit"}}`, exitDone, "nothing has fallen behind"},
+		{"what is new is told", `{}`, exitDone, "note  get-default-c1: new"},
+		{"what falls behind is measured again, and fails", `{"get-default-c1": {"ops/s": "1000 x limit"}}`, exitMissed, "measured again"},
+		{"and is named", `{"get-default-c1": {"ops/s": "1000 x limit"}}`, exitMissed, "FAILS get-default-c1, ops/s: "},
+		{"what is missing fails", `{"get-default-c1000": {"ops/s": "1 x limit"}}`, exitMissed, "FAILS get-default-c1000: missing"},
+	} {
+		t.Run(tc.rule, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "ratios.json")
+			if err := os.WriteFile(file, []byte(`{"cells": `+tc.table+`}`), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var out, errOut bytes.Buffer
+			args := []string{"-dir", t.TempDir(), "-server-bin", exe, "-rounds", "1", "-round", "5ms", "-cell", "^get-default-c1(000)?$", "-baseline", file}
+			if got := run(t.Context(), args, noEnv, &out, &errOut); got != tc.status || !strings.Contains(out.String(), tc.out) {
+				t.Errorf("exit status %d, want %d; printed:\n%s\nerrors:\n%s\nwant %q in it", got, tc.status, out.String(), errOut.String(), tc.out)
+			}
+		})
+	}
+	var errOut bytes.Buffer
+	if got := run(t.Context(), []string{"-dir", t.TempDir(), "-server-bin", exe, "-baseline", "none"}, noEnv, &bytes.Buffer{}, &errOut); got != exitBroken {
+		t.Errorf("exit status %d without a table, want %d", got, exitBroken)
+	}
+}
+
+func TestRunWritesIntoAPage(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := filepath.Join(t.TempDir(), "page.md")
+	if err := os.WriteFile(page, []byte("# Before\n<!-- results: begin, written by the benchmark -->\nold\n<!-- results: end -->\nafter\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"-dir", t.TempDir(), "-server-bin", exe, "-rounds", "1", "-round", "5ms", "-cell", "^get-default-c64$", "-markdown", page}
+	var errOut bytes.Buffer
+	if got := run(t.Context(), args, noEnv, &bytes.Buffer{}, &errOut); got != exitDone {
+		t.Fatalf("exit status %d: %s", got, errOut.String())
+	}
+	got, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"# Before\n<!--", "-cell='^get-default-c64$' -round=5ms -rounds=1", "| get-default-c64 | CPU µs/op |", "`<= 1.25 x`", "<!-- results: end -->\nafter\n"} {
+		if !strings.Contains(string(got), want) {
+			t.Errorf("no %q in the page:\n%s", want, got)
+		}
+	}
+	if strings.Contains(string(got), "old\n") {
+		t.Errorf("the old results are still there:\n%s", got)
+	}
+}
+
+// TestTheCommittedTableNamesCellsThatAreThere: a cell that was renamed takes its row along.
+func TestTheCommittedTableNamesCellsThatAreThere(t *testing.T) {
+	table, err := baseline.Read("ratios.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := cells.Names(cells.Options{Sizes: cells.DefaultSizes()})
+	for cell := range table.Cells {
+		if !slices.Contains(names, cell) {
+			t.Errorf("%s is in the table and not in the benchmark", cell)
 		}
 	}
 }

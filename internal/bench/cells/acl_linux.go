@@ -3,12 +3,9 @@ package cells
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/holdfast-kv/holdfast/internal/bench/load"
@@ -58,20 +55,13 @@ func (g *guarded) setup(ctx context.Context, s *stage) error {
 	if s.server == nil {
 		return nil // not ours to start
 	}
-	file := filepath.Join(s.opts.Dir, "acl.hcl")
 	root := uuid(0)
 	// Requests without a token, such as those that wait for the start, have all rights.
-	config := fmt.Sprintf("acl {\n  enabled = true\n  default_policy = \"deny\"\n  tokens {\n    initial_management = %q\n    default = %q\n  }\n}\n", root, root)
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+	server, err := s.configured(ctx, "acl", fmt.Sprintf(
+		"acl {\n  enabled = true\n  default_policy = \"deny\"\n  tokens {\n    initial_management = %q\n    default = %q\n  }\n}\n", root, root))
+	if err != nil {
 		return err
 	}
-	o := s.opts.Server
-	o.Dir, o.Config = s.opts.Dir, append(o.Config[:len(o.Config):len(o.Config)], file)
-	server, err := target.StartServer(ctx, o)
-	if err = errors.Join(err, os.Remove(file)); err != nil {
-		return err
-	}
-	s.more = append(s.more, server)
 	r, err := server.Target().Do(ctx, http.MethodGet, "/v1/acl/policies", nil)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/holdfast-kv/holdfast/internal/bench/load"
@@ -23,11 +24,11 @@ type side struct {
 	close func() error // nil: nothing to close
 }
 
-// contest is a set of sides that take turns round by round: the subject, the
-// limit (may be nil), the peer (may be nil).
+// contest is a set of sides that take turns round by round: the subject, and those it
+// is compared with, of which each may be nil.
 type contest struct {
-	columns              []column
-	subject, limit, peer *side
+	columns                     []column
+	subject, limit, floor, peer *side
 }
 
 // column is one figure of a contest.
@@ -40,7 +41,7 @@ type column struct {
 // peer ends up in the note: it must not spoil the rest.
 func (c contest) run(ctx context.Context, rounds int) (row report.Row, err error) {
 	defer func() { err = errors.Join(err, c.close()) }()
-	sides := []*side{c.subject, c.limit, c.peer}
+	sides := c.sides()
 	byColumn := make([][]report.Values, len(sides)) // side, column, round
 	for i := range sides {
 		byColumn[i] = make([]report.Values, len(c.columns))
@@ -57,7 +58,7 @@ func (c contest) run(ctx context.Context, rounds int) (row report.Row, err error
 				row.Note = fmt.Sprintf("peer: %v", err)
 				sides[i] = nil
 			case err != nil:
-				return row, fmt.Errorf("%s: %w", [...]string{"holdfast", "limit", "peer"}[i], err)
+				return row, fmt.Errorf("%s: %w", [...]string{"holdfast", "limit", "floor", "peer"}[i], err)
 			case turn > 0:
 				for j := range c.columns {
 					byColumn[i][j] = append(byColumn[i][j], got[j])
@@ -66,15 +67,17 @@ func (c contest) run(ctx context.Context, rounds int) (row report.Row, err error
 		}
 	}
 	for j, col := range c.columns {
-		f := report.Figure{Name: col.name, Bar: col.bar, Subject: byColumn[0][j], Limit: byColumn[1][j], Peer: byColumn[2][j]}
+		f := report.Figure{Name: col.name, Bar: col.bar, Subject: byColumn[0][j], Limit: byColumn[1][j], Floor: byColumn[2][j], Peer: byColumn[3][j]}
 		row.Figures = append(row.Figures, f)
 	}
 	return row, nil
 }
 
+func (c contest) sides() []*side { return []*side{c.subject, c.limit, c.floor, c.peer} }
+
 func (c contest) close() error {
 	var errs []error
-	for _, s := range []*side{c.subject, c.limit, c.peer} {
+	for _, s := range c.sides() {
 		if s != nil && s.close != nil {
 			errs = append(errs, s.close())
 		}
@@ -111,9 +114,13 @@ func closedColumns(b bars) []column {
 	return out
 }
 
-// closed makes a side of a closed loop.
-func (s *stage) closed(t target.Target, p load.Plan) *side {
+// closed makes a side of a closed loop. The CPU time is that of t, or, if any are given,
+// of all of paid together.
+func (s *stage) closed(t target.Target, p load.Plan, paid ...target.Target) *side {
 	p.Addr, p.CPU, p.Loops = t.Addr, t.CPU(), s.opts.Loops
+	if len(paid) > 0 {
+		p.CPU = target.CPUOfAll(paid)
+	}
 	p.Duration = s.opts.Round
 	warm := p
 	warm.Duration, warm.CPU = s.opts.Round/warmShare, nil
@@ -131,7 +138,7 @@ func (s *stage) closed(t target.Target, p load.Plan) *side {
 				float64(res.Ops) / res.Elapsed.Seconds(),
 				millis(res.Latency.At(50)),
 				millis(res.Latency.At(99)),
-				cpuMicros(t, res.CPU, float64(res.Ops)),
+				cpuMicros(p.CPU != nil, res.CPU, float64(res.Ops)),
 			}, nil
 		},
 	}
@@ -150,27 +157,57 @@ func (s *stage) peer(maker func(target.Target) (*side, error)) *side {
 	return p
 }
 
-// against lets subject, limit (nil if there is none) and peer take turns, each
-// with a side that maker makes.
-func (s *stage) against(ctx context.Context, limit *target.Limit, columns []column, maker func(target.Target) (*side, error)) (report.Row, error) {
-	var c contest
+// references are what a cell is compared with; nil where there is none.
+type references struct {
+	limit, floor *target.Limit
+}
+
+// all are those there are.
+func (r references) all() []*target.Limit {
+	return slices.DeleteFunc([]*target.Limit{r.limit, r.floor}, func(l *target.Limit) bool { return l == nil })
+}
+
+// of returns the one that t is; nil if it is none of them.
+func (r references) of(t target.Target) *target.Limit {
+	for _, l := range r.all() {
+		if l.Target() == t {
+			return l
+		}
+	}
+	return nil
+}
+
+// against lets subject, references and peer take turns, each with a side that maker
+// makes.
+func (s *stage) against(ctx context.Context, refs references, columns []column, maker func(target.Target) (*side, error)) (report.Row, error) {
+	return s.againstFor(ctx, s.opts.Rounds, refs, columns, maker)
+}
+
+// againstFor is against for a number of rounds of its own.
+func (s *stage) againstFor(ctx context.Context, rounds int, refs references, columns []column, maker func(target.Target) (*side, error)) (report.Row, error) {
+	c := contest{columns: columns}
 	var err error
-	c.columns = columns
 	if c.subject, err = maker(s.subject()); err != nil {
 		return report.Row{}, err
 	}
-	if limit != nil {
-		if c.limit, err = maker(limit.Target()); err != nil {
+	for _, r := range []struct {
+		limit *target.Limit
+		side  **side
+	}{{refs.limit, &c.limit}, {refs.floor, &c.floor}} {
+		if r.limit == nil {
+			continue
+		}
+		if *r.side, err = maker(r.limit.Target()); err != nil {
 			return report.Row{}, errors.Join(fmt.Errorf("limit: %w", err), c.close())
 		}
 	}
 	c.peer = s.peer(maker)
-	return c.run(ctx, s.opts.Rounds)
+	return c.run(ctx, rounds)
 }
 
 // cpuMicros is CPU time per operation in microseconds; NaN if it is not known.
-func cpuMicros(t target.Target, cpu time.Duration, ops float64) float64 {
-	if t.PID == 0 || ops == 0 {
+func cpuMicros(known bool, cpu time.Duration, ops float64) float64 {
+	if !known || ops == 0 {
 		return math.NaN()
 	}
 	return float64(cpu.Nanoseconds()) / 1000 / ops

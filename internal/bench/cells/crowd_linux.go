@@ -22,7 +22,8 @@ const (
 	settleStep  = 10 * time.Millisecond
 	settleQuiet = 3                      // so many steps in a row without work are rest
 	settleBusy  = 500 * time.Microsecond // less CPU than this in a step is no work
-	settleLimit = 5 * time.Second        // a server that never rests has parked them by then
+	settleLimit = 5 * time.Second        // a server that never rests has parked them by then,
+	settleEach  = 200 * time.Microsecond // and so much later for each of them
 	settleBlind = 200 * time.Millisecond // if nothing can be known; and as much again for each 2,000
 )
 
@@ -32,11 +33,12 @@ type crowd struct {
 	*load.Watchers
 	target target.Target
 	n      int
-	parked func() (int, error) // how many are; nil if the server does not say
+	limit  *target.Limit // that is the target, and says how many are parked; nil: it is none
 }
 
-// gather connects n watchers. key names what each of them watches.
-func gather(ctx context.Context, t target.Target, n int, index uint64, key func(id int) string, parked func() (int, error)) (*crowd, error) {
+// gather connects n watchers. key names what each of them watches. limit is the one that t
+// is, if it is one.
+func gather(ctx context.Context, t target.Target, limit *target.Limit, n int, index uint64, key func(id int) string) (*crowd, error) {
 	w, err := load.DialWatchers(ctx, t.Addr, n, index, func(id int, index uint64) []byte {
 		path := fmt.Sprintf("/v1/kv/%s?index=%d&wait=%s", key(id), index, queryWait)
 		return rawhttp.Request(http.MethodGet, path, t.Addr, nil)
@@ -44,7 +46,7 @@ func gather(ctx context.Context, t target.Target, n int, index uint64, key func(
 	if err != nil {
 		return nil, fmt.Errorf("%d watchers: %w", n, err)
 	}
-	return &crowd{Watchers: w, target: t, n: n, parked: parked}, nil
+	return &crowd{Watchers: w, target: t, n: n, limit: limit}, nil
 }
 
 // park parks everybody and waits until the server has nothing to do any more. It
@@ -54,7 +56,7 @@ func (c *crowd) park(ctx context.Context) (early []int, err error) {
 		return nil, err
 	}
 	rest := c.atRest()
-	for start := time.Now(); time.Since(start) < settleLimit; {
+	for start := time.Now(); time.Since(start) < settleLimit+time.Duration(c.n)*settleEach; {
 		woken, err := c.Listen(ctx, settleStep)
 		early = append(early, woken...)
 		if err != nil {
@@ -71,9 +73,9 @@ func (c *crowd) park(ctx context.Context) (early []int, err error) {
 // atRest returns a function to be called after each step, with how many were
 // answered early, which says when all others must have been parked.
 func (c *crowd) atRest() func(early int) (bool, error) {
-	if c.parked != nil {
+	if c.limit != nil {
 		return func(early int) (bool, error) {
-			n, err := c.parked()
+			n, err := c.limit.Parked()
 			return n+early >= c.n, err
 		}
 	}

@@ -38,7 +38,7 @@ func (s *stage) lockHandOver(ctx context.Context) (report.Row, error) {
 		{p99, nil},
 		{"CPU µs/hand-over", nil},
 	}
-	row, err := s.against(ctx, nil, columns, func(t target.Target) (*side, error) {
+	row, err := s.against(ctx, references{}, columns, func(t target.Target) (*side, error) {
 		return newContenders(ctx, t, n, strings.TrimSuffix(s.prefix, "/")+"/"+t.Addr)
 	})
 	if errors.Is(err, errNoLocks) {
@@ -197,6 +197,6 @@ func (c *contenders) round(ctx context.Context) (values, error) {
 		float64(requests+len(woken)) / float64(times),
 		millis(latency.At(50)),
 		millis(latency.At(99)),
-		cpuMicros(c.target, after-before, float64(times)),
+		cpuMicros(c.target.PID != 0, after-before, float64(times)),
 	}, nil
 }

@@ -38,6 +38,7 @@ type Sizes struct {
 	ListClients int   // of lists
 	Entries     int   // in a list of entries
 	Names       int   // in a list of key names
+	Scattered   int   // keys of which single ones are read at random
 	TxnOps      int
 	TxnBytes    int   // of one value in a transaction
 	TxnClients  int   // of transactions, in the load too
@@ -45,13 +46,21 @@ type Sizes struct {
 	Deliveries  int   // that a round aims at: with few watchers there are several writes in it
 	WakeKeys    int   // with one parked query each
 	Parked      int   // whose memory is measured
-	LoadKeys    int   // in the store, with TxnBytes each
+	Multitude   int   // that are parked on one server together, as far as there may be connections
+
+	Rearming    int // watchers that ask again as soon as they are answered
+	RearmWrites int // a second, to the key of all of them
+	RearmFor    time.Duration
+
+	LoadKeys int // in the store, with TxnBytes each
 
 	Readers      int           // of a cell on three servers
 	Spread       int           // watchers spread over three servers
 	SpreadKeys   int           // that these watch, each as many as the next
 	SpreadWrites int           // a second, to one key after the other
 	SpreadFor    time.Duration // so long
+
+	Failovers int // leaders that are killed
 
 	Sessions       int           // that are made, renewed and destroyed as quickly as can be
 	SessionClients int           // who do that, and who write meanwhile when sessions run out
@@ -72,14 +81,20 @@ func DefaultSizes() Sizes {
 		ListClients: 16,
 		Entries:     1000,
 		Names:       10_000,
+		Scattered:   100_000,
 		TxnOps:      64,
 		TxnBytes:    512,
 		TxnClients:  16,
 		Watchers:    []int{1, 1000, 5000},
 		Deliveries:  2000,
 		WakeKeys:    1000,
-		Parked:      5000,
+		Parked:      10_000,
+		Multitude:   100_000,
 		LoadKeys:    200_000,
+
+		Rearming: 1000, RearmWrites: 100, RearmFor: 10 * time.Second,
+
+		Failovers: 10,
 
 		Readers: 64, Spread: 1000, SpreadKeys: 100, SpreadWrites: 100, SpreadFor: 10 * time.Second,
 

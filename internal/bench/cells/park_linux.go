@@ -2,10 +2,12 @@ package cells
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/holdfast-kv/holdfast/internal/bench/limitserver"
@@ -26,36 +28,32 @@ const (
 
 // parkGroup measures what parked queries take in memory.
 func parkGroup(o *Options) group {
-	return group{name: "park", cells: []cell{{
-		name: "park-rss",
-		ours: true,
-		run: func(ctx context.Context, s *stage) (report.Row, error) {
-			return s.parkedMemory(ctx)
-		},
-	}}}
+	return group{name: "park", cells: []cell{
+		{name: "park-rss", ours: true, run: func(ctx context.Context, s *stage) (report.Row, error) { return s.parkedMemory(ctx) }},
+		{name: "park-many", ours: true, run: func(ctx context.Context, s *stage) (report.Row, error) { return s.multitude(ctx) }},
+	}}
 }
 
 func (s *stage) parkedMemory(ctx context.Context) (report.Row, error) {
-	n := s.opts.Sizes.Parked
-	c := contest{columns: []column{{"KiB/query", report.AtMost(28, "KiB")}, {"idle RSS MiB", nil}}}
+	n := within(s.opts.Sizes.Parked)
+	c := contest{columns: []column{
+		{"KiB/query", report.AtMost(4, "KiB")},
+		// None, but for what happens to run when they are counted.
+		{"goroutines/query", report.AtMost(0.01, "")},
+		{"idle RSS MiB", report.AtMost(45, "MiB")},
+	}}
 	c.subject = &side{round: func(ctx context.Context) (values, error) {
 		server, err := s.fresh(ctx)
 		if err != nil {
 			return nil, err
 		}
-		v, err := s.memoryOf(ctx, server.Target(), nil)
+		v, err := s.memoryOf(ctx, server.Target(), nil, n)
 		return v, errors.Join(err, server.Close())
 	}}
-	c.limit = &side{round: func(ctx context.Context) (values, error) {
-		limit, err := target.StartLimit(limitserver.Park, s.opts.Dir)
-		if err != nil {
-			return nil, err
-		}
-		v, err := s.memoryOfLimit(ctx, limit)
-		return v, errors.Join(err, limit.Close())
-	}}
+	c.limit = s.limitMemory(limitserver.Park, n)
+	c.floor = s.limitMemory(limitserver.Floor, n)
 	if p := s.opts.Peer; p != nil && p.PID != 0 {
-		c.peer = s.peerMemory(*p)
+		c.peer = s.peerMemory(*p, n)
 	}
 	row, err := c.run(ctx, min(s.opts.Rounds, memoryRounds))
 	if row.Note == "" {
@@ -64,68 +62,134 @@ func (s *stage) parkedMemory(ctx context.Context) (report.Row, error) {
 	return row, err
 }
 
+// within is n, or as many as there may be connections.
+func within(n int) int {
+	const others = 200 // files that are no connection of the crowd, in either process
+	most, err := target.RaiseOpenFiles()
+	if err != nil || most < 2*others {
+		return min(n, others)
+	}
+	return int(min(uint64(n), most-others))
+}
+
 // peerMemory measures the peer once: it cannot be started afresh, and memory it
 // has taken it need not take again.
-func (s *stage) peerMemory(t target.Target) *side {
+func (s *stage) peerMemory(t target.Target, n int) *side {
 	measured := false
 	return &side{round: func(ctx context.Context) (values, error) {
 		if measured {
-			return values{math.NaN(), math.NaN()}, nil
+			return values{math.NaN(), math.NaN(), math.NaN()}, nil
 		}
 		measured = true
-		return s.memoryOf(ctx, t, nil)
+		return s.memoryOf(ctx, t, nil, n)
 	}}
 }
 
-// memoryOfLimit makes the limit answer what the subject answers first.
-func (s *stage) memoryOfLimit(ctx context.Context, limit *target.Limit) (values, error) {
-	key := s.prefix + "memory"
-	if err := put(ctx, s.subject(), key, text(90_000, s.opts.Sizes.ValueBytes)); err != nil {
-		return nil, err
-	}
-	if _, err := s.record(ctx, limit, http.MethodGet, "/v1/kv/"+key, nil); err != nil {
-		return nil, err
-	}
-	return s.memoryOf(ctx, limit.Target(), limit.Parked)
+// limitMemory measures a fresh limit, which answers what the subject answers.
+func (s *stage) limitMemory(kind limitserver.Kind, n int) *side {
+	return &side{round: func(ctx context.Context) (values, error) {
+		key := s.prefix + "memory"
+		if err := put(ctx, s.subject(), key, text(90_000, s.opts.Sizes.ValueBytes)); err != nil {
+			return nil, err
+		}
+		limit, err := target.StartLimit(kind, s.opts.Dir)
+		if err != nil {
+			return nil, err
+		}
+		_, err = s.record(ctx, references{limit: limit}, http.MethodGet, "/v1/kv/"+key)
+		var v values
+		if err == nil {
+			v, err = s.memoryOf(ctx, limit.Target(), limit, n)
+		}
+		return v, errors.Join(err, limit.Close())
+	}}
 }
 
-// memoryOf parks queries on one key of t and returns what each takes, and what
-// the server took before.
-func (s *stage) memoryOf(ctx context.Context, t target.Target, parked func() (int, error)) (values, error) {
-	n := s.opts.Sizes.Parked
+// memoryOf parks n queries on one key of t, which may be a limit, and returns what each
+// takes, and what the server took before.
+func (s *stage) memoryOf(ctx context.Context, t target.Target, limit *target.Limit, n int) (values, error) {
 	key := s.prefix + "memory"
-	index := uint64(1) // a limit does not look at it
-	if parked == nil {
+	if limit == nil {
 		if err := put(ctx, t, key, text(90_000, s.opts.Sizes.ValueBytes)); err != nil {
 			return nil, err
 		}
-		var err error
-		if index, err = indexOf(ctx, t, key); err != nil {
-			return nil, err
-		}
+	}
+	index, err := indexOf(ctx, t, key)
+	if err != nil {
+		return nil, err
 	}
 	if err := s.warmWrites(ctx, t); err != nil {
 		return nil, err
 	}
-	before, err := s.restedRSS(ctx, t)
+	if limit != nil { // the writes to another key counted, for a limit, as to this one
+		if index, err = indexOf(ctx, t, key); err != nil {
+			return nil, err
+		}
+	}
+	before, err := s.footprint(ctx, t, limit)
 	if err != nil {
 		return nil, err
 	}
-	c, err := gather(ctx, t, n, index, func(int) string { return key }, parked)
+	c, err := gather(ctx, t, limit, n, index, func(int) string { return key })
 	if err != nil {
 		return nil, err
 	}
-	after, err := int64(0), c.mustPark(ctx)
-	if err == nil {
-		after, err = s.restedRSS(ctx, t)
+	var after footprint
+	if err = c.mustPark(ctx); err == nil {
+		after, err = s.footprint(ctx, t, limit)
 	}
 	if err := errors.Join(err, c.Close()); err != nil {
 		return nil, err
 	}
 	return values{
-		float64(after-before) / 1024 / float64(n),
-		mebi(before),
+		float64(after.rss-before.rss) / 1024 / float64(n),
+		(after.goroutines - before.goroutines) / float64(n),
+		mebi(before.rss),
 	}, nil
+}
+
+// footprint is what a server takes at one time.
+type footprint struct {
+	rss        int64
+	goroutines float64 // NaN if it does not say
+}
+
+// footprint waits a little and looks.
+func (s *stage) footprint(ctx context.Context, t target.Target, limit *target.Limit) (f footprint, err error) {
+	if f.rss, err = s.restedRSS(ctx, t); err != nil {
+		return f, err
+	}
+	if limit != nil {
+		n, err := limit.Goroutines()
+		f.goroutines = float64(n)
+		return f, err
+	}
+	f.goroutines, err = goroutines(ctx, t)
+	return f, err
+}
+
+// goroutines is how many the server says it has now; NaN if it does not say. The metrics
+// say so too, but of some seconds ago.
+func goroutines(ctx context.Context, t target.Target) (float64, error) {
+	r, err := t.Do(ctx, http.MethodGet, "/v1/agent/self", nil)
+	if err != nil || r.Status != http.StatusOK {
+		return math.NaN(), err
+	}
+	var self struct {
+		Stats struct {
+			Runtime struct {
+				Goroutines string `json:"goroutines"`
+			} `json:"runtime"`
+		}
+	}
+	if err := json.Unmarshal(r.Body, &self); err != nil {
+		return 0, fmt.Errorf("agent: %w", err)
+	}
+	n, err := strconv.ParseFloat(self.Stats.Runtime.Goroutines, 64)
+	if err != nil {
+		return math.NaN(), nil
+	}
+	return n, nil
 }
 
 // warmWrites sends some small writes to another key, which every server, a limit

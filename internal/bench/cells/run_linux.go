@@ -32,7 +32,12 @@ type cell struct {
 }
 
 func groups(o *Options) []group {
-	return []group{getGroup(o), listGroup(o), putGroup(o), txnGroup(o), fanoutGroup(o), wakeGroup(o), parkGroup(o), lockGroup(o), sessionGroup(o), aclGroup(o), storeGroup(o), trioGroup(o)}
+	return []group{
+		getGroup(o), scatterGroup(o), listGroup(o),
+		putGroup(o), boltGroup(o), txnGroup(o), casGroup(o),
+		fanoutGroup(o), wakeGroup(o), rearmGroup(o), parkGroup(o),
+		lockGroup(o), sessionGroup(o), aclGroup(o), storeGroup(o), trioGroup(o),
+	}
 }
 
 // Names lists all cells in the order in which they run.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 
 	"github.com/holdfast-kv/holdfast/internal/bench/limitserver"
 	"github.com/holdfast-kv/holdfast/internal/bench/load"
@@ -19,12 +21,12 @@ type stage struct {
 	server *target.Server  // nil if the subject was not started here
 	trio   *target.Cluster // nil until it is asked for
 	limits map[limitserver.Kind]*target.Limit
-	more   []*target.Server // beside server, to be closed with it
+	more   map[string]*target.Server // beside server, by name, to be closed with it
 }
 
 // open starts the server under test. close ends everything that was started.
 func open(ctx context.Context, opts *Options, prefix string) (*stage, error) {
-	s := &stage{opts: opts, prefix: prefix, limits: map[limitserver.Kind]*target.Limit{}}
+	s := &stage{opts: opts, prefix: prefix, limits: map[limitserver.Kind]*target.Limit{}, more: map[string]*target.Server{}}
 	if opts.Subject != nil {
 		return s, nil
 	}
@@ -41,6 +43,36 @@ func (s *stage) fresh(ctx context.Context) (*target.Server, error) {
 	o := s.opts.Server
 	o.Dir = s.opts.Dir
 	return target.StartServer(ctx, o)
+}
+
+// configured is a server under test with a further configuration file, started when first
+// asked for under that name. The stage closes it.
+func (s *stage) configured(ctx context.Context, name, config string) (*target.Server, error) {
+	if server, found := s.more[name]; found {
+		return server, nil
+	}
+	o, remove, err := s.withConfig(name, config)
+	if err != nil {
+		return nil, err
+	}
+	server, err := target.StartServer(ctx, o)
+	if err != nil {
+		return nil, errors.Join(err, remove())
+	}
+	s.more[name] = server
+	return server, remove()
+}
+
+// withConfig are the options of a server with a further configuration file, which is
+// there until remove is called. A server reads it when it starts.
+func (s *stage) withConfig(name, config string) (o target.ServerOptions, remove func() error, err error) {
+	file := filepath.Join(s.opts.Dir, name+".hcl")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		return o, nil, err
+	}
+	o = s.opts.Server
+	o.Dir, o.Config = s.opts.Dir, append(o.Config[:len(o.Config):len(o.Config)], file)
+	return o, func() error { return os.Remove(file) }, nil
 }
 
 func (s *stage) subject() target.Target {
@@ -114,17 +146,43 @@ func deleteTree(ctx context.Context, t target.Target, prefix string) error {
 	return nil
 }
 
-// record asks the subject once and makes the limit answer the same from then
-// on. It returns the answer.
-func (s *stage) record(ctx context.Context, l *target.Limit, method, path string, body []byte) (rawhttp.Response, error) {
-	r, err := s.subject().Do(ctx, method, path, body)
+// waitLimits are the two that park requests: bare net/http, and the floor.
+func (s *stage) waitLimits() (references, error) {
+	limit, errLimit := s.limit(limitserver.Park)
+	floor, errFloor := s.limit(limitserver.Floor)
+	return references{limit, floor}, errors.Join(errLimit, errFloor)
+}
+
+// record asks the subject once and makes the limits answer the same from then on. It
+// returns the answer.
+func (s *stage) record(ctx context.Context, refs references, method, path string, fields ...rawhttp.Field) (rawhttp.Response, error) {
+	r, err := send(ctx, s.subject(), method, path, fields...)
 	if err != nil {
 		return r, err
 	}
-	if err := wantOK(r); err != nil {
+	for _, l := range refs.all() {
+		if err := l.SetAnswer(limitserver.AnswerLike(r)); err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
+
+// send makes one request with further headers, which must succeed.
+func send(ctx context.Context, t target.Target, method, path string, fields ...rawhttp.Field) (rawhttp.Response, error) {
+	c, err := rawhttp.Dial(ctx, t.Addr)
+	if err != nil {
+		return rawhttp.Response{}, err
+	}
+	defer c.Close()
+	r, err := c.Send(ctx, rawhttp.RequestWith(fields, method, path, t.Addr, nil))
+	if err == nil {
+		err = wantOK(r)
+	}
+	if err != nil {
 		return r, fmt.Errorf("%s %s: %w", method, path, err)
 	}
-	return r, l.SetAnswer(limitserver.AnswerLike(r))
+	return r, nil
 }
 
 // put writes one key.

@@ -99,7 +99,7 @@ func (st *filled) loadOne(ctx context.Context, s *stage, t target.Target) (loadF
 		return f, err
 	}
 	f.keysPerSecond = float64(n) / res.Elapsed.Seconds()
-	f.cpuPerKey = cpuMicros(t, res.CPU, float64(n))
+	f.cpuPerKey = cpuMicros(t.PID != 0, res.CPU, float64(n))
 	if err := pause(ctx, s.opts.Rest); err != nil {
 		return f, err
 	}
@@ -127,9 +127,9 @@ func (st *filled) loaded(_ context.Context, s *stage) (report.Row, error) {
 	return report.Row{
 		Note: st.note(fmt.Sprintf(", %d in a transaction, %d clients", st.o.Sizes.TxnOps, st.o.Sizes.TxnClients)),
 		Figures: []report.Figure{
-			figure("keys/s", nil, func(f loadFigures) float64 { return f.keysPerSecond }),
-			figure("CPU µs/key", nil, func(f loadFigures) float64 { return f.cpuPerKey }),
-			figure("RSS MiB", st.bar(report.AtMost(350, "MiB")), func(f loadFigures) float64 { return f.rss }),
+			figure("keys/s", st.bar(report.PeerAtLeast(2)), func(f loadFigures) float64 { return f.keysPerSecond }),
+			figure("CPU µs/key", st.bar(report.AtMost(12, "µs").AndPeer(0.35)), func(f loadFigures) float64 { return f.cpuPerKey }),
+			figure("RSS MiB", st.bar(report.AtMost(348, "MiB").AndPeer(0.5)), func(f loadFigures) float64 { return f.rss }),
 			figure("peak RSS MiB", nil, func(f loadFigures) float64 { return f.peak }),
 			figure("disk MiB", nil, func(f loadFigures) float64 { return f.disk }),
 		},
@@ -171,7 +171,7 @@ func (st *filled) restart(ctx context.Context, s *stage) (report.Row, error) {
 	return report.Row{
 		Note: st.note(", kill -9, until a consistent read finds the last key"),
 		Figures: []report.Figure{
-			{Name: "seconds", Bar: st.bar(report.AtMost(1.5, "s")), Subject: seconds},
+			{Name: "seconds", Bar: st.bar(report.AtMost(1, "s")), Subject: seconds},
 			{Name: "CPU s", Subject: cpu},
 			{Name: "RSS MiB", Subject: rss},
 		},
@@ -210,7 +210,7 @@ func (st *filled) complete(ctx context.Context, s *stage, t target.Target) error
 
 // save fetches the archive of the whole store.
 func (st *filled) save(ctx context.Context, s *stage) (report.Row, error) {
-	c := contest{columns: []column{{"seconds", st.bar(report.AtMost(1, "s"))}, {"CPU s", nil}, {"archive MiB", nil}}}
+	c := contest{columns: []column{{"seconds", st.bar(report.AtMost(1.1, "s").AndPeer(0.2))}, {"CPU s", nil}, {"archive MiB", nil}}}
 	side := func(t target.Target, name string) *side {
 		return &side{round: func(ctx context.Context) (values, error) {
 			return timed(t, func() (float64, error) {
@@ -232,7 +232,7 @@ func (st *filled) save(ctx context.Context, s *stage) (report.Row, error) {
 
 // restore puts an archive back that was saved before.
 func (st *filled) restore(ctx context.Context, s *stage) (report.Row, error) {
-	c := contest{columns: []column{{"seconds", nil}, {"CPU s", nil}}}
+	c := contest{columns: []column{{"seconds", st.bar(report.AtMost(1.1, "s").AndPeer(0.35))}, {"CPU s", nil}}}
 	side := func(t target.Target, name string) *side {
 		archive := filepath.Join(s.opts.Dir, name)
 		return &side{

@@ -43,7 +43,7 @@ func (s *stage) wake(ctx context.Context, name string, exists bool) (report.Row,
 		}
 	}
 	columns := []column{{"false wakes", report.AtMost(0, "")}, {"woken ms", nil}, {"CPU µs/write", nil}}
-	row, err := s.against(ctx, nil, columns, func(t target.Target) (*side, error) {
+	row, err := s.against(ctx, references{}, columns, func(t target.Target) (*side, error) {
 		return newWaker(ctx, t, n, key, s.opts.Listen)
 	})
 	if err != nil {
@@ -71,7 +71,7 @@ func total(v report.Values) report.Values {
 }
 
 func newWaker(ctx context.Context, t target.Target, n int, key func(int) string, listen time.Duration) (*side, error) {
-	c, err := gather(ctx, t, n, 0, key, nil)
+	c, err := gather(ctx, t, nil, n, 0, key)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +147,7 @@ func (w *waker) round(ctx context.Context) (values, error) {
 	return values{
 		float64(falseWakes),
 		millis(delay) / wakeWrites,
-		cpuMicros(w.target, cpu, wakeWrites),
+		cpuMicros(w.target.PID != 0, cpu, wakeWrites),
 	}, nil
 }
 

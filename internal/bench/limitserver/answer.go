@@ -2,6 +2,8 @@ package limitserver
 
 import (
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/holdfast-kv/holdfast/internal/bench/rawhttp"
@@ -37,6 +39,41 @@ func True() Answer {
 		Fields: []rawhttp.Field{{Name: "Content-Type", Value: "application/json"}},
 		Body:   []byte("true"),
 	}
+}
+
+// indexField is the header that tells the index; its name is spelled as the wire has it.
+const indexField = "X-Consul-Index"
+
+// index is what the answer says its index is; 1 if it says nothing, since 0 waits for
+// nothing.
+func (a Answer) index() uint64 {
+	for _, f := range a.Fields {
+		if strings.EqualFold(f.Name, indexField) {
+			if n, err := strconv.ParseUint(f.Value, 10, 64); err == nil && n > 0 {
+				return n
+			}
+		}
+	}
+	return 1
+}
+
+// withIndex is the answer with another index.
+func (a Answer) withIndex(index uint64) Answer {
+	a.Fields = slices.DeleteFunc(slices.Clone(a.Fields), func(f rawhttp.Field) bool { return strings.EqualFold(f.Name, indexField) })
+	a.Fields = append(a.Fields, rawhttp.Field{Name: indexField, Value: strconv.FormatUint(index, 10)})
+	return a
+}
+
+// waitsAbove is the index above which a query waits; found is false if it asks for what
+// is there now.
+func waitsAbove(query string) (index uint64, found bool) {
+	for part := range strings.SplitSeq(query, "&") {
+		if digits, ok := strings.CutPrefix(part, "index="); ok {
+			n, err := strconv.ParseUint(digits, 10, 64)
+			return n, err == nil && n > 0
+		}
+	}
+	return 0, false
 }
 
 // prepared is an Answer in the form that costs least to send.

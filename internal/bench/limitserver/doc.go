@@ -3,12 +3,15 @@
 // divides every figure by theirs.
 //
 //   - Ready answers every request with the same ready-made bytes.
-//   - Park lets every GET wait on one channel; a PUT wakes them all, and each
-//     answers with the ready-made bytes.
+//   - Park answers a GET with the index it asks to wait above when there has been a
+//     change, which is what a PUT makes. Each waits on a channel, with its goroutine.
 //   - Append writes every request body to the end of a file, shares one
-//     fdatasync among all who wait, then answers with the ready-made bytes.
+//     fdatasync among all who wait, then answers with the ready-made bytes. It
+//     answers a GET at once.
+//   - Floor does what Park does without net/http: one thread, epoll, and a list of
+//     those who wait.
 //
-// It owns these three handlers, the [Answer] they send, and the [Command]
+// It owns these handlers, the [Answer] they send, and the [Command]
 // protocol by which the benchmark steers a limit that runs as a process of its
 // own: JSON lines on standard input, one JSON line back for each.
 //
@@ -17,5 +20,6 @@
 // outlive the benchmark.
 //
 // Why net/http and not a faster loop: the question is what the store costs on
-// top of the server library everybody uses, not what HTTP could cost.
+// top of the server library everybody uses, not what HTTP could cost. There is a floor
+// for parked requests since most of what they cost is that library's.
 package limitserver

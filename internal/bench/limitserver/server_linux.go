@@ -18,6 +18,7 @@ const (
 	Ready  Kind = "ready"
 	Park   Kind = "park"
 	Append Kind = "append"
+	Floor  Kind = "floor" // see StartFloor
 )
 
 // maxBodyBytes bounds one request body that Append takes; a transaction of the
@@ -30,7 +31,8 @@ type Server struct {
 	listener net.Listener
 	serving  sync.WaitGroup
 
-	answer  atomic.Pointer[prepared]
+	answer  atomic.Pointer[prepared] // to reads
+	written atomic.Pointer[prepared] // to writes, where they are told apart
 	parked  lot
 	journal *journal // only of kind Append
 }
@@ -39,8 +41,8 @@ type Server struct {
 // the others ignore it. Close ends the Server and its goroutines.
 func Start(kind Kind, file string) (*Server, error) {
 	s := &Server{}
-	s.parked.gate = make(chan struct{})
 	s.SetAnswer(True())
+	s.SetWriteAnswer(True())
 	switch kind {
 	case Ready:
 		s.http.Handler = http.HandlerFunc(s.serveReady)
@@ -71,10 +73,18 @@ func Start(kind Kind, file string) (*Server, error) {
 // Addr is where the Server listens, "127.0.0.1:port".
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// SetAnswer makes a the answer of all requests that are answered from now on.
-func (s *Server) SetAnswer(a Answer) { s.answer.Store(prepare(a)) }
+// SetAnswer makes a the answer to all reads from now on. Kind Park counts on from its
+// index.
+func (s *Server) SetAnswer(a Answer) {
+	s.answer.Store(prepare(a))
+	s.parked.set(a)
+}
 
-// Parked is how many GETs wait on the channel of kind Park.
+// SetWriteAnswer makes a the answer to all writes from now on, but of kind Ready, which
+// does not look at the method.
+func (s *Server) SetWriteAnswer(a Answer) { s.written.Store(prepare(a)) }
+
+// Parked is how many GETs wait for a change of kind Park.
 func (s *Server) Parked() int { return int(s.parked.count.Load()) }
 
 // Reset empties the file of kind Append.
@@ -98,43 +108,81 @@ func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) { s.answer.L
 type lot struct {
 	count atomic.Int64
 
-	mu   sync.Mutex
-	gate chan struct{} // closed to wake all who wait, then replaced; guarded by mu
+	mu    sync.Mutex
+	now   *prepared     // what there is to read, with its index; guarded by mu
+	like  Answer        // now, before it was prepared; guarded by mu
+	index uint64        // of now; guarded by mu
+	gate  chan struct{} // closed at the next change, then replaced; guarded by mu
 }
 
-func (l *lot) wait(gone <-chan struct{}) {
+// set makes a what there is to read, which wakes nobody.
+func (l *lot) set(a Answer) {
 	l.mu.Lock()
-	gate := l.gate
-	l.mu.Unlock()
-	l.count.Add(1)
-	defer l.count.Add(-1)
-	select {
-	case <-gate:
-	case <-gone:
+	defer l.mu.Unlock()
+	l.like, l.index = a, a.index()
+	l.now = prepare(a.withIndex(l.index))
+	if l.gate == nil {
+		l.gate = make(chan struct{})
 	}
 }
 
-func (l *lot) wake() {
+// read returns what there is, and what is closed when it changes.
+func (l *lot) read() (*prepared, uint64, <-chan struct{}) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.now, l.index, l.gate
+}
+
+// wait returns what there is above the given index, when it is there.
+func (l *lot) wait(above uint64, gone <-chan struct{}) *prepared {
+	now, index, changed := l.read()
+	if index > above {
+		return now
+	}
+	l.count.Add(1)
+	defer l.count.Add(-1)
+	for index <= above {
+		select {
+		case <-changed:
+		case <-gone:
+			return now
+		}
+		now, index, changed = l.read()
+	}
+	return now
+}
+
+// change counts the index up and wakes all who wait. The answer is made once for all.
+func (l *lot) change() {
+	l.mu.Lock()
+	l.index++
+	l.now = prepare(l.like.withIndex(l.index))
 	gate := l.gate
 	l.gate = make(chan struct{})
 	l.mu.Unlock()
 	close(gate)
 }
 
-var writeAnswer = prepare(True())
-
 func (s *Server) servePark(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet {
-		s.parked.wake()
-		writeAnswer.send(w)
+		s.parked.change()
+		s.written.Load().send(w)
 		return
 	}
-	s.parked.wait(r.Context().Done())
-	s.answer.Load().send(w)
+	above, waits := waitsAbove(r.URL.RawQuery)
+	if !waits {
+		now, _, _ := s.parked.read()
+		now.send(w)
+		return
+	}
+	s.parked.wait(above, r.Context().Done()).send(w)
 }
 
 func (s *Server) serveAppend(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet {
+		s.answer.Load().send(w)
+		return
+	}
 	body, err := readBody(r)
 	if err == nil {
 		err = s.journal.append(body)
@@ -143,7 +191,7 @@ func (s *Server) serveAppend(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	s.answer.Load().send(w)
+	s.written.Load().send(w)
 }
 
 // readBody reads a body of known length in one allocation of the right size.

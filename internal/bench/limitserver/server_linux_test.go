@@ -92,7 +92,7 @@ func TestParkWakesAllOnAPut(t *testing.T) {
 	for range waiters {
 		c := dial(t, s)
 		wg.Go(func() {
-			r, err := c.Do(t.Context(), "GET", "/", nil)
+			r, err := c.Do(t.Context(), "GET", "/?index=1", nil)
 			if err != nil {
 				bodies <- err.Error()
 				return
@@ -128,7 +128,7 @@ func TestParkForgetsAClientThatIsGone(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		defer close(done)
-		_, _ = c.Do(ctx, "GET", "/", nil)
+		_, _ = c.Do(ctx, "GET", "/?index=1", nil)
 	})
 	await(t, func() bool { return s.Parked() == 1 })
 	cancel()
@@ -237,8 +237,10 @@ func TestMainObeysCommandsUntilInputEnds(t *testing.T) {
 		c     Command
 		fails bool
 	}{
-		{"an answer is taken", Command{Op: SetAnswer, Answer: &Answer{Status: 200, Body: []byte("mine")}}, false},
+		{"an answer is taken", Command{Op: SetAnswer, Answer: &Answer{Status: 200, Body: []byte("read")}}, false},
+		{"and one to writes", Command{Op: SetWriteAnswer, Answer: &Answer{Status: 200, Body: []byte("mine")}}, false},
 		{"an answer without one is refused", Command{Op: SetAnswer}, true},
+		{"goroutines are counted", Command{Op: Goroutines}, false},
 		{"parked requests are counted", Command{Op: Parked}, false},
 		{"the file is emptied", Command{Op: Reset}, false},
 		{"anything else is refused", Command{Op: "dance"}, true},

@@ -17,6 +17,7 @@ const (
 	readBytes  = 256 << 10 // at once from one socket
 	maxEvents  = 512       // taken from epoll at once
 	pollPeriod = 50 * time.Millisecond
+	perSource  = 20_000 // connections from one loopback address
 )
 
 // ErrTime reports that the time given to [Loop.Run] was over while requests
@@ -58,18 +59,24 @@ type Loop struct {
 
 // Dial opens n connections to addr, "address:port".
 func Dial(ctx context.Context, addr string, n int) (*Loop, error) {
+	return dialEach(ctx, addr, n, func(*Loop, *Conn) error { return nil })
+}
+
+// dialEach is Dial that does something with each connection as soon as it is there: a
+// server closes one on which nothing is asked for long, and to open very many takes long.
+func dialEach(ctx context.Context, addr string, n int, each func(*Loop, *Conn) error) (*Loop, error) {
 	epfd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
 	l := &Loop{epfd: epfd, buf: make([]byte, readBytes), events: make([]unix.EpollEvent, maxEvents)}
-	if err := l.dial(ctx, addr, n); err != nil {
+	if err := l.dial(ctx, addr, n, each); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }
 
-func (l *Loop) dial(ctx context.Context, addr string, n int) error {
+func (l *Loop) dial(ctx context.Context, addr string, n int, each func(*Loop, *Conn) error) error {
 	tcp, err := net.ResolveTCPAddr("tcp", addr)
 	if err != nil {
 		return fmt.Errorf("address %s: %w", addr, err)
@@ -79,7 +86,7 @@ func (l *Loop) dial(ctx context.Context, addr string, n int) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		fd, err := connect(family, sa)
+		fd, err := connect(family, sa, source(tcp, i))
 		if err != nil {
 			return fmt.Errorf("connection %d of %d to %s: %w", i+1, n, addr, err)
 		}
@@ -88,6 +95,9 @@ func (l *Loop) dial(ctx context.Context, addr string, n int) error {
 		ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(i)}
 		if err := unix.EpollCtl(l.epfd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
 			return fmt.Errorf("epoll: %w", err)
+		}
+		if err := each(l, c); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -100,10 +110,27 @@ func sockaddr(a *net.TCPAddr) (family int, sa unix.Sockaddr) {
 	return unix.AF_INET6, &unix.SockaddrInet6{Port: a.Port, Addr: [16]byte(a.IP.To16())}
 }
 
-func connect(family int, sa unix.Sockaddr) (int, error) {
+// source is the address that connection i comes from; nil leaves it to the kernel. An
+// address has some 28,000 ports for one server, so a crowd above that comes from several
+// of the loopback network.
+func source(to *net.TCPAddr, i int) unix.Sockaddr {
+	if ip4 := to.IP.To4(); i < perSource || ip4 == nil || !ip4.IsLoopback() {
+		return nil
+	}
+	return &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, byte(1 + i/perSource)}}
+}
+
+func connect(family int, sa, from unix.Sockaddr) (int, error) {
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, err
+	}
+	if from != nil {
+		// Without it a port is taken at once, and is then nobody else's for any server.
+		err = errors.Join(unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1), unix.Bind(fd, from))
+		if err != nil {
+			return -1, errors.Join(err, unix.Close(fd))
+		}
 	}
 	for {
 		err = unix.Connect(fd, sa)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-kv/holdfast/internal/bench/rawhttp"
 )
@@ -230,5 +232,78 @@ func TestDialReportsWhoDoesNotListen(t *testing.T) {
 	}
 	if _, err := Dial(t.Context(), "not an address", 1); err == nil {
 		t.Error("no error for a bad address")
+	}
+}
+
+func TestPlanRepliesToEveryAnswer(t *testing.T) {
+	addr := serve(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.Path) })
+	const conns = 4
+	var heard [conns]int
+	res, err := Plan{
+		Addr: addr, Conns: conns, Loops: 2, Duration: 20 * time.Millisecond, Check: want200,
+		Next: func(int, int) []byte { return rawhttp.Request("GET", "/a", addr, nil) },
+		Reply: func(conn int, r rawhttp.Response) []byte {
+			// "/a" is answered with "/bb", and that with "/a".
+			if want := int64(2 + heard[conn]%2); r.Length != want {
+				t.Errorf("client %d: an answer of %d bytes after %d, want %d", conn, r.Length, heard[conn], want)
+			}
+			heard[conn]++
+			return rawhttp.Request("GET", []string{"/a", "/bb"}[heard[conn]%2], addr, nil)
+		},
+	}.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sum := heard[0] + heard[1] + heard[2] + heard[3]; int64(sum) != res.Ops || sum <= conns {
+		t.Errorf("heard of %d answers %v, %d were counted", sum, heard, res.Ops)
+	}
+}
+
+func TestACrowdComesFromSeveralAddresses(t *testing.T) {
+	loopback := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
+	for _, tc := range []struct {
+		to   *net.TCPAddr
+		i    int
+		want string
+	}{
+		{loopback, 0, ""},
+		{loopback, perSource - 1, ""},
+		{loopback, perSource, "127.0.0.2"},
+		{loopback, 5*perSource - 1, "127.0.0.5"},
+		{&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1}, perSource, ""},
+		{&net.TCPAddr{IP: net.IPv6loopback, Port: 1}, perSource, ""},
+	} {
+		got := ""
+		if sa, ok := source(tc.to, tc.i).(*unix.SockaddrInet4); ok && sa != nil {
+			got = net.IP(sa.Addr[:]).String()
+		}
+		if got != tc.want {
+			t.Errorf("connection %d to %v comes from %q, want %q", tc.i, tc.to, got, tc.want)
+		}
+	}
+	// The kernel takes such an address.
+	var from atomic.Value
+	addr := serve(t, func(_ http.ResponseWriter, r *http.Request) { from.Store(r.RemoteAddr) })
+	tcp, err := net.ResolveTCPAddr("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	family, sa := sockaddr(tcp)
+	fd, err := connect(family, sa, source(tcp, 3*perSource))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if _, err := unix.Write(fd, rawhttp.Request("GET", "/", addr, nil)); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.SetNonblock(fd, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unix.Read(fd, make([]byte, 1024)); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(from.Load()); !strings.HasPrefix(got, "127.0.0.4:") {
+		t.Errorf("the server saw %s", got)
 	}
 }

@@ -29,6 +29,11 @@ type Plan struct {
 	// client always from the same.
 	Next func(conn, n int) []byte
 
+	// Reply, if set, is asked instead of Next for all but a client's first request: what
+	// it sends after the answer r. It is called as Next is, and hears of the last answers
+	// too, after which nothing is sent any more.
+	Reply func(conn int, r rawhttp.Response) []byte
+
 	// Check refuses a wrong answer, which ends the run.
 	Check func(r rawhttp.Response) error
 
@@ -156,8 +161,16 @@ func (p *part) answered(c *Conn, r rawhttp.Response, at time.Time) ([]byte, erro
 		return nil, err
 	}
 	p.latency.Record(at.Sub(c.Sent()))
-	if !p.end.IsZero() && !at.Before(p.end) {
-		return nil, nil
+	var reply []byte
+	if p.plan.Reply != nil {
+		reply = p.plan.Reply(p.first+c.ID, r)
 	}
-	return p.next(c), nil
+	switch {
+	case !p.end.IsZero() && !at.Before(p.end):
+		return nil, nil
+	case p.plan.Reply != nil:
+		return reply, nil
+	default:
+		return p.next(c), nil
+	}
 }

@@ -20,9 +20,14 @@ type Watchers struct {
 
 // DialWatchers connects n watchers and a writer. request renders the query of
 // watcher id that waits for something after index; index is what all of them
-// start with.
+// start with, and their queries are sent as they are connected, unless it is 0.
 func DialWatchers(ctx context.Context, addr string, n int, index uint64, request func(id int, index uint64) []byte) (*Watchers, error) {
-	l, err := Dial(ctx, addr, n+1)
+	l, err := dialEach(ctx, addr, n+1, func(l *Loop, c *Conn) error {
+		if index == 0 || c.ID == n {
+			return nil
+		}
+		return l.Send(c, request(c.ID, index))
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +119,99 @@ func (w *Watchers) Fire(ctx context.Context, write []byte, want int, limit time.
 	default:
 		return shot, err
 	}
+}
+
+// Storm is a series of writes during which every watcher that is answered asks again at
+// once.
+type Storm struct {
+	Writes int
+	Every  time.Duration          // from one write to the next
+	Most   time.Duration          // then there are no more writes, however few were made
+	Write  func(n int) []byte     // renders the n-th, from 0
+	Latest func() (uint64, error) // asks for the index of what was written last
+	Grace  time.Duration          // how long after the last write a watcher may be late
+}
+
+// StormResult is what a Storm gave.
+type StormResult struct {
+	Written int
+	Answers int // to watchers
+	Missed  int // watchers that have not got what was written last
+}
+
+// errNext ends a run of the loop so that the next thing can be done.
+var errNext = errors.New("next")
+
+// Weather parks everybody, makes the writes of the storm at their times, each when the
+// one before is answered, and waits until all watchers have what was written last.
+// Whoever is answered asks again at once, so that all are parked afterwards.
+func (w *Watchers) Weather(ctx context.Context, s Storm) (StormResult, error) {
+	var res StormResult
+	if err := w.Park(); err != nil {
+		return res, err
+	}
+	writer := w.loop.Conns()[w.n]
+	latest, behind := uint64(0), 0 // known when all is written
+	take := func(c *Conn, r rawhttp.Response, _ time.Time) ([]byte, error) {
+		if c == writer {
+			if r.Status != 200 {
+				return nil, fmt.Errorf("write: %w", r.Problem())
+			}
+			return nil, errNext
+		}
+		res.Answers++
+		was := w.index[c.ID]
+		if err := w.note(c, r); err != nil {
+			return nil, err
+		}
+		if was < latest && w.index[c.ID] >= latest {
+			behind--
+		}
+		return w.request(c.ID, w.index[c.ID]), nil
+	}
+	// until runs the loop until the writer is answered, or the time is over.
+	until := func(at time.Time) error {
+		err := w.loop.Run(ctx, at, take)
+		if errors.Is(err, errNext) || errors.Is(err, ErrTime) {
+			return nil
+		}
+		return err
+	}
+	start := time.Now()
+	end := start.Add(s.Most)
+	for res.Written < s.Writes && time.Now().Before(end) {
+		due := start.Add(time.Duration(res.Written) * s.Every)
+		for time.Now().Before(due) {
+			if err := until(due); err != nil {
+				return res, err
+			}
+		}
+		if err := w.loop.Send(writer, s.Write(res.Written)); err != nil {
+			return res, err
+		}
+		for writer.Busy() {
+			if err := until(time.Now().Add(pollPeriod)); err != nil {
+				return res, err
+			}
+		}
+		res.Written++
+	}
+	var err error
+	if latest, err = s.Latest(); err != nil {
+		return res, err
+	}
+	for _, index := range w.index {
+		if index < latest {
+			behind++
+		}
+	}
+	for late := time.Now().Add(s.Grace); behind > 0 && time.Now().Before(late); {
+		if err := until(time.Now().Add(time.Millisecond)); err != nil {
+			return res, err
+		}
+	}
+	res.Missed = behind
+	return res, nil
 }
 
 // note checks a watcher's answer and remembers its index.

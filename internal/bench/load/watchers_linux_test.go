@@ -181,3 +181,45 @@ func TestWatchersRefuseABadAnswer(t *testing.T) {
 		})
 	}
 }
+
+func TestWeatherOfAStormOfWrites(t *testing.T) {
+	const n, writes = 10, 20
+	for _, tc := range []struct {
+		rule   string
+		mute   bool // the last write is told to nobody
+		most   time.Duration
+		missed int
+		all    bool // all writes are made
+	}{
+		{"everybody has what was written last", false, time.Minute, 0, true},
+		{"who has not heard of it has missed it", true, time.Minute, n, true},
+		{"a storm ends when its time is over", false, 5 * time.Millisecond, 0, false},
+	} {
+		t.Run(tc.rule, func(t *testing.T) {
+			b := newBoard()
+			w, addr := watch(t, b, n, func(int) string { return "/key" })
+			res, err := w.Weather(t.Context(), Storm{
+				Writes: writes, Every: time.Millisecond, Most: tc.most, Grace: 30 * time.Millisecond,
+				Write: func(int) []byte { return rawhttp.Request("PUT", "/key", addr, []byte("x")) },
+				Latest: func() (uint64, error) {
+					b.mu.Lock()
+					defer b.mu.Unlock()
+					if tc.mute {
+						return b.index + 1, nil
+					}
+					return b.index, nil
+				},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if res.Missed != tc.missed || (res.Written == writes) != tc.all || res.Answers < n {
+				t.Errorf("%+v", res)
+			}
+			// All wait again: the next write reaches everybody.
+			if shot, err := w.Fire(t.Context(), rawhttp.Request("PUT", "/key", addr, []byte("x")), n, time.Minute); err != nil || len(shot.Woken) != n {
+				t.Errorf("%d woken afterwards, error %v", len(shot.Woken), err)
+			}
+		})
+	}
+}

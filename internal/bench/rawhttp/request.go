@@ -14,15 +14,29 @@ func Request(method, target, host string, body []byte) []byte {
 
 // RequestAs is Request with a token, "" for none.
 func RequestAs(token, method, target, host string, body []byte) []byte {
-	b := make([]byte, 0, len(method)+len(target)+len(host)+len(token)+len(body)+96)
+	if token == "" {
+		return RequestWith(nil, method, target, host, body)
+	}
+	return RequestWith([]Field{{"X-Consul-Token", token}}, method, target, host, body)
+}
+
+// RequestWith is Request with further headers.
+func RequestWith(fields []Field, method, target, host string, body []byte) []byte {
+	size := len(method) + len(target) + len(host) + len(body) + 96
+	for _, f := range fields {
+		size += len(f.Name) + len(f.Value) + 4
+	}
+	b := make([]byte, 0, size)
 	b = append(b, method...)
 	b = append(b, ' ')
 	b = append(b, target...)
 	b = append(b, " HTTP/1.1\r\nHost: "...)
 	b = append(b, host...)
-	if token != "" {
-		b = append(b, "\r\nX-Consul-Token: "...)
-		b = append(b, token...)
+	for _, f := range fields {
+		b = append(b, "\r\n"...)
+		b = append(b, f.Name...)
+		b = append(b, ": "...)
+		b = append(b, f.Value...)
 	}
 	if body != nil {
 		b = append(b, "\r\nContent-Length: "...)

@@ -6,7 +6,7 @@
 // nothing.
 //
 // Invariants: round i of the server under test is only ever divided by round i
-// of the limit, since both were taken seconds apart and see the same noise; a
-// value that nobody could measure is NaN, never 0, and a bar on it is neither met
-// nor missed.
+// of the limit, the floor or the peer, since both were taken seconds apart and see
+// the same noise; a value that nobody could measure is NaN, never 0, and a bar on
+// it is neither met nor missed.
 package report

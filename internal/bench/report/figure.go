@@ -76,6 +76,7 @@ type Figure struct {
 
 	Subject Values // the server under test
 	Limit   Values // nil if there is no limit for it
+	Floor   Values // nil if there is no floor for it
 	Peer    Values // nil if there is no peer
 
 	Bar *Bar // nil if none is set
@@ -83,6 +84,9 @@ type Figure struct {
 
 // Ratio is subject over limit, by round.
 func (f *Figure) Ratio() Values { return f.Subject.Over(f.Limit) }
+
+// FloorRatio is subject over floor, by round.
+func (f *Figure) FloorRatio() Values { return f.Subject.Over(f.Floor) }
 
 // PeerRatio is peer over limit, by round.
 func (f *Figure) PeerRatio() Values { return f.Peer.Over(f.Limit) }
@@ -92,11 +96,7 @@ func (f *Figure) Judge() Verdict {
 	if f.Bar == nil {
 		return NoBar
 	}
-	v := f.Subject.Median()
-	if f.Bar.OfRatio {
-		v = f.Ratio().Median()
-	}
-	return f.Bar.judge(v)
+	return f.Bar.judge(f)
 }
 
 // Row is what one cell gave.

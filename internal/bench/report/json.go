@@ -12,6 +12,7 @@ import (
 type Run struct {
 	Started string         `json:"started"` // RFC 3339
 	Machine procfs.Machine `json:"machine"`
+	Command string         `json:"command"` // that makes such a run
 	Options map[string]any `json:"options"` // what was asked for, by flag name
 	Rows    []Row          `json:"cells"`
 }
@@ -39,8 +40,10 @@ type figureJSON struct {
 	Name      string    `json:"name"`
 	Subject   *float64  `json:"subject"` // medians
 	Limit     *float64  `json:"limit"`
+	Floor     *float64  `json:"floor"`
 	Peer      *float64  `json:"peer"`
 	Ratio     *float64  `json:"ratio"`
+	ToFloor   *float64  `json:"floor_ratio"`
 	PeerRatio *float64  `json:"peer_ratio"`
 	Rounds    roundJSON `json:"rounds"`
 	Bar       string    `json:"bar,omitempty"`
@@ -50,6 +53,7 @@ type figureJSON struct {
 type roundJSON struct {
 	Subject Values `json:"subject"`
 	Limit   Values `json:"limit,omitempty"`
+	Floor   Values `json:"floor,omitempty"`
 	Peer    Values `json:"peer,omitempty"`
 }
 
@@ -70,14 +74,16 @@ func (f *Figure) toJSON() figureJSON {
 		Name:      f.Name,
 		Subject:   number(f.Subject.Median()),
 		Limit:     number(f.Limit.Median()),
+		Floor:     number(f.Floor.Median()),
 		Peer:      number(f.Peer.Median()),
 		Ratio:     number(f.Ratio().Median()),
+		ToFloor:   number(f.FloorRatio().Median()),
 		PeerRatio: number(f.PeerRatio().Median()),
-		Rounds:    roundJSON{Subject: f.Subject, Limit: f.Limit, Peer: f.Peer},
+		Rounds:    roundJSON{Subject: f.Subject, Limit: f.Limit, Floor: f.Floor, Peer: f.Peer},
 		Verdict:   f.Judge().String(),
 	}
 	if f.Bar != nil {
-		out.Bar = f.Bar.String()
+		out.Bar = f.Bar.Text(f.Peer != nil)
 	}
 	return out
 }

@@ -5,11 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/holdfast-kv/holdfast/internal/bench/procfs"
 )
 
 var nan = math.NaN()
@@ -85,6 +89,15 @@ func TestJudge(t *testing.T) {
 		{"a value above it is missed", Figure{Subject: Values{351}, Bar: AtMost(350, "MiB")}, Missed},
 		{"what was not measured is neither", Figure{Subject: Values{nan}, Bar: AtMost(1, "s")}, Unmeasured},
 		{"a ratio without a limit is neither", Figure{Subject: Values{1}, Bar: RatioAtMost(2)}, Unmeasured},
+		{"a bar on the floor looks at nothing else", Figure{Subject: Values{3}, Limit: Values{9}, Floor: Values{2}, Bar: FloorAtMost(1.4)}, Missed},
+		{"a rate is at least that share of the floor", Figure{Subject: Values{9}, Floor: Values{10}, Bar: FloorAtLeast(0.85)}, Met},
+		{"a peer asks for nothing when there is none", Figure{Subject: Values{3}, Limit: Values{2}, Bar: RatioAtMost(1.5).AndPeer(0.1)}, Met},
+		{"a peer's bar is missed alone", Figure{Subject: Values{3}, Limit: Values{2}, Peer: Values{20}, Bar: RatioAtMost(1.5).AndPeer(0.1)}, Missed},
+		{"or met with the other", Figure{Subject: Values{3}, Limit: Values{2}, Peer: Values{40}, Bar: RatioAtMost(1.5).AndPeer(0.1)}, Met},
+		{"which does not make up for a miss", Figure{Subject: Values{4}, Limit: Values{2}, Peer: Values{40}, Bar: RatioAtMost(1.5).AndPeer(0.1)}, Missed},
+		{"a peer of unknown CPU time takes nothing away", Figure{Subject: Values{3}, Limit: Values{2}, Peer: Values{nan}, Bar: RatioAtMost(1.5).AndPeer(0.1)}, Met},
+		{"a bar of the peer alone is none without it", Figure{Subject: Values{3}, Bar: PeerAtLeast(2)}, NoBar},
+		{"and judged with it", Figure{Subject: Values{3}, Peer: Values{2}, Bar: PeerAtLeast(2)}, Missed},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			if got := tc.f.Judge(); got != tc.want {
@@ -142,10 +155,10 @@ func TestTable(t *testing.T) {
 		t.Fatal(tab.Err())
 	}
 	want := strings.TrimLeft(`
-cell                     figure            holdfast       limit   ratio        rounds        peer peer/limit reach
-get-c64                  ops/s               42,000      61,000   0.677  0.667..0.820      16,000      0.262
-                         CPU us/op             16.0        13.0    1.23    1.15..1.31           -          - <= 1.5 x   ok
-                         p99 ms                16.0        5.00    3.20    3.00..3.40           -          - <= 2 x     MISSED
+cell                     figure            holdfast       limit   ratio        rounds    floor to floor        peer peer/limit reach
+get-c64                  ops/s               42,000      61,000   0.677  0.667..0.820        -        -      16,000      0.262
+                         CPU us/op             16.0        13.0    1.23    1.15..1.31        -        -           -          - <= 1.5 x   ok
+                         p99 ms                16.0        5.00    3.20    3.00..3.40        -        -           -          - <= 2 x     MISSED
                          (a note)
 restart                  skipped: the server is not ours to restart
 txn                      BROKEN: answered with status 500:; no leader
@@ -202,5 +215,71 @@ func TestJSONHasNullForWhatWasNotMeasured(t *testing.T) {
 	}
 	if f.Subject == nil || *f.Subject != 2 || f.Ratio == nil || *f.Ratio != 1 || f.Bar != ">= 0.6 x" || f.Verdict != "ok" {
 		t.Errorf("figure in %s", out.String())
+	}
+}
+
+func TestMarkdown(t *testing.T) {
+	run := Run{Started: "2026-01-02T03:04:05Z", Command: "go run x", Machine: procfs.Machine{Cores: 2, CPU: "a cpu"}, Rows: append(rows(), Row{
+		Cell: "fanout", Figures: []Figure{
+			{Name: "last ms", Subject: Values{3}, Limit: Values{4}, Floor: Values{2}, Bar: FloorAtMost(1.6)},
+			{Name: "only with a peer", Subject: Values{3}, Bar: PeerAtMost(1)},
+		},
+	})}
+	var out bytes.Buffer
+	if err := run.WriteMarkdown(&out); err != nil {
+		t.Fatal(err)
+	}
+	want := `
+Measured 2026-01-02T03:04:05Z with
+
+~~~sh
+go run x
+~~~
+
+on 2 cores (a cpu), 0.0 GiB,  , Linux , unknown, load unknown.
+
+### What has to be reached
+
+| cell | figure | Holdfast | compared with | ratio | bar | reached |
+|---|---|---:|---:|---:|---:|---:|
+| get-c64 | CPU us/op | 16.0 | limit: 13.0 | 1.23 | §<= 1.5 x§ | yes |
+| get-c64 | p99 ms | 16.0 | limit: 5.00 | 3.20 | §<= 2 x§ | **no** |
+| fanout | last ms | 3.00 | floor: 2.00 | 1.50 | §<= 1.6 x floor§ | yes |
+
+### All figures
+
+| cell | figure | Holdfast | limit | ratio | floor | to floor | peer | peer/limit |
+|---|---|---:|---:|---:|---:|---:|---:|---:|
+| get-c64 | ops/s | 42,000 | 61,000 | 0.677 | - | - | 16,000 | 0.262 |
+| get-c64 | CPU us/op | 16.0 | 13.0 | 1.23 | - | - | - | - |
+| get-c64 | p99 ms | 16.0 | 5.00 | 3.20 | - | - | - | - |
+| fanout | last ms | 3.00 | 4.00 | 0.750 | 2.00 | 1.50 | - | - |
+| fanout | only with a peer | 3.00 | - | - | - | - | - | - |
+
+- get-c64: a note.
+- restart was skipped: the server is not ours to restart
+- txn broke: answered with status 500:; no leader
+
+`
+	want = strings.NewReplacer("~~~", "```", "§", "`").Replace(want)
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("markdown (-want +got):\n%s", diff)
+	}
+	if err := run.WriteMarkdown(brokenPipe{}); !errors.Is(err, errBroken) {
+		t.Errorf("error %v, want %v", err, errBroken)
+	}
+}
+
+func TestAPageWithoutPlaceForResultsIsLeftAsItIs(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "page.md")
+	text := []byte("# A page\n" + markdownBegin)
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := UpdatePage(file, Run{}); !errors.Is(err, ErrNoPlace) {
+		t.Errorf("error %v, want %v", err, ErrNoPlace)
+	}
+	if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, text) {
+		t.Errorf("it is now %q, error %v", got, err)
 	}
 }

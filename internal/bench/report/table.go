@@ -34,6 +34,8 @@ func NewTable(w io.Writer, peer bool) *Table {
 		{"limit", 11, false, func(f *Figure) string { return Number(f.Limit.Median()) }},
 		{"ratio", 7, false, func(f *Figure) string { return Number(f.Ratio().Median()) }},
 		{"rounds", 13, false, func(f *Figure) string { return spread(f.Ratio()) }},
+		{"floor", 8, false, func(f *Figure) string { return Number(f.Floor.Median()) }},
+		{"to floor", 8, false, func(f *Figure) string { return Number(f.FloorRatio().Median()) }},
 	}}
 	if peer {
 		t.cols = append(t.cols,
@@ -108,10 +110,11 @@ func pad(s string, width int, left bool) string {
 }
 
 func reach(f *Figure) string {
-	if f.Bar == nil {
+	v := f.Judge()
+	if v == NoBar {
 		return ""
 	}
-	return pad(f.Bar.String(), 10, true) + " " + f.Judge().String()
+	return pad(f.Bar.Text(f.Peer != nil), 10, true) + " " + v.String()
 }
 
 // spread is the range of the rounds; nothing is said about a single one.

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -24,6 +27,7 @@ type Handler struct {
 	Faults Faults
 	mux    http.ServeMux
 	store  *store
+	cas    sync.Mutex // held over looking at an index and writing
 }
 
 // NewHandler serves what file holds; with an empty name, nothing is kept.
@@ -35,6 +39,9 @@ func NewHandler(file string) (*Handler, error) {
 	h := &Handler{store: s}
 	h.mux.HandleFunc("GET /v1/status/leader", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `"127.0.0.1:8300"`)
+	})
+	h.mux.HandleFunc("GET /v1/agent/self", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"Stats":{"runtime":{"goroutines":"%d"}}}`, runtime.NumGoroutine())
 	})
 	h.mux.HandleFunc("GET /v1/kv/{key...}", h.get)
 	h.mux.HandleFunc("PUT /v1/kv/{key...}", h.put)
@@ -120,9 +127,22 @@ func (h *Handler) await(r *http.Request, key string, after uint64) (Entry, bool,
 
 func (h *Handler) put(w http.ResponseWriter, r *http.Request) {
 	value, err := io.ReadAll(r.Body)
-	if err == nil {
-		h.write(w, map[string][]byte{r.PathValue("key"): value}, "true")
+	if err != nil {
+		return
 	}
+	set := map[string][]byte{r.PathValue("key"): value}
+	if !r.URL.Query().Has("cas") {
+		h.write(w, set, "true")
+		return
+	}
+	h.cas.Lock()
+	defer h.cas.Unlock()
+	wanted, _ := strconv.ParseUint(r.URL.Query().Get("cas"), 10, 64) // what is no number is no index
+	if e, found, _, _ := h.store.get(r.PathValue("key")); !found || e.ModifyIndex != wanted {
+		_, _ = io.WriteString(w, "false")
+		return
+	}
+	h.write(w, set, "true")
 }
 
 func (h *Handler) txn(w http.ResponseWriter, r *http.Request) {

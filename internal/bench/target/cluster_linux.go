@@ -69,13 +69,8 @@ func StartCluster(ctx context.Context, opts ServerOptions, n int) (c *Cluster, e
 			return c, err
 		}
 	}
-	for _, s := range c.servers {
-		if err := s.awaitLeader(ctx); err != nil {
-			return c, err
-		}
-		if err := s.AwaitRead(ctx, "bench/ready", http.StatusOK, http.StatusNotFound); err != nil {
-			return c, err
-		}
+	if err := c.awaitAll(ctx); err != nil {
+		return c, err
 	}
 	return c, c.FindLeader(ctx)
 }
@@ -97,6 +92,35 @@ func (c *Cluster) FindLeader(ctx context.Context) error {
 		}
 	}
 	return fmt.Errorf("%w: the first names the leader %q", ErrNoCluster, address)
+}
+
+// KillLeader is kill -9 of the server that leads now. It returns one that goes on.
+func (c *Cluster) KillLeader(ctx context.Context) (Target, error) {
+	if err := c.FindLeader(ctx); err != nil {
+		return Target{}, err
+	}
+	return c.Follower(), c.servers[c.leader].Kill()
+}
+
+// Revive starts the leader that was killed, and waits until all servers answer a
+// consistent read.
+func (c *Cluster) Revive(ctx context.Context) error {
+	if err := c.servers[c.leader].Start(ctx); err != nil {
+		return err
+	}
+	return c.awaitAll(ctx)
+}
+
+func (c *Cluster) awaitAll(ctx context.Context) error {
+	for _, s := range c.servers {
+		if err := s.awaitLeader(ctx); err != nil {
+			return err
+		}
+		if err := s.AwaitRead(ctx, "bench/ready", http.StatusOK, http.StatusNotFound); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Leader is the server that led when it was last asked.

@@ -68,9 +68,15 @@ func (l *Limit) start(cmd *exec.Cmd) error {
 // Target is the running limit.
 func (l *Limit) Target() Target { return Target{Addr: l.addr, PID: l.proc.pid()} }
 
-// SetAnswer makes the limit answer like this from now on.
+// SetAnswer makes the limit answer reads like this from now on.
 func (l *Limit) SetAnswer(a limitserver.Answer) error {
 	_, err := l.do(limitserver.Command{Op: limitserver.SetAnswer, Answer: &a})
+	return err
+}
+
+// SetWriteAnswer makes the limit answer writes like this from now on.
+func (l *Limit) SetWriteAnswer(a limitserver.Answer) error {
+	_, err := l.do(limitserver.Command{Op: limitserver.SetWriteAnswer, Answer: &a})
 	return err
 }
 
@@ -78,6 +84,12 @@ func (l *Limit) SetAnswer(a limitserver.Answer) error {
 func (l *Limit) Parked() (int, error) {
 	r, err := l.do(limitserver.Command{Op: limitserver.Parked})
 	return r.Parked, err
+}
+
+// Goroutines is how many goroutines the process has.
+func (l *Limit) Goroutines() (int, error) {
+	r, err := l.do(limitserver.Command{Op: limitserver.Goroutines})
+	return r.Goroutines, err
 }
 
 // Reset empties the file that Append writes to.

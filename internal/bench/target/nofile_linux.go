@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// wantedFiles is enough for 5,000 connections to each of three servers.
-const wantedFiles = 1 << 16
+// wantedFiles is enough for 100,000 connections.
+const wantedFiles = 1 << 17
 
 // RaiseOpenFiles raises this process's limit of open files, and so that of the
 // processes it starts, as far as it may, and returns what it is now.

@@ -112,7 +112,7 @@ func TestLimitProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := l.SetAnswer(limitserver.Answer{Status: 201, Body: []byte("stored")}); err != nil {
+	if err := l.SetWriteAnswer(limitserver.Answer{Status: 201, Body: []byte("stored")}); err != nil {
 		t.Fatal(err)
 	}
 	r, err := l.Target().Do(t.Context(), "PUT", "/", []byte("x"))
@@ -121,6 +121,15 @@ func TestLimitProcess(t *testing.T) {
 	}
 	if n, err := l.Parked(); err != nil || n != 0 {
 		t.Errorf("%d parked, error %v", n, err)
+	}
+	if n, err := l.Goroutines(); err != nil || n < 1 {
+		t.Errorf("%d goroutines, error %v", n, err)
+	}
+	if err := l.SetAnswer(limitserver.Answer{Status: 200, Body: []byte("read")}); err != nil {
+		t.Error(err)
+	}
+	if r, err := l.Target().Do(t.Context(), "GET", "/", nil); err != nil || string(r.Body) != "read" {
+		t.Errorf("body %q, error %v", r.Body, err)
 	}
 	if err := l.Reset(); err != nil {
 		t.Error(err)
@@ -185,5 +194,20 @@ func TestKillFromSeveralSides(t *testing.T) {
 	wg.Wait()
 	if err := l.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestCPUOfAll(t *testing.T) {
+	self := Target{PID: os.Getpid()}
+	if CPUOfAll([]Target{self, {}}) != nil {
+		t.Error("the CPU time of a process that is not known is known")
+	}
+	one, err := self.CPU()()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := CPUOfAll([]Target{self, self})()
+	if err != nil || all < 2*one {
+		t.Errorf("%v of two, %v of one before, error %v", all, one, err)
 	}
 }
