@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -96,7 +95,7 @@ type Agent struct {
 	audit     *audit.Log // nil without one
 	auditing  *run.Group // what writes it: ends when nothing is served any more
 	tokens    *ownTokens
-	servers   []*http.Server
+	servers   []httpServer
 	listeners []net.Listener
 	certs     *tlsconf.Keeper
 	conns     *connLimit

@@ -16,6 +16,7 @@ import (
 
 	"github.com/holdfast-kv/holdfast/agent/config"
 	"github.com/holdfast-kv/holdfast/httpapi"
+	"github.com/holdfast-kv/holdfast/internal/http1"
 )
 
 // openHTTP makes the API and opens its listeners; nothing is accepted yet.
@@ -45,7 +46,7 @@ func (a *Agent) openHTTP() error {
 			return err
 		}
 		a.listeners = append(a.listeners, &listener{Listener: l, conns: a.conns})
-		a.servers = append(a.servers, a.newServer(cfg))
+		a.servers = append(a.servers, serverOf(cfg, a.newServer(cfg)))
 	}
 	return a.openHTTPS(cfg)
 }
@@ -64,12 +65,28 @@ func (a *Agent) openHTTPS(cfg *config.Config) error {
 		}
 		a.listeners = append(a.listeners, newTLSListener(
 			&listener{Listener: l, conns: a.conns, silent: true}, secure, cfg.Limits.HTTPSHandshakeTimeout, a.logs.Named("http"), a.group))
-		a.servers = append(a.servers, httpsServer(a.newServer(cfg)))
+		a.servers = append(a.servers, serverOf(cfg, httpsServer(a.newServer(cfg))))
 	}
 	return nil
 }
 
-// newServer serves the API on one listener.
+// httpServer serves the API on one listener: an http.Server, or an http1.Server around one.
+type httpServer interface {
+	Serve(l net.Listener) error
+	SetKeepAlivesEnabled(v bool)
+	Shutdown(ctx context.Context) error
+	Close() error
+}
+
+// serverOf is the server that the configuration wants.
+func serverOf(cfg *config.Config, s *http.Server) httpServer {
+	if cfg.HTTP.Server == config.ServerNetHTTP {
+		return s
+	}
+	return http1.New(s)
+}
+
+// newServer is how the API is served on one listener.
 func (a *Agent) newServer(cfg *config.Config) *http.Server {
 	return &http.Server{
 		Handler:           a.api,
@@ -277,6 +294,9 @@ func (c *limitedConn) Close() error {
 	c.once.Do(func() { c.conns.leave(c.client) })
 	return c.Conn.Close()
 }
+
+// NetConn is the connection itself. Package http1 looks for this method.
+func (c *limitedConn) NetConn() net.Conn { return c.Conn }
 
 // CloseWrite ends the sending side, so that the client sees the end of the last
 // answer before the connection is closed. net/http looks for this method.

@@ -113,7 +113,14 @@ type HTTP struct {
 	BlockEndpoints  []string          // path prefixes answered 403
 	AllowWriteFrom  []netip.Prefix    // peers that may write; empty: everybody
 	MaxHeaderBytes  Bytes             // request line and headers together
+	Server          string            // who reads requests: ServerHTTP1 or ServerNetHTTP
 }
+
+// Values of HTTP.Server.
+const (
+	ServerHTTP1   = "http1"    // a reader of our own, on Linux
+	ServerNetHTTP = "net/http" // Go's library
+)
 
 // Limits bound what clients may cost. A count of 0 or below means no limit
 // where the table says so.
@@ -319,7 +326,7 @@ func Default() *Config {
 		BindAddr:    "0.0.0.0",
 		ClientAddrs: []string{"127.0.0.1"},
 		Ports:       Ports{HTTP: 8500, HTTPS: -1, Server: 8300, SerfLAN: 8301},
-		HTTP:        HTTP{MaxHeaderBytes: limit.HeaderBytes},
+		HTTP:        HTTP{MaxHeaderBytes: limit.HeaderBytes, Server: ServerHTTP1},
 		Limits: Limits{
 			HTTPMaxConnsPerClient: 200,
 			HTTPSHandshakeTimeout: 5 * time.Second,

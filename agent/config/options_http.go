@@ -35,6 +35,14 @@ func httpGroup() group {
 				Doc:   "The largest request line and headers together, and so the longest key. A longer request is answered with 431.",
 			},
 			{
+				Key: "http_config.server", debug: "HTTPServer",
+				field: func(c *Config) any { return &c.HTTP.Server },
+				rule:  oneOf(ServerHTTP1, ServerNetHTTP),
+				Doc: "Who reads requests. `http1` is a reader of the server's own, with which a blocking query that waits takes no " +
+					"goroutine and little memory; it is there on Linux and for HTTP/1.1, and leaves what is unusual to `net/http`. " +
+					"`net/http` is Go's own library for everything. Clients see no difference.",
+			},
+			{
 				Key: "default_query_time", Reloadable: true,
 				field: func(c *Config) any { return &c.DefaultQueryTime },
 				rule:  atLeast(1 * ms),

@@ -26,14 +26,14 @@ var mayImport = map[string][]string{
 	"audit": {"internal/limit"},
 
 	// The wire. It never sees the agent, which implements the interfaces it declares.
-	"httpapi": {"fsm", "acl", "acl/login", "audit", "kvs", "session", "catalog", "event", "internal/limit", "internal/jitter", "internal/version"},
+	"httpapi": {"fsm", "acl", "acl/login", "audit", "kvs", "session", "catalog", "event", "internal/limit", "internal/jitter", "internal/version", "internal/http1"},
 
 	// The process.
 	"agent": {
 		"agent/config", "agent/datadir", "agent/logstore", "agent/rpc", "agent/rpc/rpcpb", "agent/gossip", "agent/tlsconf",
 		"httpapi", "audit", "fsm", "fsm/fsmpb", "acl", "kvs", "session", "catalog", "ui",
 		"internal/run", "internal/limit", "internal/jitter", "internal/version", "internal/metrics", "internal/hostinfo",
-		"internal/backup",
+		"internal/backup", "internal/http1",
 	},
 	"agent/config":          {"internal/limit"},
 	"agent/datadir":         {},
@@ -61,6 +61,7 @@ var mayImport = map[string][]string{
 	"internal/version":        {},
 	"internal/metrics":        {},
 	"internal/hostinfo":       {},
+	"internal/http1":          {},
 	"internal/archtest":       {},
 	"internal/faultnet":       {},
 	"internal/netns":          {},

@@ -19,7 +19,8 @@ import (
 var areas = []string{"kv", "blocking", "txn", "conventions", "status", "snapshot", "operator", "agent", "catalog", "session", "lock", "health", "event"}
 
 // TestContract runs the cases against a durable server and one in memory: the
-// contract does not tell them apart, and neither may a client.
+// contract does not tell them apart, and neither may a client. Nor does it matter who reads
+// the requests.
 func TestContract(t *testing.T) {
 	dir := contractDir(t)
 	for _, tc := range []struct {
@@ -28,10 +29,11 @@ func TestContract(t *testing.T) {
 	}{
 		{"durable", testcluster.Options{}},
 		{"dev", testcluster.Options{Dev: true}},
+		{"net/http", testcluster.Options{Env: []string{"HOLDFAST_HTTP_CONFIG_SERVER=net/http"}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if tc.opts.Dev && testing.Short() {
-				t.Skip("the durable server stands for both")
+			if tc.name != "durable" && testing.Short() {
+				t.Skip("the durable server stands for all")
 			}
 			runCases(t, dir, testcluster.Start(t, tc.opts), exceptions)
 		})

@@ -1,0 +1,276 @@
+//go:build linux
+
+package http1
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// events is how many events are taken from the system at a time.
+const events = 256
+
+// armDelay is how long a request may take before its connection is watched for the client's
+// leaving. Most are answered sooner, and cost the system nothing.
+const armDelay = 10 * time.Millisecond
+
+// poller tells connections that the system has something to say about them: one epoll set for
+// all, edge-triggered, so that a connection is added once and costs no call after that.
+//
+// The runtime's own poller watches the set, so nobody but a goroutine waits for it.
+// An event carries a place in a table and how often that place was taken, never a file
+// descriptor, which might belong to another connection by then.
+type poller struct {
+	file *os.File // of the epoll set
+	raw  syscall.RawConn
+	wg   sync.WaitGroup
+
+	mu    sync.Mutex
+	slots []slot  // guarded by mu
+	free  []int32 // places of slots that nobody has; guarded by mu
+
+	late      []*conn // to be watched if their requests take long; guarded by mu
+	lateTimer *time.Timer
+}
+
+type slot struct {
+	conn *conn
+	gen  uint32
+}
+
+func newPoller() (*poller, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("make an epoll set: %w", err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil { // or the runtime would not watch it
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("make an epoll set: %w", err)
+	}
+	p := &poller{file: os.NewFile(uintptr(fd), "epoll")}
+	if p.raw, err = p.file.SyscallConn(); err != nil {
+		_ = p.file.Close()
+		return nil, fmt.Errorf("make an epoll set: %w", err)
+	}
+	p.wg.Go(p.run)
+	return p, nil
+}
+
+// close ends the poller. No connection may be watched after it.
+func (p *poller) close() {
+	p.mu.Lock()
+	if p.lateTimer != nil {
+		p.lateTimer.Stop()
+	}
+	p.late = nil
+	p.mu.Unlock()
+	_ = p.file.Close()
+	p.wg.Wait()
+}
+
+func (p *poller) run() {
+	batch := make([]unix.EpollEvent, events)
+	_ = p.raw.Read(func(fd uintptr) bool { // ends when the file is closed
+		for {
+			n, err := unix.EpollWait(int(fd), batch, 0)
+			if err == unix.EINTR {
+				continue
+			}
+			if err != nil {
+				return true
+			}
+			for i := range batch[:n] {
+				if c := p.find(&batch[i]); c != nil {
+					c.tell(batch[i].Events)
+				}
+			}
+			if n < len(batch) {
+				return false // the runtime tells when there is more
+			}
+		}
+	})
+}
+
+// find is the connection that an event is about; nil if it is not watched any more.
+func (p *poller) find(e *unix.EpollEvent) *conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := &p.slots[e.Fd]; s.gen == uint32(e.Pad) {
+		return s.conn
+	}
+	return nil
+}
+
+// take gives a connection a place in the table.
+func (p *poller) take(c *conn) (place int32, gen uint32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.free); n > 0 {
+		place = p.free[n-1]
+		p.free = p.free[:n-1]
+	} else {
+		place = int32(len(p.slots))
+		p.slots = append(p.slots, slot{})
+	}
+	s := &p.slots[place]
+	s.conn = c
+	return place, s.gen
+}
+
+// give takes the place back.
+func (p *poller) give(place int32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := &p.slots[place]
+	s.conn = nil
+	s.gen++
+	p.free = append(p.free, place)
+}
+
+// watchLocked has the poller tell what is wanted of the connection; false if the system
+// refuses.
+func (c *conn) watchLocked(want watch) bool {
+	p := c.s.poller
+	if c.watch >= want {
+		return true
+	}
+	op := unix.EPOLL_CTL_MOD
+	if c.watch == watchNothing {
+		op = unix.EPOLL_CTL_ADD
+		c.slot, c.gen = p.take(c)
+	}
+	e := unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLET, Fd: c.slot, Pad: int32(c.gen)}
+	if want == watchAll {
+		e.Events |= unix.EPOLLIN
+	}
+	if !c.control(op, &e) {
+		if c.watch == watchNothing { // it was never in
+			p.give(c.slot)
+		}
+		return false
+	}
+	c.watch = want
+	return true
+}
+
+// watchLessLocked has the poller tell only of the client's leaving: what can be read is waited for by a
+// goroutine now, and would be told to two.
+func (c *conn) watchLessLocked() {
+	if c.watch != watchAll {
+		return
+	}
+	c.control(unix.EPOLL_CTL_MOD, &unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLET, Fd: c.slot, Pad: int32(c.gen)})
+	c.watch = watchHangUp
+}
+
+// unwatchLocked ends that. A socket that is closed next leaves the set by itself.
+func (c *conn) unwatchLocked() {
+	if c.watch == watchNothing {
+		return
+	}
+	c.s.poller.give(c.slot)
+	c.watch = watchNothing
+}
+
+func (c *conn) control(op int, e *unix.EpollEvent) bool {
+	var err error
+	failed := c.raw.Control(func(fd uintptr) {
+		set := c.s.poller.raw.Control(func(epfd uintptr) {
+			err = unix.EpollCtl(int(epfd), op, int(fd), e)
+		})
+		if set != nil {
+			err = set
+		}
+	})
+	return failed == nil && err == nil
+}
+
+// tell is called by the poller.
+func (c *conn) tell(event uint32) {
+	c.mu.Lock()
+	if event&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		c.gone = true
+	}
+	switch {
+	case c.state == quiet || c.state == fresh:
+		c.state, c.readable = active, true
+		c.mu.Unlock()
+		c.s.crew.do(job{conn: c})
+		return
+	case c.state == waiting && c.gone:
+		k := c.ticket
+		k.over, c.ticket, c.text, c.rest = true, nil, "", nil
+		c.state = active // ours
+		c.mu.Unlock()
+		k.waiting.Gone()
+		c.close()
+		return
+	}
+	c.readable = true
+	asked := c.asked
+	gone := c.gone
+	c.mu.Unlock()
+	if gone && asked != nil {
+		asked.end()
+	}
+}
+
+// watchLater has the connection watched if the request, whose context is asked for, takes
+// long.
+func (c *conn) watchLater(x *requestContext) {
+	if c.s.poller == nil {
+		return
+	}
+	c.mu.Lock()
+	gone, late := c.gone, c.watch == watchNothing && !c.late
+	c.asked = x
+	c.late = c.late || late
+	c.mu.Unlock()
+	if gone {
+		x.end()
+	} else if late {
+		c.s.poller.add(c)
+	}
+}
+
+// forget ends that: the request has ended.
+func (c *conn) forget(x *requestContext) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.asked == x {
+		c.asked = nil
+	}
+}
+
+func (p *poller) add(c *conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.late = append(p.late, c); len(p.late) > 1 {
+		return
+	}
+	if p.lateTimer == nil {
+		p.lateTimer = time.AfterFunc(armDelay, p.watchLate)
+	} else {
+		p.lateTimer.Reset(armDelay)
+	}
+}
+
+func (p *poller) watchLate() {
+	p.mu.Lock()
+	late := p.late
+	p.late = nil
+	p.mu.Unlock()
+	for _, c := range late {
+		c.mu.Lock()
+		c.late = false
+		if c.asked != nil && c.state == active {
+			c.watchLocked(watchHangUp) // if the system refuses, nobody hears of the client's leaving
+		}
+		c.mu.Unlock()
+	}
+}

@@ -1,0 +1,52 @@
+//go:build linux
+
+package http1
+
+import (
+	"bytes"
+	"net/http"
+)
+
+// Bounds of a Share, which lives for as long as one of its requests waits for its answer.
+const (
+	maxShared      = 64 << 10 // bytes of an answer, head and all
+	maxShareBytes  = 1 << 20
+	maxShareAnswer = 64 // different heads
+)
+
+// get finds the answer to a request with this head.
+func (s *Share) get(text string) (answer, bool) {
+	if s == nil {
+		return answer{}, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a, ok := s.answers[text]
+	return a, ok
+}
+
+func (s *Share) put(text string, a answer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.answers) == maxShareAnswer || s.bytes+len(a.raw) > maxShareBytes {
+		return
+	}
+	if s.answers == nil {
+		s.answers = map[string]answer{}
+	}
+	if _, known := s.answers[text]; !known { // two lanes may have made it at a time
+		s.answers[text] = a
+		s.bytes += len(a.raw)
+	}
+}
+
+// offer gives the answer of t to the others of its Share, if all of it is there and it says
+// nothing of this connection.
+func (t *turn) offer() {
+	w := &t.res
+	if t.share == nil || w.status != http.StatusOK || w.flushed || w.closing || len(w.out) > maxShared ||
+		t.head.method == http.MethodGet && w.length >= 0 && w.length != w.sent {
+		return
+	}
+	t.share.put(t.text, answer{raw: bytes.Clone(w.out), status: w.status, bytes: int(w.sent)})
+}

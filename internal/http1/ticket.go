@@ -1,0 +1,157 @@
+//go:build linux
+
+package http1
+
+import (
+	"bytes"
+	"time"
+)
+
+// parker is the ResponseWriter of a request that can be parked.
+type parker struct{ *response }
+
+// Park lets the request wait.
+func (p parker) Park(w Waiting) Ticket {
+	t := p.t
+	if t.ticket != nil {
+		panic("http1: Park was called twice")
+	}
+	t.ticket = &ticket{c: t.c, waiting: w}
+	return t.ticket
+}
+
+// Resumed is what was given to Park when the request waited before.
+func (p parker) Resumed() Waiting { return p.t.resumed }
+
+// ticket is a parked request, also while its handler has not returned yet.
+type ticket struct {
+	c       *conn
+	waiting Waiting
+	share   *Share // guarded by conn.mu
+	over    bool   // resumed or gone; guarded by conn.mu
+}
+
+// Resume has the handler called again.
+func (k *ticket) Resume(share *Share) bool {
+	c := k.c
+	c.mu.Lock()
+	if k.over {
+		c.mu.Unlock()
+		return false
+	}
+	k.over, k.share = true, share
+	parked := c.ticket == k // if not, the handler has not returned yet
+	if parked {
+		c.state = active
+	}
+	c.mu.Unlock()
+	if parked {
+		c.s.resumed.push(c)
+	}
+	return true
+}
+
+// drop ends a ticket of which nothing came.
+func (k *ticket) drop() {
+	k.c.mu.Lock()
+	over := k.over
+	k.over = true
+	k.c.mu.Unlock()
+	if !over {
+		k.waiting.Gone()
+	}
+}
+
+// park lets the request of t wait, whose handler has returned, and takes the turn back. It
+// tells whether that was needed: the request may have been resumed already.
+func (c *conn) park(t *turn, k *ticket) bool {
+	c.mu.Lock()
+	if k.over {
+		c.mu.Unlock()
+		return false
+	}
+	want := watchAll
+	if c.tls != nil {
+		want = watchHangUp // what can be read of the socket does not tell what there is to read
+	}
+	if c.state == closed || c.gone || !c.watchLocked(want) {
+		k.over = true
+		c.mu.Unlock()
+		t.release()
+		c.close()
+		k.waiting.Gone()
+		return true
+	}
+	c.state, c.ticket, c.text = waiting, k, t.text
+	c.parks = true
+	if t.buffered() > 0 {
+		c.rest = bytes.Clone(t.buf[t.r:t.w])
+	}
+	c.mu.Unlock()
+	t.release()
+	return true
+}
+
+// resume has a request answered that has waited.
+func (c *conn) resume(l *lane) {
+	c.mu.Lock()
+	k, text, rest := c.ticket, c.text, c.rest
+	c.ticket, c.text, c.rest = nil, "", nil
+	share := k.share
+	c.mu.Unlock()
+
+	var t *turn
+	if same, ok := share.get(text); ok && c.s.keepAlives() {
+		if !c.writeShared(same, l) {
+			c.close()
+			return
+		}
+		k.waiting.Shared(same.status, same.bytes)
+		c.served = true
+	} else {
+		t = newTurn(c)
+		t.w, rest = copy(t.buf[:], rest), nil
+		t.lane, t.share, t.resumed, t.copyBelow = l, share, k.waiting, maxShared
+		if !t.head.parse(text) { // it was parsed before
+			t.release()
+			c.close()
+			return
+		}
+		what := t.serve(text)
+		if !c.after(t, what) {
+			return
+		}
+		t.lane, t.share, t.copyBelow = nil, nil, copyBelow
+	}
+	// What comes next may block, and is not for a lane.
+	nothingRead := len(rest) == 0 && (t == nil || t.buffered() == 0)
+	if nothingRead && c.watches(watchAll) && c.settle() {
+		if t != nil {
+			t.release()
+		}
+		return
+	}
+	if t == nil && len(rest) > 0 {
+		t = newTurn(c)
+		t.w = copy(t.buf[:], rest)
+	}
+	if l.left {
+		c.run(t)
+		return
+	}
+	c.turn = t
+	c.s.crew.do(job{conn: c})
+}
+
+// writeShared writes the answer to another request that was the same.
+func (c *conn) writeShared(same answer, l *lane) bool {
+	left, _, done := c.tryWrite(same.raw, nil)
+	if done {
+		return true
+	}
+	l.leave()
+	if c.nc.SetWriteDeadline(time.Now().Add(slowWrite)) != nil || c.writeAll(left, nil) != nil {
+		return false
+	}
+	return c.nc.SetWriteDeadline(time.Time{}) == nil
+}

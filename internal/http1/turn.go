@@ -1,0 +1,362 @@
+//go:build linux
+
+package http1
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// turn is what a connection needs while it is served, and gives back when it waits: the
+// buffers, the request and the answer. All of it is reused, for another connection too, so a
+// handler must not keep the request, its headers or the ResponseWriter after it has returned.
+// Strings of them it may keep.
+type turn struct {
+	c    *conn
+	head head
+	text string // of the head
+	body *body  // nil: the request has none
+	res  response
+
+	// req is the request; blank is what it is before it is filled: empty, with the context,
+	// which cannot be set in another way.
+	ctx   *requestContext
+	req   *http.Request
+	blank http.Request
+
+	buf  [maxHeadBytes]byte
+	r, w int // what was read and not used yet is buf[r:w]
+
+	copyBelow int // see response.emit
+
+	ticket  *ticket // what the handler got from Park; nil if it answers
+	resumed Waiting // see Parker
+	lane    *lane   // whose turn this is; nil: it may block
+	share   *Share  // to which the answer is offered; may be nil
+
+	deadlines deadlines
+}
+
+var turns = sync.Pool{New: func() any {
+	t := &turn{}
+	t.head.header = make(http.Header, 8)
+	return t
+}}
+
+// newTurn takes a turn for a connection.
+func newTurn(c *conn) *turn {
+	t := turns.Get().(*turn)
+	t.c, t.r, t.w, t.copyBelow = c, 0, 0, copyBelow
+	if t.ctx != nil {
+		t.ctx.of(c)
+	}
+	return t
+}
+
+// release gives a turn back, if it is one.
+func (t *turn) release() {
+	if t == nil {
+		return
+	}
+	t.c, t.body, t.text, t.ticket, t.resumed, t.lane, t.share = nil, nil, "", nil, nil, nil, nil
+	if t.ctx != nil {
+		t.ctx.of(nil)
+	}
+	turns.Put(t)
+}
+
+// buffered is how many bytes were read and not used yet.
+func (t *turn) buffered() int { return t.w - t.r }
+
+// take makes a head of the bytes that were read, if all of one is there.
+func (t *turn) take() (s string, ok bool) {
+	i := bytes.Index(t.buf[t.r:t.w], []byte("\r\n\r\n"))
+	if i < 0 {
+		return "", false
+	}
+	s = string(t.buf[t.r : t.r+i+4])
+	t.r += i + 4
+	return s, true
+}
+
+// room makes room behind what was read, and tells whether there is any.
+func (t *turn) room() bool {
+	if t.r > 0 {
+		t.w = copy(t.buf[:], t.buf[t.r:t.w])
+		t.r = 0
+	}
+	return t.w < len(t.buf)
+}
+
+// fill reads more; it may block.
+func (t *turn) fill() error {
+	n, err := t.c.nc.Read(t.buf[t.w:])
+	t.w += n
+	if n > 0 {
+		return nil
+	}
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	return err
+}
+
+// readBody reads what is sent behind the head, of which some may be there already.
+func (t *turn) readBody(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if t.r < t.w {
+		n := copy(p, t.buf[t.r:t.w])
+		t.r += n
+		return n, nil
+	}
+	return t.readConn(p)
+}
+
+// serve has the request whose head is text answered, and tells what comes next.
+func (t *turn) serve(text string) outcome {
+	t.text = text
+	for {
+		t.prepare()
+		if !t.call() {
+			return t.cutOff()
+		}
+		tk := t.ticket
+		if tk == nil {
+			return t.answer()
+		}
+		t.ticket = nil
+		if t.res.status != 0 {
+			tk.drop() // it has answered after all
+			return t.answer()
+		}
+		t.over()
+		if t.c.park(t, tk) {
+			return parked
+		}
+		// It was resumed before the handler returned.
+		t.resumed, t.share = tk.waiting, tk.share
+		if !t.head.parse(text) { // anew: the handler may have changed what came of it
+			return ended
+		}
+	}
+}
+
+// prepare fills the request from the head.
+func (t *turn) prepare() {
+	if t.ctx == nil {
+		t.ctx = &requestContext{c: t.c}
+		t.blank = *(&http.Request{}).WithContext(t.ctx)
+		t.req = &http.Request{} // somebody may look at the last one's context yet
+	}
+	r := t.req
+	*r = t.blank
+	h := &t.head
+	r.Method, r.URL, r.Proto, r.ProtoMajor, r.ProtoMinor = h.method, &h.url, "HTTP/1.1", 1, 1
+	r.Header, r.ContentLength, r.Close = h.header, h.length, h.close
+	r.Host, r.RequestURI, r.RemoteAddr, r.TLS = h.host, h.target, t.c.remote, t.c.tls
+	r.Body, t.body = http.NoBody, nil
+	if h.length > 0 {
+		t.body = &body{t: t, left: h.length, closes: h.close}
+		r.Body = t.body
+	}
+	t.res.reset(t)
+}
+
+// call calls the handler, and tells whether it has returned rather than panicked.
+func (t *turn) call() (returned bool) {
+	defer func() {
+		if returned {
+			return
+		}
+		if fault := recover(); fault != nil && fault != http.ErrAbortHandler {
+			stack := make([]byte, 64<<10)
+			stack = stack[:runtime.Stack(stack, false)]
+			t.c.s.logf("http: panic serving %v: %v\n%s", t.c.remote, fault, stack)
+		}
+	}()
+	var w http.ResponseWriter = &t.res
+	if t.body == nil && t.c.canPark() {
+		w = parker{&t.res}
+	}
+	t.c.s.std.Handler.ServeHTTP(w, t.req)
+	return true
+}
+
+// answer sends the answer.
+func (t *turn) answer() outcome {
+	w := &t.res
+	w.finish()
+	t.offer()
+	w.flush(nil)
+	lingers := w.linger
+	clean := true
+	if t.body != nil {
+		clean = t.body.end()
+		lingers = lingers || t.body.early
+	}
+	if t.req.MultipartForm != nil {
+		_ = t.req.MultipartForm.RemoveAll() // temporary files, which the system removes too
+	}
+	t.over()
+	switch {
+	case w.closing, w.werr != nil, !clean, !t.c.s.keepAlives(),
+		w.length >= 0 && w.length != w.sent && t.head.method != http.MethodHead && bodyAllowed(w.status):
+		if lingers {
+			return lingering
+		}
+		return ended
+	}
+	return goesOn
+}
+
+// cutOff ends a request whose handler has panicked: the connection is closed in the middle of
+// whatever was sent.
+func (t *turn) cutOff() outcome {
+	if t.ticket != nil {
+		t.ticket.drop()
+		t.ticket = nil
+	}
+	if len(t.res.out) > 0 && t.res.headSent {
+		t.res.flush(nil) // as far as it was written
+	}
+	if t.body != nil {
+		_ = t.body.end()
+	}
+	t.over()
+	return ended
+}
+
+// over is the end of a request, or of its handler's part until it is resumed.
+func (t *turn) over() {
+	t.res.over()
+	if t.ctx.end() {
+		t.c.forget(t.ctx)
+		t.ctx = nil
+	}
+	t.resumed = nil
+	t.deadlines.clear(t.c)
+}
+
+// outcome is what comes after a request.
+type outcome uint8
+
+const (
+	goesOn    outcome = iota // the next request may come
+	ended                    // the connection is to be closed
+	lingering                // so is it, once the client has read the answer
+	parked                   // the request waits
+)
+
+// write writes an answer, or a part of it.
+func (t *turn) write(head, rest []byte) error {
+	if t.lane != nil && !t.lane.left {
+		var done bool
+		if head, rest, done = t.c.tryWrite(head, rest); done {
+			return nil
+		}
+		// The client is slow. Others must not wait for it.
+		t.lane.leave()
+		t.deadlines.bound(slowWrite)
+	}
+	return t.writeConn(head, rest)
+}
+
+// slowWrite is how long a client may take to read the answer to a request that has waited, if
+// the handler has not set a deadline.
+const slowWrite = 2 * time.Minute
+
+// deadlines are those that a handler sets. They reach the connection only when it is read or
+// written: a request that came in one piece, with its body, never needs them.
+type deadlines struct {
+	mu          sync.Mutex
+	read, write deadline // guarded by mu
+}
+
+type deadline struct {
+	at   time.Time
+	set  bool // the connection has one
+	busy bool // the connection is being read or written
+}
+
+func (t *turn) setReadDeadline(at time.Time) error {
+	d := &t.deadlines
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.read.change(at, t.c.nc.SetReadDeadline)
+}
+
+func (t *turn) setWriteDeadline(at time.Time) error {
+	d := &t.deadlines
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.write.change(at, t.c.nc.SetWriteDeadline)
+}
+
+func (d *deadline) change(at time.Time, apply func(time.Time) error) error {
+	d.at = at
+	if !d.busy {
+		return nil
+	}
+	d.set = true
+	return apply(at)
+}
+
+// readConn reads from the connection, within the deadline.
+func (t *turn) readConn(p []byte) (int, error) {
+	d := &t.deadlines
+	d.begin(&d.read, t.c.nc.SetReadDeadline)
+	defer d.end(&d.read)
+	return t.c.nc.Read(p)
+}
+
+// writeConn writes to the connection, within the deadline.
+func (t *turn) writeConn(head, rest []byte) error {
+	d := &t.deadlines
+	d.begin(&d.write, t.c.nc.SetWriteDeadline)
+	defer d.end(&d.write)
+	return t.c.writeAll(head, rest)
+}
+
+func (d *deadlines) begin(which *deadline, apply func(time.Time) error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	which.busy = true
+	if which.set || !which.at.IsZero() {
+		which.set = !which.at.IsZero()
+		_ = apply(which.at) // if the connection is closed, what follows says so
+	}
+}
+
+func (d *deadlines) end(which *deadline) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	which.busy = false
+}
+
+// bound sets a deadline for writing where the handler has not.
+func (d *deadlines) bound(within time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.write.at.IsZero() {
+		d.write.at = time.Now().Add(within)
+	}
+}
+
+// clear takes the deadlines off the connection.
+func (d *deadlines) clear(c *conn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.read.set {
+		_ = c.nc.SetReadDeadline(time.Time{}) // if it is closed, the next read says so
+	}
+	if d.write.set {
+		_ = c.nc.SetWriteDeadline(time.Time{})
+	}
+	d.read, d.write = deadline{}, deadline{}
+}
