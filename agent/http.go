@@ -188,6 +188,7 @@ func (a *Agent) closeHTTP() error {
 		})
 	}
 	wait.Wait()
+	a.api.Close()
 	for _, l := range a.listeners {
 		_ = l.Close() // closed by Shutdown, unless it was never served
 	}

@@ -36,8 +36,10 @@ type CheckTimers interface {
 // localView returns the local state, once this server has caught up with what was
 // committed before it started. It asks no other server.
 func (c *call) localView() (catalog.View, error) {
-	if _, err := c.s.node.ReadIndex(c.r.Context(), Stale); err != nil {
-		return catalog.View{}, err
+	if !c.returning {
+		if _, err := c.s.node.ReadIndex(c.r.Context(), Stale); err != nil {
+			return catalog.View{}, err
+		}
 	}
 	return c.s.node.Store().View().Catalog(), nil
 }

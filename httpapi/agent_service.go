@@ -12,7 +12,6 @@ import (
 	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/catalog"
 	"github.com/holdfast-kv/holdfast/fsm"
-	"github.com/holdfast-kv/holdfast/kvs"
 )
 
 // localService is a service as its own server shows it.
@@ -256,8 +255,8 @@ func (q *contentQuestion) settled(v *fsm.View, _ uint64) bool {
 	return s == nil || s.ContentHash != q.hash
 }
 
-func (q *contentQuestion) watch(s *fsm.Store) kvs.Watch {
-	return s.Topics().WatchKey(fsm.TopicServices)
+func (q *contentQuestion) spot(s *fsm.Store) spot {
+	return spot{hub: s.Topics(), name: fsm.TopicServices}
 }
 
 // content is the service with its hash; nil when there is none.

@@ -17,8 +17,32 @@ type parkable interface {
 	// this state rather than wait.
 	settled(v *fsm.View, n uint64) bool
 
-	// watch registers the question, to be woken when what it asks about changes.
-	watch(s *fsm.Store) kvs.Watch
+	// spot is where the question is woken when what it asks about changes.
+	spot(s *fsm.Store) spot
+}
+
+// spot is a place in a hub.
+type spot struct {
+	hub    *kvs.Hub
+	name   string
+	prefix bool
+}
+
+// watch registers whoever waits with a goroutine.
+func (p spot) watch() kvs.Watch {
+	if p.prefix {
+		return p.hub.WatchPrefix(p.name)
+	}
+	return p.hub.WatchKey(p.name)
+}
+
+// join registers whoever waits without one.
+func (p spot) join(w *kvs.Waiter, to kvs.Receiver) {
+	if p.prefix {
+		p.hub.JoinPrefix(p.name, w, to)
+	} else {
+		p.hub.JoinKey(p.name, w, to)
+	}
 }
 
 // await returns when the question should be answered: at once, when something it
@@ -26,90 +50,140 @@ type parkable interface {
 // or when the server stops. Without the rights that it began with it ends with an
 // error. Nothing of a state is held while it waits.
 //
+// It may return errParked: then the request waits without a goroutine, and its handler,
+// which must return that error and may have done nothing that cannot be done twice, is
+// called again.
+//
 // Whoever answers after it looks at the rights again, after taking the state.
 func (c *call) await(q parkable, o readOptions) error {
+	c.returning = false
+	c.rights.waited = q
+	if c.waiting != nil {
+		return c.awaitAgain(q, o)
+	}
+	if q.settled(c.s.node.Store().View(), o.index) {
+		return nil
+	}
+	if c.parker != nil && c.audit.kind == "" && c.s.longest(o.wait) >= parkFrom {
+		return c.awaitParked(q, o)
+	}
+	return c.awaitHere(q, o)
+}
+
+// awaitHere is await for a request that keeps its goroutine.
+func (c *call) awaitHere(q parkable, o readOptions) error {
 	c.rights.waited = q
 	store := c.s.node.Store()
 	if q.settled(store.View(), o.index) {
 		return nil
 	}
 	client := clientOf(c.r)
-	if err := c.s.parked.enter(client, c.s.settings.Load()); err != nil {
+	if err := c.s.parked.enter(client, nil, c.s.settings.Load()); err != nil {
 		return err
 	}
-	defer c.s.parked.leave(client)
+	defer c.s.parked.leave(client, nil)
 	began := time.Now()
 	defer func() { c.waited += time.Since(began) }()
 
-	timer := time.NewTimer(c.s.waitTime(o.wait))
+	timer := time.NewTimer(c.s.waitTime(o.wait, 0))
 	defer timer.Stop()
-	wakeups := &c.s.wakeups
 	for {
 		// Register first, then look: what commits in between wakes.
-		watch, rights := q.watch(store), c.watchRights()
-		answer, err := c.stillMay(q)
-		if answer = answer || err == nil && q.settled(store.View(), o.index); answer || err != nil {
+		watch, rights := q.spot(store).watch(), c.watchRights()
+		over, err := c.look(q, o)
+		if over {
 			watch.Stop()
 			rights.stop()
-			if err == nil {
-				wakeups.answered(true)
-			}
 			return err
 		}
 		rights.until(c.ended())
 		reason := c.park(&watch, &rights, timer.C, o.mode)
 		rights.stop()
-		if reason != changed { // a registration that was woken is gone already
-			watch.Stop()
-		}
-		switch reason {
-		case rightsChanged, tokenEnded:
-			continue
-		case clientGone:
-			wakeups.Gone.Add(1)
-			return errClientGone
-		case stateReplaced: // answered with what there is
-			c.awaitMark(o.index)
-			wakeups.answered(q.settled(store.View(), o.index))
-			return nil
-		case stopping: // so is this
-			wakeups.answered(q.settled(store.View(), o.index))
-			return nil
-		case timeOver: // answered with what there is; that there was no change must be true of the cluster, not of this server
-			wakeups.Timeouts.Add(1)
-			if o.mode == Stale {
-				return nil
-			}
-			_, err := c.s.node.ReadIndex(c.r.Context(), o.mode)
+		watch.Stop()
+		failed := c.s.verify(c.r.Context(), reason, o.mode, o.index)
+		if over, err := c.woken(reason, failed, q, o); over {
 			return err
-		case cutOff:
-			return ErrNoLeader
-		case changed:
 		}
-		if o.mode == Consistent {
-			if _, err := c.s.node.ReadIndex(c.r.Context(), Consistent); err != nil {
-				return err
-			}
-		}
-		// Thousands may wake together: who has its answer needs no registration.
-		if q.settled(store.View(), o.index) {
-			wakeups.answered(true)
-			return nil
-		}
-		wakeups.Parked.Add(1)
 	}
+}
+
+// look looks, after the question was registered, whether it need not wait. It tells whether
+// the wait is over, and with which error.
+func (c *call) look(q parkable, o readOptions) (over bool, err error) {
+	answer, err := c.stillMay(q)
+	if err != nil {
+		return true, err
+	}
+	if answer || q.settled(c.s.node.Store().View(), o.index) {
+		c.s.wakeups.answered(true)
+		return true, nil
+	}
+	return false, nil
+}
+
+// verify is what must be waited for between a wake-up and the look at the state.
+func (s *Server) verify(ctx context.Context, reason wake, mode Mode, index uint64) error {
+	switch {
+	case reason == stateReplaced:
+		s.awaitMark(ctx, index)
+	case verified(reason, mode):
+		_, err := s.node.ReadIndex(ctx, mode)
+		return err
+	}
+	return nil
+}
+
+// verified tells whether the state must be known to be the cluster's before it is looked at.
+// Of a query whose time is over it must be true of the cluster, and not only of this server,
+// that there was no change.
+func verified(reason wake, mode Mode) bool {
+	return reason == timeOver && mode != Stale || reason == changed && mode == Consistent
+}
+
+// woken looks at the state after a wake-up. failed is what came of verify. It tells whether
+// the wait is over, and with which error.
+func (c *call) woken(reason wake, failed error, q parkable, o readOptions) (over bool, err error) {
+	wakeups := &c.s.wakeups
+	settled := func() bool { return q.settled(c.s.node.Store().View(), o.index) }
+	switch reason {
+	case rightsChanged, tokenEnded:
+		return false, nil
+	case clientGone:
+		wakeups.Gone.Add(1)
+		return true, errClientGone
+	case stateReplaced, stopping: // answered with what there is
+		wakeups.answered(settled())
+		return true, nil
+	case timeOver: // so is this
+		wakeups.Timeouts.Add(1)
+		return true, failed
+	case cutOff:
+		return true, ErrNoLeader
+	case changed:
+	}
+	if failed != nil {
+		return true, failed
+	}
+	// Thousands may wake together: who has its answer needs no registration.
+	if settled() {
+		wakeups.answered(true)
+		return true, nil
+	}
+	wakeups.Parked.Add(1)
+	return false, nil
 }
 
 // awaitMark waits, after the state was replaced by one that has not come as far as
 // the client, for the mark that a restore leaves in the log: only from it on are
 // indexes above all that were handed out. Should there be none, because the leader died
 // in between, the next change does it, or the client goes without.
-func (c *call) awaitMark(index uint64) {
-	ctx, cancel := context.WithTimeout(c.r.Context(), c.s.settings.Load().HoldTime)
+func (s *Server) awaitMark(ctx context.Context, index uint64) {
+	ctx, cancel := context.WithTimeout(ctx, s.settings.Load().HoldTime)
 	defer cancel()
-	_ = c.s.node.Store().WaitApplied(ctx, index) // what there is then is the answer
+	_ = s.node.Store().WaitApplied(ctx, index) // what there is then is the answer
 }
 
+// wake is why a query does not wait any longer.
 type wake uint8
 
 const (
@@ -151,12 +225,13 @@ func (c *call) park(watch *kvs.Watch, rights *rightsWatch, timer <-chan time.Tim
 	}
 }
 
-// waitTime is how long a question waits that asked for d.
+// waitTime is how long a question waits that asked for d, if it is woken up to late after
+// its time.
 //
 // Source: contract, blocking queries, section 1.
-func (s *Server) waitTime(d time.Duration) time.Duration {
+func (s *Server) waitTime(d, late time.Duration) time.Duration {
 	d = s.longest(d)
-	return d + jitter.UpTo(d/16)
+	return d + jitter.UpTo(d/16-late)
 }
 
 // longest is d within the limits.
@@ -173,6 +248,9 @@ func (s *Server) longest(d time.Duration) time.Duration {
 
 // fresh returns when the local state may answer a read.
 func (c *call) fresh(o readOptions) (Contact, error) {
+	if c.returning {
+		return c.s.node.Contact(), nil
+	}
 	contact, err := c.s.node.ReadIndex(c.r.Context(), o.mode)
 	if err != nil || o.minIndex == 0 {
 		return contact, err
@@ -207,38 +285,70 @@ func answerIndex(q *question, r reply, v *fsm.View, o readOptions) uint64 {
 	return r.index
 }
 
-// parking counts the questions that wait, for each client address and together.
+// parking counts the questions that wait, for each client address and together, and knows
+// those that do so without a goroutine.
 type parking struct {
 	mu    sync.Mutex
 	count int                // guarded by mu
 	by    map[netip.Addr]int // guarded by mu
+	first *waiting           // of those without a goroutine; guarded by mu
 }
 
-func (p *parking) enter(client netip.Addr, bounds *Settings) error {
+// enter counts one more, or says why there may be none. w is nil for who keeps a goroutine.
+func (p *parking) enter(client netip.Addr, w *waiting, bounds *Settings) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if bounds.ParkedTotal > 0 && p.count >= bounds.ParkedTotal {
-		return tooMany("Too many blocking queries are waiting on this server, ask another one or raise limits.http_max_parked")
+		return tooMany("Too many blocking queries are waiting on this server, ask another one or raise limits.parked_queries_total")
 	}
 	if bounds.ParkedPerClient > 0 && p.by[client] >= bounds.ParkedPerClient {
-		return tooMany("Your IP has too many blocking queries waiting, please reuse them or raise limits.http_max_parked_per_client")
+		return tooMany("Your IP has too many blocking queries waiting, please reuse them or raise limits.parked_queries_per_client")
 	}
 	p.count++
 	p.by[client]++
+	if w != nil {
+		if w.next = p.first; w.next != nil {
+			w.next.prev = w
+		}
+		p.first = w
+	}
 	return nil
 }
 
-func (p *parking) leave(client netip.Addr) {
+func (p *parking) leave(client netip.Addr, w *waiting) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.count--
 	if p.by[client]--; p.by[client] == 0 {
 		delete(p.by, client)
 	}
+	if w == nil {
+		return
+	}
+	if w.prev != nil {
+		w.prev.next = w.next
+	} else {
+		p.first = w.next
+	}
+	if w.next != nil {
+		w.next.prev = w.prev
+	}
+	w.next, w.prev = nil, nil
 }
 
 func (p *parking) waiting() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.count
+}
+
+// all are those that wait without a goroutine.
+func (p *parking) all() []*waiting {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list := make([]*waiting, 0, p.count)
+	for w := p.first; w != nil; w = w.next {
+		list = append(list, w)
+	}
+	return list
 }

@@ -19,8 +19,8 @@ func watchFrom(t *testing.T, s *Server, client, target string) *watcher {
 }
 
 const (
-	tooManyOfOne = "Your IP has too many blocking queries waiting, please reuse them or raise limits.http_max_parked_per_client"
-	tooManyOfAll = "Too many blocking queries are waiting on this server, ask another one or raise limits.http_max_parked"
+	tooManyOfOne = "Your IP has too many blocking queries waiting, please reuse them or raise limits.parked_queries_per_client"
+	tooManyOfAll = "Too many blocking queries are waiting on this server, ask another one or raise limits.parked_queries_total"
 )
 
 // TestParkedLimits: so many for one client and so many altogether, 429 beyond, and

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/holdfast-kv/holdfast/internal/http1"
 )
 
 // call is one request on its way through a handler.
@@ -22,6 +24,13 @@ type call struct {
 	// waited is how long the client let the request wait, which is not counted as
 	// the time of an answer.
 	waited time.Duration
+
+	// parker is for requests that can wait without a goroutine; nil for the others.
+	parker http1.Parker
+
+	waiting   *waiting // what is known of a request that waits so, or has; nil for the others
+	parked    bool     // it goes on waiting, and this call of its handler is over
+	returning bool     // it comes back from its wait: what was checked before it is not checked again
 
 	refused *steadyReader // a body that was refused and is still being sent
 

@@ -226,7 +226,7 @@ func TestCatalogWaitEnds(t *testing.T) {
 				done := make(chan struct{})
 				go func() {
 					defer close(done)
-					s.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/v1/catalog/nodes?index=7", nil))
+					serveTo(s, w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/v1/catalog/nodes?index=7", nil))
 				}()
 				synctest.Wait()
 				tc.end(s.Server, leave)

@@ -49,7 +49,7 @@ func TestParkedQueryOfACertificate(t *testing.T) {
 			x := &waiter{w: httptest.NewRecorder(), began: time.Now(), done: make(chan struct{})}
 			go func() {
 				defer close(x.done)
-				g.ServeHTTP(x.w, withCert(t, http.MethodGet, target, ""))
+				serveTo(g, x.w, withCert(t, http.MethodGet, target, ""))
 				x.took = time.Since(x.began)
 			}()
 			synctest.Wait()

@@ -14,7 +14,8 @@
 //
 // A read of keys is a value, the question (question.go). blocking.go answers it:
 // at once, or after it has waited in the watch hub of package kvs. Nothing of the
-// state is held while a question waits.
+// state is held while a question waits. Where the connection allows it a question
+// waits without a goroutine (parked.go), until waker.go has its handler run again.
 //
 // # Invariants
 //

@@ -13,7 +13,6 @@ import (
 	"github.com/holdfast-kv/holdfast/catalog"
 	"github.com/holdfast-kv/holdfast/event"
 	"github.com/holdfast-kv/holdfast/fsm"
-	"github.com/holdfast-kv/holdfast/kvs"
 )
 
 // eventBytes bounds the payload of an event, and its name and filters together: it
@@ -177,7 +176,7 @@ func (q *eventQuestion) settled(v *fsm.View, n uint64) bool {
 	return index != n
 }
 
-func (q *eventQuestion) watch(s *fsm.Store) kvs.Watch { return s.Topics().WatchKey(fsm.TopicEvents) }
+func (q *eventQuestion) spot(s *fsm.Store) spot { return spot{hub: s.Topics(), name: fsm.TopicEvents} }
 
 // list returns the events that may be seen, and the index of the list with the others, 1
 // if it is empty.

@@ -124,7 +124,7 @@ func startWaiting(t *testing.T, s http.Handler, target string) *waiter {
 	x := &waiter{w: httptest.NewRecorder(), began: time.Now(), done: make(chan struct{})}
 	go func() {
 		defer close(x.done)
-		s.ServeHTTP(x.w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, target, nil))
+		serveTo(s, x.w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, target, nil))
 		x.took = time.Since(x.began)
 	}()
 	return x

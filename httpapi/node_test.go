@@ -286,7 +286,7 @@ func askIn(ctx context.Context, t testing.TB, s *Server, method, target, body st
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	w := httptest.NewRecorder()
-	s.ServeHTTP(w, r)
+	serveTo(s, w, r)
 	return w
 }
 

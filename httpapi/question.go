@@ -33,13 +33,8 @@ type question struct {
 
 func (q *question) tree() bool { return q.shape == entries || q.shape == names }
 
-// watch registers the question with the hub.
-func (q *question) watch(s *fsm.Store) kvs.Watch {
-	if q.tree() {
-		return s.Hub().WatchPrefix(q.key)
-	}
-	return s.Hub().WatchKey(q.key)
-}
+// spot is part of parkable.
+func (q *question) spot(s *fsm.Store) spot { return spot{s.Hub(), q.key, q.tree()} }
 
 // settled tells whether a client that has seen index n must be answered from this
 // state rather than wait. It is decided by the last change of what is asked for,

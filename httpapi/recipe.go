@@ -224,8 +224,8 @@ func (q *turn) settled(v *fsm.View, n uint64) bool {
 	return p == nil || p.Held
 }
 
-func (q *turn) watch(s *fsm.Store) kvs.Watch {
-	return s.Hub().WatchKey(kvs.PlaceKey(q.queue, q.number))
+func (q *turn) spot(s *fsm.Store) spot {
+	return spot{hub: s.Hub(), name: kvs.PlaceKey(q.queue, q.number)}
 }
 
 // awaitTurn returns true when the place holds, and false when the wait is over. A
@@ -245,7 +245,7 @@ func (c *call) awaitTurn(x *contention) (bool, error) {
 			}
 			left = min(left, c.renewEvery(x))
 		}
-		if err := c.await(&q, readOptions{index: x.index, wait: left}); err != nil {
+		if err := c.awaitHere(&q, readOptions{index: x.index, wait: left}); err != nil {
 			return false, err
 		}
 		view := c.s.node.Store().View()

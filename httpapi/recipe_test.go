@@ -127,7 +127,7 @@ func (s *recipeServer) start(t testing.TB, method, target, body string) *asking 
 	a := &asking{w: httptest.NewRecorder(), cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(a.done)
-		s.ServeHTTP(a.w, httptest.NewRequestWithContext(ctx, method, target, strings.NewReader(body)))
+		serveTo(s, a.w, httptest.NewRequestWithContext(ctx, method, target, strings.NewReader(body)))
 	}()
 	return a
 }

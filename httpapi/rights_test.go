@@ -187,7 +187,7 @@ func startWaitingWith(t *testing.T, s http.Handler, target, secret string) *wait
 		defer close(x.done)
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
 		r.Header.Set("X-Consul-Token", secret)
-		s.ServeHTTP(x.w, r)
+		serveTo(s, x.w, r)
 		x.took = time.Since(x.began)
 	}()
 	return x
@@ -416,7 +416,7 @@ func TestWaiterInAQueueLosesItsRight(t *testing.T) {
 				defer close(w.done)
 				r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/lock/l?session="+g.session(t), nil)
 				r.Header.Set("X-Consul-Token", secret)
-				g.ServeHTTP(w.w, r)
+				serveTo(g, w.w, r)
 			}()
 			synctest.Wait()
 			return w

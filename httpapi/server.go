@@ -98,6 +98,7 @@ type Server struct {
 	began   time.Time
 
 	parked  parking
+	waker   waker
 	lists   *listCache
 	denials denials
 	unknown attempts
@@ -126,6 +127,7 @@ func New(opts Options, settings Settings) *Server {
 	}
 	cut := make(chan struct{})
 	s.cutOff.Store(&cut)
+	s.waker.open(s)
 	s.metrics = newRequestMetrics(s.endpoints)
 	s.Configure(settings)
 	s.mux = s.routes()
@@ -164,7 +166,12 @@ func (s *Server) endParked(next chan struct{}) {
 	if old := *s.cutOff.Swap(&next); old != s.draining {
 		close(old)
 	}
+	s.waker.end()
 }
+
+// Close is to be called when nothing is served any more. It returns when nothing of the
+// Server runs.
+func (s *Server) Close() { s.waker.close() }
 
 // Busy is how many requests are being answered, the parked ones among them. Those that
 // have this server leave are not: it waits for the others before it leaves.
@@ -218,8 +225,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve runs a request on its endpoint.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, e *endpoint, arg string) {
-	s.busy.Add(1)
-	defer s.busy.Add(-1)
 	start := time.Now()
 	settings := s.settings.Load()
 	h := w.Header()
@@ -231,20 +236,40 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, e *endpoint, arg 
 
 	c := calls.Get().(*call)
 	*c = call{s: s, w: w, r: r, endpoint: e, arg: arg}
+	c.arrive()
+	answered := false
+	defer func() {
+		if !answered { // the handler has panicked
+			c.depart()
+		}
+	}()
 	err := c.dispatch(settings)
+	if c.parked {
+		answered = true
+		c.waiting.spent += time.Since(start)
+		*c = call{}
+		calls.Put(c)
+		return
+	}
 	if err != nil {
 		c.fail(err)
 		if c.refused != nil {
 			c.discard()
 		}
 	}
+	came, spent := start, -c.waited
+	if c.waiting != nil {
+		came, spent = c.waiting.began(), c.waiting.spent
+	}
 	if who := c.rights.who; who != nil {
-		s.uses.note(who, clientOf(r), start)
+		s.uses.note(who, clientOf(r), came)
 	}
 	if s.opts.Audit != nil {
 		c.auditAfter(err)
 	}
-	s.metrics.observe(e, c.status, time.Since(start)-c.waited)
+	s.metrics.observe(e, c.status, time.Since(start)+spent)
+	answered = true
+	c.depart()
 	*c = call{}
 	calls.Put(c)
 }
@@ -255,6 +280,9 @@ func (c *call) dispatch(settings *Settings) error {
 		if err := c.q.parse(raw); err != nil {
 			return badRequest(err.Error())
 		}
+	}
+	if c.returning { // all that follows was checked when the request came
+		return c.endpoint.handler(c.r.Method)(c)
 	}
 	for _, prefix := range settings.Blocked {
 		if strings.HasPrefix(c.r.URL.Path, prefix) {

@@ -6,7 +6,6 @@ import (
 	"net/http"
 
 	"github.com/holdfast-kv/holdfast/fsm"
-	"github.com/holdfast-kv/holdfast/kvs"
 )
 
 // tableQuestion is a read of what is not a key: sessions, nodes, services, checks,
@@ -30,22 +29,32 @@ func (q *tableQuestion) allowed(c *call) error {
 
 func (q *tableQuestion) settled(v *fsm.View, n uint64) bool { return max(q.index(v), 1) > n }
 
-func (q *tableQuestion) watch(s *fsm.Store) kvs.Watch { return s.Topics().WatchKey(q.topic) }
+func (q *tableQuestion) spot(s *fsm.Store) spot { return spot{hub: s.Topics(), name: q.topic} }
 
 // newsOnly is a question about a part of tables, whose index moves with the whole. It
 // is settled only when its own answer is another one than at the beginning.
 type newsOnly struct {
 	tableQuestion
+	news
 	answer func(*fsm.View) (sight, bool)
-	first  sight  // what stands for the answer at the beginning
-	seen   uint64 // index up to which the answer is known to be that
+}
+
+// news is what a newsOnly question has seen.
+type news struct {
+	first sight  // what stands for the answer at the beginning
+	seen  uint64 // index up to which the answer is known to be that
 }
 
 // onlyNews makes a question that waits for another answer, if that of the present
 // state is what the client has seen.
 func (c *call) onlyNews(q *tableQuestion, o readOptions, show func(*fsm.View) (any, error)) parkable {
 	view := c.s.node.Store().View()
-	if q.settled(view, o.index) {
+	switch {
+	case !c.returning:
+		if q.settled(view, o.index) {
+			return q
+		}
+	case c.waiting.news == nil:
 		return q
 	}
 	// An answer is held as a hash, so that who waits holds nothing of a state.
@@ -58,11 +67,14 @@ func (c *call) onlyNews(q *tableQuestion, o readOptions, show func(*fsm.View) (a
 		empty := len(text) <= len("null") && (string(text) == "[]" || string(text) == "{}" || string(text) == "null")
 		return sight{maphash.Bytes(answerSeed, text), empty}, err == nil
 	}
+	if c.returning {
+		return &newsOnly{tableQuestion: *q, answer: answer, news: *c.waiting.news}
+	}
 	first, ok := answer(view)
 	if !ok {
 		return q
 	}
-	return &newsOnly{tableQuestion: *q, answer: answer, first: first}
+	return &newsOnly{tableQuestion: *q, answer: answer, news: news{first: first}}
 }
 
 // sight is part of partial.
@@ -122,6 +134,9 @@ func (c *call) readTableSaying(
 	if err == nil && o.index > 0 {
 		bare := func(v *fsm.View) (any, error) { return show(v, tableSeen{}) }
 		err = c.await(c.onlyNews(&q, o, bare), o)
+		if c.parked {
+			return err
+		}
 		contact = c.s.node.Contact()
 	}
 	var answer any

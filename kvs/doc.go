@@ -18,6 +18,9 @@
 // A read: [NewView] over a memdb read transaction, then [View.Get], [View.List],
 // [View.GetAt], [View.History].
 //
+// A wait: [Hub.WatchKey] or [Hub.WatchPrefix] gives a channel, [Hub.JoinKey] or
+// [Hub.JoinPrefix] a place in a [Crowd], which is handed over as a whole.
+//
 // # The state
 //
 // There is one row ([Item]) for each key that exists or is remembered. It holds

@@ -68,7 +68,7 @@ func TestHubWakesExactlyTheWaitersConcerned(t *testing.T) {
 			}
 			for _, w := range append(keyWatches, prefixWatches...) {
 				if closed(w.Reset) {
-					t.Errorf("a change looks like a restore to the waiter of %q", w.name)
+					t.Errorf("a change looks like a restore to the waiter of %q", w.group.name)
 				}
 				w.Stop()
 			}
@@ -149,10 +149,10 @@ func TestHubResetWakesEverybodyOnce(t *testing.T) {
 	after := h.WatchKey("k")
 	for _, w := range before {
 		if !closed(w.Reset) {
-			t.Errorf("the waiter of %q was not told of the restore", w.name)
+			t.Errorf("the waiter of %q was not told of the restore", w.group.name)
 		}
 		if closed(w.C) {
-			t.Errorf("the restore looks like a change to the waiter of %q", w.name)
+			t.Errorf("the restore looks like a change to the waiter of %q", w.group.name)
 		}
 	}
 	if closed(after.Reset) {

@@ -26,7 +26,7 @@ var mayImport = map[string][]string{
 	"audit": {"internal/limit"},
 
 	// The wire. It never sees the agent, which implements the interfaces it declares.
-	"httpapi": {"fsm", "acl", "acl/login", "audit", "kvs", "session", "catalog", "event", "internal/limit", "internal/jitter", "internal/version", "internal/http1"},
+	"httpapi": {"fsm", "acl", "acl/login", "audit", "kvs", "session", "catalog", "event", "internal/limit", "internal/jitter", "internal/version", "internal/http1", "internal/wheel"},
 
 	// The process.
 	"agent": {
@@ -57,6 +57,7 @@ var mayImport = map[string][]string{
 	"internal/certs":          {},
 	"internal/backup":         {},
 	"internal/jitter":         {},
+	"internal/wheel":          {},
 	"internal/run":            {},
 	"internal/version":        {},
 	"internal/metrics":        {},
