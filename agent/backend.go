@@ -186,6 +186,14 @@ func (b *backend) Health() ([]byte, error) {
 // Found is part of rpc.Backend.
 func (b *backend) Found(ids []string, by string) error { return b.a.founding.promise(ids, by) }
 
+// LeaderDied is part of rpc.Backend.
+func (b *backend) LeaderDied(ctx context.Context, id string) *rpcpb.LeaderDiedResponse {
+	a := b.a
+	r := &rpcpb.LeaderDiedResponse{Agreed: a.diedAsSeenHere(ctx, id)}
+	r.LastTerm, r.LastIndex = a.logEnd()
+	return r
+}
+
 // askLeader sends a request to the leader, until one was there to take it. A request
 // that ends because the leader is none any more is repeated: askLeader is for what may
 // happen twice.

@@ -28,6 +28,7 @@ func (a *Agent) startDuties() {
 	a.group.Go("comparison", a.compareStates)
 	if a.peers != nil {
 		a.peers.start(a.stop)
+		a.group.Go("succession", a.watchLeadersDeath)
 		if a.onlyVoter() && a.mayVote() {
 			a.group.Go("election", a.electSelf)
 		}

@@ -25,6 +25,7 @@ type peers struct {
 	client  *rpc.Client
 	forward *rpc.Forwarder
 	raft    *network
+	ended   chan struct{} // of capacity 1: a connection of Raft's from another server ended
 	run     sync.WaitGroup
 }
 
@@ -52,11 +53,11 @@ func (a *Agent) openPeers() error {
 	if tcp, ok := port.Addr().(*net.TCPAddr); ok {
 		advertised.Port = tcp.Port
 	}
-	p := &peers{port: port, client: rpc.NewClient(port)}
+	p := &peers{port: port, client: rpc.NewClient(port), ended: make(chan struct{}, 1)}
 	p.forward = rpc.NewForwarder(p.client)
 	p.server = rpc.NewServer(port, &backend{a})
 	p.raft = &network{a: a, NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: port.Streams(advertised), ServerAddressProvider: a, Logger: a.logs.Named("raft.net"),
+		Stream: port.Streams(advertised, p.noteEnd), ServerAddressProvider: a, Logger: a.logs.Named("raft.net"),
 		MaxPool: 4, Timeout: rpcTimeout, MaxRPCsInFlight: rpcsInFlight,
 	})}
 	a.peers = p
@@ -215,14 +216,29 @@ func (a *Agent) memberOf(id string) *gossip.Member {
 	return found
 }
 
+// noteEnd notes that a connection of Raft's from another server has ended.
+func (p *peers) noteEnd() {
+	select {
+	case p.ended <- struct{}{}:
+	default: // one word is enough
+	}
+}
+
 // electSelf makes a server that is the only one with a vote lead at once, rather than
 // after it has waited for a leader that cannot be.
 func (a *Agent) electSelf(ctx context.Context) error {
-	req := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{
-		ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(a.nodeID), Addr: a.peers.raft.EncodePeer(raft.ServerID(a.nodeID), a.address),
-	}}
-	if err := a.peers.raft.TimeoutNow(raft.ServerID(a.nodeID), a.address, req, &raft.TimeoutNowResponse{}); err != nil && ctx.Err() == nil {
+	if err := a.stand(); err != nil && ctx.Err() == nil {
 		a.log.Warn("stand for election at once", "error", err) // it will, in a moment
 	}
 	return nil
+}
+
+// stand makes this server a candidate now. The others vote for it though they may know
+// a leader, if their logs reach no further: Raft hands leadership over in this way. So it
+// is only for who is sure that there is no leader.
+func (a *Agent) stand() error {
+	req := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{
+		ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(a.nodeID), Addr: a.peers.raft.EncodePeer(raft.ServerID(a.nodeID), a.address),
+	}}
+	return a.peers.raft.TimeoutNow(raft.ServerID(a.nodeID), a.address, req, &raft.TimeoutNowResponse{})
 }

@@ -3,8 +3,11 @@ package rpc
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -45,17 +48,54 @@ func (p *Port) dial(ctx context.Context, address, alpn string) (net.Conn, error)
 	return c, nil
 }
 
+// Refused tells whether nobody listens at an address: the machine there has answered
+// that no process does. A process that is frozen, or cut off, does not refuse.
+func (p *Port) Refused(ctx context.Context, address string) bool {
+	c, err := p.dial(ctx, address, alpnRaft)
+	if err == nil {
+		_ = c.Close() // nothing was asked of it
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
+}
+
 // Streams returns what Raft's network transport stands on. The address is the one that
 // others know this server by: Raft puts it into its messages, and followers take it for
-// their leader's.
-func (p *Port) Streams(advertised net.Addr) raft.StreamLayer {
-	return &streams{inlet: p.raft, port: p, advertised: advertised}
+// their leader's. ended is called whenever a connection that another server has made
+// comes to its end, and must not block.
+func (p *Port) Streams(advertised net.Addr, ended func()) raft.StreamLayer {
+	return &streams{inlet: p.raft, port: p, advertised: advertised, ended: ended}
 }
 
 type streams struct {
 	*inlet
 	port       *Port
 	advertised net.Addr
+	ended      func()
+}
+
+// Accept is part of raft.StreamLayer.
+func (s *streams) Accept() (net.Conn, error) {
+	c, err := s.inlet.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &endingConn{Conn: c, ended: s.ended}, nil
+}
+
+// endingConn tells of its end.
+type endingConn struct {
+	net.Conn
+	ended func()
+	once  sync.Once
+}
+
+// Read is part of net.Conn.
+func (c *endingConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err != nil {
+		c.once.Do(c.ended)
+	}
+	return n, err
 }
 
 // Addr is part of raft.StreamLayer.

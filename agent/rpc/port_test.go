@@ -94,7 +94,7 @@ func await(t *testing.T, what string, so func() bool) {
 }
 
 // accepted returns the next connection of an inlet.
-func accepted(t *testing.T, in *inlet) net.Conn {
+func accepted(t *testing.T, in interface{ Accept() (net.Conn, error) }) net.Conn {
 	t.Helper()
 	got := make(chan net.Conn, 1)
 	go func() {
@@ -312,7 +312,8 @@ func TestStreamsOfRaftReachRaft(t *testing.T) {
 		t.Run(tc.rule, func(t *testing.T) {
 			p, _, _ := startPort(t, tc.opts)
 			advertised := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 8300}
-			s := p.Streams(advertised)
+			ends := make(chan struct{}, 1)
+			s := p.Streams(advertised, func() { ends <- struct{}{} })
 			if s.Addr() != net.Addr(advertised) {
 				t.Errorf("address %v", s.Addr())
 			}
@@ -325,10 +326,45 @@ func TestStreamsOfRaftReachRaft(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := make([]byte, 5)
-			if _, err := io.ReadFull(accepted(t, p.raft), got); err != nil || string(got) != "hello" {
+			in := accepted(t, s)
+			if _, err := io.ReadFull(in, got); err != nil || string(got) != "hello" {
 				t.Errorf("read %q: %v", got, err)
 			}
+			select {
+			case <-ends:
+				t.Error("an end is told of a connection that lives")
+			default:
+			}
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+			for range 2 { // the second time it is known
+				if _, err := in.Read(got); err == nil {
+					t.Error("it is read from after its end")
+				}
+			}
+			if <-ends; len(ends) > 0 {
+				t.Error("its end is told twice")
+			}
 		})
+	}
+}
+
+func TestOnlyADeadProcessRefuses(t *testing.T) {
+	asks, _, _ := startPort(t, Options{})
+	p, _, stop := startPort(t, Options{})
+	address := p.Addr().String()
+	if asks.Refused(t.Context(), address) {
+		t.Error("a server that listens")
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	stop()
+	if !asks.Refused(t.Context(), address) {
+		t.Error("one whose port is closed does not refuse")
+	}
+	if asks.Refused(gone, address) {
+		t.Error("a question that was not asked has an answer")
 	}
 }
 

@@ -29,6 +29,7 @@ type Backend interface {
 	Status() *rpcpb.StatusResponse
 	Health() ([]byte, error)
 	Found(ids []string, by string) error
+	LeaderDied(ctx context.Context, id string) *rpcpb.LeaderDiedResponse
 }
 
 // Outcome is what became of a command of another server: the bytes of its result, or
@@ -147,6 +148,11 @@ func (s *Server) Found(_ context.Context, r *rpcpb.FoundRequest) (*rpcpb.FoundRe
 		return &rpcpb.FoundResponse{Reason: err.Error()}, nil
 	}
 	return &rpcpb.FoundResponse{Agreed: true}, nil
+}
+
+// LeaderDied is part of the service.
+func (s *Server) LeaderDied(ctx context.Context, r *rpcpb.LeaderDiedRequest) (*rpcpb.LeaderDiedResponse, error) {
+	return s.backend.LeaderDied(ctx, r.GetId()), nil
 }
 
 // Restore is part of the service.

@@ -1163,6 +1163,114 @@ func (x *FoundResponse) GetReason() string {
 	return ""
 }
 
+type LeaderDiedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the leader.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaderDiedRequest) Reset() {
+	*x = LeaderDiedRequest{}
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaderDiedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaderDiedRequest) ProtoMessage() {}
+
+func (x *LeaderDiedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaderDiedRequest.ProtoReflect.Descriptor instead.
+func (*LeaderDiedRequest) Descriptor() ([]byte, []int) {
+	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *LeaderDiedRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type LeaderDiedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the asked server knows of no other leader, and the address of this one
+	// refuses connections.
+	Agreed bool `protobuf:"varint,1,opt,name=agreed,proto3" json:"agreed,omitempty"`
+	// Of the last entry in its log.
+	LastTerm      uint64 `protobuf:"varint,2,opt,name=last_term,json=lastTerm,proto3" json:"last_term,omitempty"`
+	LastIndex     uint64 `protobuf:"varint,3,opt,name=last_index,json=lastIndex,proto3" json:"last_index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaderDiedResponse) Reset() {
+	*x = LeaderDiedResponse{}
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaderDiedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaderDiedResponse) ProtoMessage() {}
+
+func (x *LeaderDiedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaderDiedResponse.ProtoReflect.Descriptor instead.
+func (*LeaderDiedResponse) Descriptor() ([]byte, []int) {
+	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *LeaderDiedResponse) GetAgreed() bool {
+	if x != nil {
+		return x.Agreed
+	}
+	return false
+}
+
+func (x *LeaderDiedResponse) GetLastTerm() uint64 {
+	if x != nil {
+		return x.LastTerm
+	}
+	return 0
+}
+
+func (x *LeaderDiedResponse) GetLastIndex() uint64 {
+	if x != nil {
+		return x.LastIndex
+	}
+	return 0
+}
+
 var File_agent_rpc_rpcpb_rpc_proto protoreflect.FileDescriptor
 
 const file_agent_rpc_rpcpb_rpc_proto_rawDesc = "" +
@@ -1228,13 +1336,20 @@ const file_agent_rpc_rpcpb_rpc_proto_rawDesc = "" +
 	"\x02by\x18\x02 \x01(\tR\x02by\"?\n" +
 	"\rFoundResponse\x12\x16\n" +
 	"\x06agreed\x18\x01 \x01(\bR\x06agreed\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason*\x82\x01\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"#\n" +
+	"\x11LeaderDiedRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"h\n" +
+	"\x12LeaderDiedResponse\x12\x16\n" +
+	"\x06agreed\x18\x01 \x01(\bR\x06agreed\x12\x1b\n" +
+	"\tlast_term\x18\x02 \x01(\x04R\blastTerm\x12\x1d\n" +
+	"\n" +
+	"last_index\x18\x03 \x01(\x04R\tlastIndex*\x82\x01\n" +
 	"\aRefusal\x12\x17\n" +
 	"\x13REFUSAL_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12REFUSAL_NOT_LEADER\x10\x01\x12\x1b\n" +
 	"\x17REFUSAL_UNKNOWN_OUTCOME\x10\x02\x12\x15\n" +
 	"\x11REFUSAL_READ_ONLY\x10\x03\x12\x12\n" +
-	"\x0eREFUSAL_FAILED\x10\x042\xfa\x05\n" +
+	"\x0eREFUSAL_FAILED\x10\x042\xd1\x06\n" +
 	"\rServerService\x12P\n" +
 	"\aPropose\x12\x1f.holdfast.rpc.v1.ProposeRequest\x1a .holdfast.rpc.v1.ProposeResponse(\x010\x01\x12R\n" +
 	"\tReadIndex\x12!.holdfast.rpc.v1.ReadIndexRequest\x1a\".holdfast.rpc.v1.ReadIndexResponse\x12[\n" +
@@ -1245,7 +1360,9 @@ const file_agent_rpc_rpcpb_rpc_proto_rawDesc = "" +
 	"RemovePeer\x12\".holdfast.rpc.v1.RemovePeerRequest\x1a#.holdfast.rpc.v1.RemovePeerResponse\x12I\n" +
 	"\x06Status\x12\x1e.holdfast.rpc.v1.StatusRequest\x1a\x1f.holdfast.rpc.v1.StatusResponse\x12I\n" +
 	"\x06Health\x12\x1e.holdfast.rpc.v1.HealthRequest\x1a\x1f.holdfast.rpc.v1.HealthResponse\x12F\n" +
-	"\x05Found\x12\x1d.holdfast.rpc.v1.FoundRequest\x1a\x1e.holdfast.rpc.v1.FoundResponseB1Z/github.com/holdfast-kv/holdfast/agent/rpc/rpcpbb\x06proto3"
+	"\x05Found\x12\x1d.holdfast.rpc.v1.FoundRequest\x1a\x1e.holdfast.rpc.v1.FoundResponse\x12U\n" +
+	"\n" +
+	"LeaderDied\x12\".holdfast.rpc.v1.LeaderDiedRequest\x1a#.holdfast.rpc.v1.LeaderDiedResponseB1Z/github.com/holdfast-kv/holdfast/agent/rpc/rpcpbb\x06proto3"
 
 var (
 	file_agent_rpc_rpcpb_rpc_proto_rawDescOnce sync.Once
@@ -1260,7 +1377,7 @@ func file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_rpc_rpcpb_rpc_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_agent_rpc_rpcpb_rpc_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_agent_rpc_rpcpb_rpc_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_agent_rpc_rpcpb_rpc_proto_goTypes = []any{
 	(Refusal)(0),                   // 0: holdfast.rpc.v1.Refusal
 	(*ProposeRequest)(nil),         // 1: holdfast.rpc.v1.ProposeRequest
@@ -1284,6 +1401,8 @@ var file_agent_rpc_rpcpb_rpc_proto_goTypes = []any{
 	(*HealthResponse)(nil),         // 19: holdfast.rpc.v1.HealthResponse
 	(*FoundRequest)(nil),           // 20: holdfast.rpc.v1.FoundRequest
 	(*FoundResponse)(nil),          // 21: holdfast.rpc.v1.FoundResponse
+	(*LeaderDiedRequest)(nil),      // 22: holdfast.rpc.v1.LeaderDiedRequest
+	(*LeaderDiedResponse)(nil),     // 23: holdfast.rpc.v1.LeaderDiedResponse
 }
 var file_agent_rpc_rpcpb_rpc_proto_depIdxs = []int32{
 	3,  // 0: holdfast.rpc.v1.ProposeResponse.outcomes:type_name -> holdfast.rpc.v1.Outcome
@@ -1299,17 +1418,19 @@ var file_agent_rpc_rpcpb_rpc_proto_depIdxs = []int32{
 	15, // 10: holdfast.rpc.v1.ServerService.Status:input_type -> holdfast.rpc.v1.StatusRequest
 	18, // 11: holdfast.rpc.v1.ServerService.Health:input_type -> holdfast.rpc.v1.HealthRequest
 	20, // 12: holdfast.rpc.v1.ServerService.Found:input_type -> holdfast.rpc.v1.FoundRequest
-	2,  // 13: holdfast.rpc.v1.ServerService.Propose:output_type -> holdfast.rpc.v1.ProposeResponse
-	5,  // 14: holdfast.rpc.v1.ServerService.ReadIndex:output_type -> holdfast.rpc.v1.ReadIndexResponse
-	7,  // 15: holdfast.rpc.v1.ServerService.RenewSession:output_type -> holdfast.rpc.v1.RenewSessionResponse
-	10, // 16: holdfast.rpc.v1.ServerService.Restore:output_type -> holdfast.rpc.v1.RestoreResponse
-	12, // 17: holdfast.rpc.v1.ServerService.TransferLeader:output_type -> holdfast.rpc.v1.TransferLeaderResponse
-	14, // 18: holdfast.rpc.v1.ServerService.RemovePeer:output_type -> holdfast.rpc.v1.RemovePeerResponse
-	16, // 19: holdfast.rpc.v1.ServerService.Status:output_type -> holdfast.rpc.v1.StatusResponse
-	19, // 20: holdfast.rpc.v1.ServerService.Health:output_type -> holdfast.rpc.v1.HealthResponse
-	21, // 21: holdfast.rpc.v1.ServerService.Found:output_type -> holdfast.rpc.v1.FoundResponse
-	13, // [13:22] is the sub-list for method output_type
-	4,  // [4:13] is the sub-list for method input_type
+	22, // 13: holdfast.rpc.v1.ServerService.LeaderDied:input_type -> holdfast.rpc.v1.LeaderDiedRequest
+	2,  // 14: holdfast.rpc.v1.ServerService.Propose:output_type -> holdfast.rpc.v1.ProposeResponse
+	5,  // 15: holdfast.rpc.v1.ServerService.ReadIndex:output_type -> holdfast.rpc.v1.ReadIndexResponse
+	7,  // 16: holdfast.rpc.v1.ServerService.RenewSession:output_type -> holdfast.rpc.v1.RenewSessionResponse
+	10, // 17: holdfast.rpc.v1.ServerService.Restore:output_type -> holdfast.rpc.v1.RestoreResponse
+	12, // 18: holdfast.rpc.v1.ServerService.TransferLeader:output_type -> holdfast.rpc.v1.TransferLeaderResponse
+	14, // 19: holdfast.rpc.v1.ServerService.RemovePeer:output_type -> holdfast.rpc.v1.RemovePeerResponse
+	16, // 20: holdfast.rpc.v1.ServerService.Status:output_type -> holdfast.rpc.v1.StatusResponse
+	19, // 21: holdfast.rpc.v1.ServerService.Health:output_type -> holdfast.rpc.v1.HealthResponse
+	21, // 22: holdfast.rpc.v1.ServerService.Found:output_type -> holdfast.rpc.v1.FoundResponse
+	23, // 23: holdfast.rpc.v1.ServerService.LeaderDied:output_type -> holdfast.rpc.v1.LeaderDiedResponse
+	14, // [14:24] is the sub-list for method output_type
+	4,  // [4:14] is the sub-list for method input_type
 	4,  // [4:4] is the sub-list for extension type_name
 	4,  // [4:4] is the sub-list for extension extendee
 	0,  // [0:4] is the sub-list for field type_name
@@ -1326,7 +1447,7 @@ func file_agent_rpc_rpcpb_rpc_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_rpc_rpcpb_rpc_proto_rawDesc), len(file_agent_rpc_rpcpb_rpc_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   21,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -33,6 +33,7 @@ const (
 	ServerService_Status_FullMethodName         = "/holdfast.rpc.v1.ServerService/Status"
 	ServerService_Health_FullMethodName         = "/holdfast.rpc.v1.ServerService/Health"
 	ServerService_Found_FullMethodName          = "/holdfast.rpc.v1.ServerService/Found"
+	ServerService_LeaderDied_FullMethodName     = "/holdfast.rpc.v1.ServerService/LeaderDied"
 )
 
 // ServerServiceClient is the client API for ServerService service.
@@ -60,6 +61,9 @@ type ServerServiceClient interface {
 	// Found asks a server without any state whether it will be part of a new cluster of
 	// exactly these servers.
 	Found(ctx context.Context, in *FoundRequest, opts ...grpc.CallOption) (*FoundResponse, error)
+	// LeaderDied asks a server whether it finds, too, that the process of the leader is
+	// gone, and how far its own log reaches.
+	LeaderDied(ctx context.Context, in *LeaderDiedRequest, opts ...grpc.CallOption) (*LeaderDiedResponse, error)
 }
 
 type serverServiceClient struct {
@@ -166,6 +170,16 @@ func (c *serverServiceClient) Found(ctx context.Context, in *FoundRequest, opts 
 	return out, nil
 }
 
+func (c *serverServiceClient) LeaderDied(ctx context.Context, in *LeaderDiedRequest, opts ...grpc.CallOption) (*LeaderDiedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LeaderDiedResponse)
+	err := c.cc.Invoke(ctx, ServerService_LeaderDied_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ServerServiceServer is the server API for ServerService service.
 // All implementations must embed UnimplementedServerServiceServer
 // for forward compatibility.
@@ -191,6 +205,9 @@ type ServerServiceServer interface {
 	// Found asks a server without any state whether it will be part of a new cluster of
 	// exactly these servers.
 	Found(context.Context, *FoundRequest) (*FoundResponse, error)
+	// LeaderDied asks a server whether it finds, too, that the process of the leader is
+	// gone, and how far its own log reaches.
+	LeaderDied(context.Context, *LeaderDiedRequest) (*LeaderDiedResponse, error)
 	mustEmbedUnimplementedServerServiceServer()
 }
 
@@ -227,6 +244,9 @@ func (UnimplementedServerServiceServer) Health(context.Context, *HealthRequest) 
 }
 func (UnimplementedServerServiceServer) Found(context.Context, *FoundRequest) (*FoundResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Found not implemented")
+}
+func (UnimplementedServerServiceServer) LeaderDied(context.Context, *LeaderDiedRequest) (*LeaderDiedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method LeaderDied not implemented")
 }
 func (UnimplementedServerServiceServer) mustEmbedUnimplementedServerServiceServer() {}
 func (UnimplementedServerServiceServer) testEmbeddedByValue()                       {}
@@ -389,6 +409,24 @@ func _ServerService_Found_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ServerService_LeaderDied_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LeaderDiedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ServerServiceServer).LeaderDied(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ServerService_LeaderDied_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ServerServiceServer).LeaderDied(ctx, req.(*LeaderDiedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ServerService_ServiceDesc is the grpc.ServiceDesc for ServerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -423,6 +461,10 @@ var ServerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Found",
 			Handler:    _ServerService_Found_Handler,
+		},
+		{
+			MethodName: "LeaderDied",
+			Handler:    _ServerService_LeaderDied_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

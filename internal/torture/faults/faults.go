@@ -40,7 +40,7 @@ var faults = []fault{
 		r.end()
 	}},
 
-	{name: "kill-leader", least: 1, silence: bars{1500 * ms, 2500 * ms}, happen: func(r *run) {
+	{name: "kill-leader", least: 1, silence: bars{1000 * ms, 2500 * ms}, happen: func(r *run) {
 		killed(r, r.cluster.Leader())
 	}},
 	{name: "kill-follower", least: 3, silence: bars{0, 300 * ms}, happen: func(r *run) {
