@@ -66,6 +66,8 @@ type Agent struct {
 	verifier  *verifier
 	expirer   *expirer
 	checks    *localChecks
+	restoring *restoringSnapshots
+	loading   sync.Mutex  // held while a request loads an archive for a restore
 	leading   atomic.Bool // leads, and has applied what was committed before
 	alone     atomic.Bool // leads a cluster of one
 	followers *followers

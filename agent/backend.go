@@ -109,7 +109,7 @@ func (b *backend) Restore(ctx context.Context, m *rpcpb.RestoreMeta, r io.Reader
 		return 0, refusal(err)
 	}
 	meta := httpapi.SnapshotMeta{ID: m.GetId(), Index: m.GetIndex(), Term: m.GetTerm()}
-	err = b.a.restoreHere(ctx, meta, m.GetSize(), f)
+	err = b.a.restoreHere(ctx, meta, m.GetSize(), f, nil)
 	return b.a.store.Applied(), refusal(err)
 }
 

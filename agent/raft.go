@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strconv"
 	"time"
@@ -88,7 +87,8 @@ func (a *Agent) openRaft() error {
 	}
 	a.machine = fsm.New(a.store, a.logs.Named("fsm"), a.stop)
 	a.verifier = newVerifier(a.readIndexRound)
-	a.raft, err = raft.NewRaft(conf, a.machine, a.storage, a.storage.Stable(), a.storage.Snapshots(), transport)
+	a.restoring = &restoringSnapshots{SnapshotStore: a.storage.Snapshots()}
+	a.raft, err = raft.NewRaft(conf, a.machine, a.storage, a.storage.Stable(), a.restoring, transport)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
@@ -290,55 +290,6 @@ func (a *Agent) SnapshotMeta(s *fsm.Snapshot) (httpapi.SnapshotMeta, error) {
 		ID:    fmt.Sprintf("%d-%d-%d", term, s.Index(), a.now().UnixMilli()),
 		Index: s.Index(), Term: term, Peers: a.PeerAddresses(), Servers: servers, ConfigurationIndex: index,
 	}, nil
-}
-
-// restoreTimeout bounds the wait for Raft to take a restore.
-const restoreTimeout = 10 * time.Minute
-
-// Restore replaces the state by the one in r and marks the place in the log, so
-// that watchers with an index from before can be told.
-func (a *Agent) Restore(ctx context.Context, meta httpapi.SnapshotMeta, size int64, r io.ReadSeeker) error {
-	held, cancel := context.WithTimeout(ctx, a.config().RPCHoldTimeout)
-	defer cancel()
-	if err := a.awaitLeader(held, a.writable); err != nil {
-		return err
-	}
-	if address := a.otherLeader(); address != "" && !a.leading.Load() {
-		return a.restoreThere(ctx, address, meta, size, r)
-	}
-	return a.restoreHere(ctx, meta, size, r)
-}
-
-func (a *Agent) restoreHere(ctx context.Context, meta httpapi.SnapshotMeta, size int64, r io.ReadSeeker) error {
-	if err := a.writable(); err != nil {
-		return err
-	}
-	needs, err := fsm.SnapshotNeeds(r)
-	if err == nil {
-		_, err = r.Seek(0, io.SeekStart)
-	}
-	if err == nil {
-		err = a.heldBack(needs) // the others are sent it, too
-	}
-	if err != nil {
-		return fmt.Errorf("restore snapshot: %w", err)
-	}
-	err = a.raft.Restore(&raft.SnapshotMeta{
-		Version: raft.SnapshotVersionMax, ID: meta.ID, Index: meta.Index, Term: meta.Term, Size: size,
-	}, r, restoreTimeout)
-	if err != nil {
-		return fmt.Errorf("restore snapshot: %w", err)
-	}
-	// The state is another one by now, whether or not the client is still there.
-	ctx = context.WithoutCancel(ctx)
-	if _, err := a.Propose(ctx, &fsm.Command{Restored: true}); err != nil {
-		return fmt.Errorf("mark the restore in the log: %w", err)
-	}
-	// The archive may be from before this server was a node, and sessions need one.
-	if _, err := a.keepSelf(ctx, a.Propose); err != nil {
-		a.log.Warn("register this server in the restored catalog", "error", err) // watchSelf goes on trying
-	}
-	return nil
 }
 
 // Writable returns why the server takes no writes now; nil when it does.

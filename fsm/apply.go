@@ -86,19 +86,23 @@ func (f *FSM) Snapshot() (raft.FSMSnapshot, error) {
 // was taken: what a restart has to read again. It may be called by anybody.
 func (f *FSM) SinceSnapshot() int64 { return f.sinceSnapshot.Load() }
 
-// Restore replaces the state by that of a snapshot, or leaves it as it is.
+// Restore replaces the state by that of a snapshot, or leaves it as it is. A
+// [LoadedReader] is not read if its state is loaded.
 func (f *FSM) Restore(r io.ReadCloser) error {
 	defer r.Close()
 	if f.stopped != nil {
 		return f.stopped
 	}
-	db, st, err := readSnapshot(r)
-	if err != nil {
-		return fmt.Errorf("restore state: %w", err)
+	l := loadedOf(r)
+	if l == nil {
+		var err error
+		if l, err = LoadSnapshot(r); err != nil {
+			return fmt.Errorf("restore state: %w", err)
+		}
 	}
 	// Whoever waits must look at the other state.
 	f.store.marks.reset()
-	f.store.publish(db, st, f.store.View().Generation+1, false)
+	f.store.publish(l.db, l.state, f.store.View().Generation+1, false)
 	f.store.hub.Reset()
 	f.store.topics.Reset()
 	f.store.tellSessions(nil, nil)

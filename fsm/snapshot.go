@@ -316,6 +316,41 @@ func readSnapshot(r io.Reader) (*memdb.MemDB, state, error) {
 	return db, st, nil
 }
 
+// Loaded is the state of a snapshot, in memory and not in use.
+type Loaded struct {
+	db    *memdb.MemDB
+	state state
+}
+
+// LoadSnapshot reads a snapshot to its end, for FSM.Restore to take into use. The error
+// says why it could not be restored.
+func LoadSnapshot(r io.Reader) (*Loaded, error) {
+	db, st, err := readSnapshot(r)
+	if err != nil {
+		return nil, err
+	}
+	return &Loaded{db: db, state: st}, nil
+}
+
+// LoadedReader is the content of a snapshot whose state is in memory already. Loaded is
+// nil when it is not.
+type LoadedReader interface {
+	io.ReadCloser
+	Loaded() *Loaded
+}
+
+// loadedOf is the state that comes with the content of a snapshot, which Raft may have
+// wrapped; nil if none does.
+func loadedOf(r io.ReadCloser) *Loaded {
+	if w, ok := r.(raft.ReadCloserWrapper); ok {
+		r = w.WrappedReadCloser()
+	}
+	if l, ok := r.(LoadedReader); ok {
+		return l.Loaded()
+	}
+	return nil
+}
+
 // CheckSnapshot reads a snapshot to its end and says whether it could be restored.
 func CheckSnapshot(r io.Reader) error {
 	_, err := load(r, nil)

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"unique"
 
 	"github.com/cespare/xxhash/v2"
@@ -82,14 +83,31 @@ func TestAppendItem(t *testing.T) {
 func TestSnapshotComesBackAsItWas(t *testing.T) {
 	m := lived(t)
 	was := plain(t, m.store)
-	for form, snapshot := range map[string][]byte{"plain": was, "compressed": compressed(t, m.store)} {
+	small := compressed(t, m.store)
+	for form, restore := range map[string]func(*machine) error{
+		"plain":      func(to *machine) error { return to.restore(was) },
+		"compressed": func(to *machine) error { return to.restore(small) },
+		"loaded before": func(to *machine) error {
+			l, err := LoadSnapshot(bytes.NewReader(small))
+			if err != nil {
+				return err
+			}
+			unread := loadedReader{io.NopCloser(iotest.ErrReader(errors.New("it is read"))), l}
+			return to.fsm.Restore(wrapped{unread, unread})
+		},
+		"not loaded before": func(to *machine) error {
+			return to.fsm.Restore(loadedReader{io.NopCloser(bytes.NewReader(was)), nil})
+		},
+	} {
 		t.Run(form, func(t *testing.T) {
-			if err := CheckSnapshot(bytes.NewReader(snapshot)); err != nil {
-				t.Fatal(err)
+			for _, snapshot := range [][]byte{was, small} {
+				if err := CheckSnapshot(bytes.NewReader(snapshot)); err != nil {
+					t.Fatal(err)
+				}
 			}
 			other := newMachine(t)
 			other.do(write(set("old", "state")))
-			if err := other.restore(snapshot); err != nil {
+			if err := restore(other); err != nil {
 				t.Fatal(err)
 			}
 			if got := plain(t, other.store); !bytes.Equal(got, was) {
@@ -116,6 +134,22 @@ func TestSnapshotComesBackAsItWas(t *testing.T) {
 		})
 	}
 }
+
+// loadedReader is the content of a snapshot whose state may be in memory.
+type loadedReader struct {
+	io.ReadCloser
+	loaded *Loaded
+}
+
+func (l loadedReader) Loaded() *Loaded { return l.loaded }
+
+// wrapped is a content as Raft hands it on.
+type wrapped struct {
+	io.ReadCloser
+	inner io.ReadCloser
+}
+
+func (w wrapped) WrappedReadCloser() io.ReadCloser { return w.inner }
 
 func TestSizeIsWhatWriteToWrites(t *testing.T) {
 	for _, m := range []*machine{newMachine(t), lived(t)} {

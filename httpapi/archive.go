@@ -129,15 +129,6 @@ func packPeers(peers []string) []byte {
 // metaBytes bounds the members of an archive that are not the state.
 const metaBytes = 1 << 20
 
-// readArchive reads an archive to its end, copies the state to w and checks
-// everything against the sums. Padding behind the end is accepted.
-func readArchive(r io.Reader, w io.Writer) (archiveMeta, error) {
-	return throughArchive(r, func(state io.Reader) error {
-		_, err := io.Copy(w, state)
-		return err
-	})
-}
-
 // LoadArchive reads an archive to its end, checks everything against the sums, and
 // restores the state into a store of its own, which it throws away: an archive that
 // passes can be restored. It takes as much memory as a server that holds that state.
@@ -169,15 +160,29 @@ func WriteArchive(w io.Writer, meta SnapshotMeta, s *fsm.Snapshot) error {
 	return writeArchive(w, meta, s)
 }
 
+// interrupted is a reader whose reads another goroutine may end.
+type interrupted interface{ interrupt() }
+
 // throughArchive reads an archive to its end, hands the state to take, and checks
-// everything against the sums. Padding behind the end is accepted.
-func throughArchive(r io.Reader, take func(state io.Reader) error) (archiveMeta, error) {
-	var meta archiveMeta
-	z, err := gzip.NewReader(r)
+// everything against the sums. Padding behind the end is accepted. The archive is
+// decompressed by another goroutine, which has ended when this returns.
+func throughArchive(r io.Reader, take func(state io.Reader) error) (meta archiveMeta, err error) {
+	z, err := gzip.NewReader(bufio.NewReaderSize(r, archiveBuffer))
 	if err != nil {
 		return meta, fmt.Errorf("failed to decompress snapshot: %w", err)
 	}
-	sums, err := readMembers(tar.NewReader(io.LimitReader(z, limit.SnapshotBytes+metaBytes)), take)
+	ahead := newAheadReader(z)
+	defer func() {
+		var interrupt func()
+		if i, ok := r.(interrupted); ok && err != nil { // otherwise it has been read to its end
+			interrupt = i.interrupt
+		}
+		ahead.Close(interrupt)
+		if closeErr := z.Close(); err == nil { // else it says the same
+			err = closeErr
+		}
+	}()
+	sums, err := readMembers(tar.NewReader(io.LimitReader(ahead, limit.SnapshotBytes+metaBytes)), take)
 	if err != nil {
 		return meta, fmt.Errorf("failed to read snapshot file: %w", err)
 	}
@@ -187,7 +192,7 @@ func throughArchive(r io.Reader, take func(state io.Reader) error) (archiveMeta,
 	if err := json.Unmarshal(sums.meta, &meta); err != nil {
 		return meta, fmt.Errorf("failed to read snapshot file: failed to decode snapshot metadata: %w", err)
 	}
-	n, err := padding(z)
+	n, err := padding(ahead)
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return meta, fmt.Errorf("failed to read snapshot file: failed to read or write snapshot data: %w", err)
@@ -196,7 +201,7 @@ func throughArchive(r io.Reader, take func(state io.Reader) error) (archiveMeta,
 	case n > 0:
 		return meta, fmt.Errorf("%d unread uncompressed bytes remain", n)
 	}
-	return meta, z.Close()
+	return meta, nil
 }
 
 // padding reads what is behind the archive and counts it, unless it is all zero.

@@ -375,3 +375,11 @@ func FuzzArchive(f *testing.F) {
 		}
 	})
 }
+
+// readArchive copies the state of an archive to w.
+func readArchive(r io.Reader, w io.Writer) (archiveMeta, error) {
+	return throughArchive(r, func(state io.Reader) error {
+		_, err := io.Copy(w, state)
+		return err
+	})
+}

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"sync"
 	"time"
 )
 
@@ -80,14 +82,38 @@ type steadyReader struct {
 	deadline *http.ResponseController
 	pause    time.Duration // longest pause between two reads; 0: any
 	armed    bool
+
+	mu   sync.Mutex
+	over bool // it was interrupted; guarded by mu
 }
 
 func (s *steadyReader) Read(p []byte) (int, error) {
+	if err := s.arm(); err != nil {
+		return 0, err
+	}
+	return s.r.Read(p)
+}
+
+func (s *steadyReader) arm() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return os.ErrDeadlineExceeded
+	}
 	if s.pause > 0 {
 		// Not every ResponseWriter has deadlines; then there is no bound to set.
 		s.armed = s.deadline.SetReadDeadline(time.Now().Add(s.pause)) == nil
 	}
-	return s.r.Read(p)
+	return nil
+}
+
+// interrupt ends a read that is under way in another goroutine, and all further ones:
+// nothing more of this body is wanted.
+func (s *steadyReader) interrupt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	_ = s.deadline.SetReadDeadline(time.Now()) // without deadlines a read ends when the client goes on or goes
 }
 
 // disarm takes the deadline off the connection, which serves on. Only after the

@@ -193,8 +193,13 @@ type Snapshots interface {
 	SnapshotMeta(s *fsm.Snapshot) (SnapshotMeta, error)
 
 	// Restore replaces the state of the cluster by the one read from r, which was
-	// checked before, and returns when it is in use.
-	Restore(ctx context.Context, meta SnapshotMeta, size int64, r io.ReadSeeker) error
+	// checked before, and returns when it is in use. loaded is the same state, if it is
+	// in memory already; nil: it is not.
+	Restore(ctx context.Context, meta SnapshotMeta, size int64, r io.ReadSeeker, loaded *fsm.Loaded) error
+
+	// MayLoad tells whether the state of an archive is to be loaded while it is checked,
+	// for Restore. If so, done must be called behind Restore.
+	MayLoad() (done func(), ok bool)
 
 	// ScratchDir is where an archive may be kept while it is checked.
 	ScratchDir() string

@@ -30,6 +30,8 @@ type localNode struct {
 	scratch string // where restores keep their archive
 	between func() // called between the two steps of a restore, if not nil
 
+	loading sync.Mutex // held by a request that loads an archive
+
 	mu      sync.Mutex
 	index   uint64      // guarded by mu
 	clock   time.Time   // guarded by mu
@@ -128,8 +130,8 @@ func (n *localNode) SnapshotMeta(s *fsm.Snapshot) (SnapshotMeta, error) {
 
 // Restore goes on above every index ever used, as Raft does, and notes the
 // restore in the log.
-func (n *localNode) Restore(ctx context.Context, meta SnapshotMeta, _ int64, r io.ReadSeeker) error {
-	if err := n.replaceState(meta, r); err != nil {
+func (n *localNode) Restore(ctx context.Context, meta SnapshotMeta, _ int64, r io.ReadSeeker, loaded *fsm.Loaded) error {
+	if err := n.replaceWith(meta, r, loaded); err != nil {
 		return err
 	}
 	if n.between != nil {
@@ -141,18 +143,39 @@ func (n *localNode) Restore(ctx context.Context, meta SnapshotMeta, _ int64, r i
 
 // replaceState is the part of a restore before it is noted in the log.
 func (n *localNode) replaceState(meta SnapshotMeta, r io.Reader) error {
+	return n.replaceWith(meta, r, nil)
+}
+
+func (n *localNode) replaceWith(meta SnapshotMeta, r io.Reader, loaded *fsm.Loaded) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	state, err := io.ReadAll(r)
 	if err != nil {
 		return err
 	}
-	if err := n.machine.Restore(io.NopCloser(bytes.NewReader(state))); err != nil {
+	if err := n.machine.Restore(loadedState{bytes.NewReader(state), loaded}); err != nil {
 		return err
 	}
 	n.index = max(n.index, meta.Index) + 1
 	n.base, n.log = state, nil
 	return nil
+}
+
+// loadedState is the content of a snapshot whose state may be in memory.
+type loadedState struct {
+	io.Reader
+	loaded *fsm.Loaded
+}
+
+func (l loadedState) Close() error        { return nil }
+func (l loadedState) Loaded() *fsm.Loaded { return l.loaded }
+
+// MayLoad is part of Snapshots.
+func (n *localNode) MayLoad() (done func(), ok bool) {
+	if !n.loading.TryLock() {
+		return nil, false
+	}
+	return n.loading.Unlock, true
 }
 
 func (n *localNode) ScratchDir() string { return n.scratch }

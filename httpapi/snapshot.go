@@ -86,7 +86,12 @@ func (c *call) snapshotRestore() error {
 	defer func() {
 		_ = errors.Join(f.Close(), os.Remove(f.Name())) // a file of ours that nobody reads any more
 	}()
-	meta, size, err := c.receive(f)
+	check := func(r io.Reader) (*fsm.Loaded, error) { return nil, fsm.CheckSnapshot(r) }
+	if done, ok := c.s.opts.Snapshots.MayLoad(); ok {
+		defer done()
+		check = fsm.LoadSnapshot
+	}
+	meta, size, loaded, err := c.receive(f, check)
 	if err != nil {
 		return err
 	}
@@ -94,7 +99,7 @@ func (c *call) snapshotRestore() error {
 	if err := c.needFresh(acl.ResourceACL, acl.AccessWrite, ""); err != nil {
 		return err
 	}
-	if err := c.s.opts.Snapshots.Restore(c.r.Context(), meta, size, f); err != nil {
+	if err := c.s.opts.Snapshots.Restore(c.r.Context(), meta, size, f, loaded); err != nil {
 		return err
 	}
 	// Who asked after the state had been replaced and before the log said so did
@@ -108,29 +113,57 @@ func (c *call) snapshotRestore() error {
 	return nil
 }
 
-// receive reads the archive in the body, keeps its state in f and leaves f at its
-// beginning.
-func (c *call) receive(f *os.File) (SnapshotMeta, int64, error) {
+// receive reads the archive in the body, keeps its state in f, has it checked on the way,
+// and leaves f at its beginning.
+func (c *call) receive(f *os.File, check func(io.Reader) (*fsm.Loaded, error)) (meta SnapshotMeta, size int64, loaded *fsm.Loaded, err error) {
 	body := &steadyReader{r: c.r.Body, deadline: http.NewResponseController(c.w), pause: c.s.settings.Load().BodyTimeout}
-	m, err := readArchive(body, &carefulWriter{w: f, writable: c.s.opts.Snapshots.Writable})
+	var broken error // what is wrong with the state; counts when the archive is what was saved
+	m, err := throughArchive(body, func(state io.Reader) error {
+		kept := &keepingReader{r: state, w: &carefulWriter{w: f, writable: c.s.opts.Snapshots.Writable}}
+		loaded, broken = check(kept)
+		n, err := io.Copy(io.Discard, kept)
+		if broken == nil && n > 0 {
+			broken = errors.New("something follows the state") // check has read to the end
+		}
+		size = kept.n
+		return err
+	})
 	if err != nil {
-		return SnapshotMeta{}, 0, serverError(err.Error())
+		return meta, 0, nil, serverError(err.Error())
 	}
 	body.disarm()
+	if broken != nil {
+		return meta, 0, nil, serverError("failed to read snapshot file: " + broken.Error())
+	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return SnapshotMeta{}, 0, fmt.Errorf("read the archive again: %w", err)
+		return meta, 0, nil, fmt.Errorf("read the archive again: %w", err)
 	}
-	if err := fsm.CheckSnapshot(f); err != nil {
-		return SnapshotMeta{}, 0, serverError("failed to read snapshot file: " + err.Error())
+	return SnapshotMeta{ID: m.ID, Index: m.Index, Term: m.Term, ConfigurationIndex: m.ConfigurationIndex}, size, loaded, nil
+}
+
+// keepingReader writes what is read from it to w. The first error of either is that of
+// all further reads.
+type keepingReader struct {
+	r   io.Reader
+	w   io.Writer
+	n   int64
+	err error
+}
+
+func (k *keepingReader) Read(p []byte) (int, error) {
+	if k.err != nil {
+		return 0, k.err
 	}
-	size, err := f.Seek(0, io.SeekEnd)
-	if err == nil {
-		_, err = f.Seek(0, io.SeekStart)
+	n, err := k.r.Read(p)
+	if n > 0 {
+		if _, werr := k.w.Write(p[:n]); werr != nil {
+			k.err = werr
+			return 0, werr
+		}
+		k.n += int64(n)
 	}
-	if err != nil {
-		return SnapshotMeta{}, 0, fmt.Errorf("read the archive again: %w", err)
-	}
-	return SnapshotMeta{ID: m.ID, Index: m.Index, Term: m.Term, ConfigurationIndex: m.ConfigurationIndex}, size, nil
+	k.err = err
+	return n, err
 }
 
 // steadyWriter writes to a client that must keep reading.

@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/holdfast-kv/holdfast/fsm"
 )
 
 // TestSnapshotSave: an archive with the index and what is known of the leader.
@@ -134,7 +136,7 @@ type brokenSnapshots struct {
 	err error
 }
 
-func (b brokenSnapshots) Restore(context.Context, SnapshotMeta, int64, io.ReadSeeker) error {
+func (b brokenSnapshots) Restore(context.Context, SnapshotMeta, int64, io.ReadSeeker, *fsm.Loaded) error {
 	return b.err
 }
 
@@ -186,5 +188,29 @@ func TestRestoreWithoutRoom(t *testing.T) {
 	careful := &carefulWriter{w: io.Discard, writable: n.Writable}
 	if _, err := careful.Write(make([]byte, careAfter+1)); err == nil {
 		t.Error("writing goes on although there is no room")
+	}
+}
+
+// TestRestoreWhileAnotherLoads: the state of one archive at a time is in memory, and both
+// are restored.
+func TestRestoreWhileAnotherLoads(t *testing.T) {
+	node := filled(t, 3)
+	archive, want := string(node.archive(t)), node.store.View().Meta().Live
+	s := newTestServer(t, node)
+	for _, busy := range []bool{false, true} {
+		if busy {
+			done, _ := node.MayLoad()
+			defer done()
+		}
+		expect(t, ask(t, s, http.MethodDelete, "/v1/kv/?recurse", ""), 200, "true")
+		expect(t, ask(t, s, http.MethodPut, "/v1/snapshot", archive), 200, "")
+		if live := node.store.View().Meta().Live; live != want || want == 0 {
+			t.Errorf("while another loads, %v: %d keys are restored, want %d", busy, live, want)
+		}
+		if done, ok := node.MayLoad(); ok == busy {
+			t.Errorf("while another loads, %v: a further one may, %v", busy, ok)
+		} else if ok {
+			done()
+		}
 	}
 }

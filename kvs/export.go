@@ -2,7 +2,7 @@ package kvs
 
 import (
 	"fmt"
-	"sort"
+	"slices"
 
 	"github.com/hashicorp/go-memdb"
 
@@ -136,7 +136,7 @@ func (im *Import) Finish() {
 	if im.txn == nil {
 		return
 	}
-	sort.Slice(im.log, func(i, j int) bool { return before(im.log[i], im.log[j]) })
+	slices.SortFunc(im.log, compareChanges)
 	appendLog(im.txn, im.log)
 	rows := im.rows.done()
 	must(im.txn.Insert(tableItems, &rows))

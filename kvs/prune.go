@@ -1,6 +1,9 @@
 package kvs
 
-import "sort"
+import (
+	"slices"
+	"sort"
+)
 
 // Trim asks to keep only the newest versions of one key.
 type Trim struct {
@@ -218,7 +221,7 @@ func (v View) PlanForgets(r Retention) []Forget {
 		}
 		return true
 	})
-	sort.Slice(bare, func(i, j int) bool { return before(bare[i], bare[j]) })
+	slices.SortFunc(bare, compareChanges)
 	left, bytes := meta.Tombstones, meta.HistoryBytes
 	if left <= r.Tombs {
 		left = 0 // only the bytes are too many

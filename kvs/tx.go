@@ -1,8 +1,8 @@
 package kvs
 
 import (
+	"cmp"
 	"slices"
-	"sort"
 	"strings"
 	"unique"
 
@@ -146,7 +146,7 @@ func (tx *Tx) Flush(txn *memdb.Txn) {
 	tx.lengths.Flush(txn)
 	appendLog(txn, tx.changes)
 	if len(tx.trimmed) > 0 {
-		sort.Slice(tx.trimmed, func(i, j int) bool { return before(tx.trimmed[i], tx.trimmed[j]) })
+		slices.SortFunc(tx.trimmed, compareChanges)
 		removeFromLog(txn, tx.trimmed)
 	}
 	if tx.pruneTo > 0 {
@@ -168,11 +168,13 @@ func (tx *Tx) Changed() []string {
 }
 
 // before is the order of the change log.
-func before(a, b *Version) bool {
+func before(a, b *Version) bool { return compareChanges(a, b) < 0 }
+
+func compareChanges(a, b *Version) int {
 	if a.ModifyIndex != b.ModifyIndex {
-		return a.ModifyIndex < b.ModifyIndex
+		return cmp.Compare(a.ModifyIndex, b.ModifyIndex)
 	}
-	return a.Key < b.Key
+	return strings.Compare(a.Key, b.Key)
 }
 
 // item returns the row of a key as the current command sees it.
