@@ -40,6 +40,20 @@ var faults = []fault{
 		r.end()
 	}},
 
+	// As many writes as the machine can take, which it takes from heartbeats, too. No fault,
+	// so the leader is to stay.
+	{name: "saturate", least: 3, happen: func(r *run) {
+		before := r.elections()
+		r.begin()
+		r.saturate()
+		r.end()
+		after := r.elections()
+		r.tb.Logf("term %d, then %d; leaders missed for a heartbeat timeout: %d times", before.term, after.term, after.missed-before.missed)
+		if r.set.judge && after.term != before.term {
+			r.tb.Errorf("the term was %d and is %d: the leader was replaced for nothing", before.term, after.term)
+		}
+	}},
+
 	{name: "kill-leader", least: 1, silence: bars{1000 * ms, 2500 * ms}, happen: func(r *run) {
 		killed(r, r.cluster.Leader())
 	}},

@@ -105,7 +105,7 @@ func TestLong(t *testing.T) {
 	rows := make([]torture.Row, len(chosen))
 	for round := 0; round < *runs || time.Since(began) < *duration; round++ {
 		for i, f := range chosen {
-			at := settings{servers: max(*servers, f.least), seed: *seed + uint64(round), span: *span, calm: 2 * time.Second, reportDir: *reportDir}
+			at := settings{servers: max(*servers, f.least), seed: *seed + uint64(round), span: *span, calm: 2 * time.Second, reportDir: *reportDir, judge: true}
 			rows[i].Fault, rows[i].Servers, rows[i].Bars = f.name, at.servers, recovery
 			rows[i].Bars.SilenceMedian, rows[i].Bars.Silence = f.silence.median, f.silence.worst
 			if at.servers == 1 { // while it is away there is nobody to write to

@@ -19,6 +19,7 @@ type settings struct {
 	span      time.Duration // how long a fault lasts that lasts
 	calm      time.Duration // of load before it
 	reportDir string        // for drawings of histories; "" is none
+	judge     bool          // what depends on the machine's speed, too
 }
 
 // aftermath is how much longer the load goes on when all servers take writes again: what
