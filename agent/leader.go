@@ -99,6 +99,7 @@ func (a *Agent) lead(ctx context.Context) {
 	duties.Go(func() { a.pilot.lead(reign) })
 	duties.Go(func() { a.keepHistory(reign) })
 	duties.Go(func() { a.leadACL(reign) })
+	duties.Go(func() { a.watchContact(reign) })
 	defer duties.Wait()
 	defer end()
 	// At once: what duties have under way waits for a leader as others do, and would

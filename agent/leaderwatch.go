@@ -3,12 +3,9 @@ package agent
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
-
-	"github.com/holdfast-kv/holdfast/agent/rpc/rpcpb"
 )
 
 // leader is what this server knows of who leads. The zero value: nobody.
@@ -112,53 +109,4 @@ func (a *Agent) lookForLeader() {
 	if a.leader.without(now) > a.config().RPCHoldTimeout {
 		a.api.EndParked()
 	}
-}
-
-// endParkedIfCutOff runs when this server leads no more. If it reaches no majority, the
-// others may choose a leader and go on without it, so its parked queries are ended: that
-// need not wait for as long as an election may take, through which they are held. It
-// takes as long as the lease of a leader at most.
-func (a *Agent) endParkedIfCutOff(ctx context.Context) error {
-	if a.peers == nil {
-		return nil
-	}
-	servers := a.configuration().Servers
-	if len(servers) < 2 {
-		return nil
-	}
-	asked, cancel := context.WithTimeout(ctx, time.Duration(a.config().Performance.RaftMultiplier)*leaderLease)
-	defer cancel()
-	reached := a.votersReached(asked, servers)
-	if l, _ := a.leader.get(); l.id != "" || ctx.Err() != nil || reached > countVoters(raft.Configuration{Servers: servers})/2 {
-		return nil
-	}
-	a.log.Warn("this server led, and reaches no majority of the cluster any more: its parked queries end")
-	a.api.EndParked()
-	return nil
-}
-
-// votersReached is how many of the servers with a vote answer, this one among them.
-func (a *Agent) votersReached(ctx context.Context, servers []raft.Server) int {
-	var reached atomic.Int64
-	var asked sync.WaitGroup
-	for _, s := range servers {
-		switch {
-		case s.Suffrage != raft.Voter:
-			continue
-		case string(s.ID) == a.nodeID:
-			reached.Add(1)
-			continue
-		}
-		asked.Go(func() {
-			server, err := a.peers.client.Server(a.addressOf(string(s.ID), string(s.Address)))
-			if err != nil {
-				return
-			}
-			if status, err := server.Status(ctx, &rpcpb.StatusRequest{}); err == nil && status.GetNodeId() == string(s.ID) {
-				reached.Add(1)
-			}
-		})
-	}
-	asked.Wait()
-	return int(reached.Load())
 }

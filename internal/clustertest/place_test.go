@@ -164,15 +164,15 @@ func TestLeaveEndsWhatIsUnderWay(t *testing.T) {
 	awaitGone(t, c, leaving.Name())
 }
 
-// TestCutOffLeaderEndsParkedQueries: long before rpc_hold_timeout, through which they
-// are held otherwise.
+// TestCutOffLeaderEndsParkedQueries: within its lease, which is 2 s here; otherwise they
+// are held for as long as rpc_hold_timeout.
 func TestCutOffLeaderEndsParkedQueries(t *testing.T) {
 	slow(t)
 	if err := testcluster.CanFault(); err != nil {
 		t.Skipf("NOT TESTED HERE: the network between servers cannot be broken on this system: %v", err)
 	}
 	c := testcluster.StartCluster(t, testcluster.ClusterOptions{
-		Faults: true, Each: testcluster.Options{Config: map[string]any{"performance": map[string]any{"raft_multiplier": 1, "rpc_hold_timeout": "1m"}}},
+		Faults: true, Each: testcluster.Options{Config: map[string]any{"performance": map[string]any{"raft_multiplier": 5, "rpc_hold_timeout": "1m"}}},
 	})
 	leader, follower := c.Leader(), c.Followers()[0]
 	leader.Put("parked", "v")
@@ -186,6 +186,7 @@ func TestCutOffLeaderEndsParkedQueries(t *testing.T) {
 		return answered
 	}
 	onLeader, onFollower := park(leader), park(follower)
+	from, began := len(leader.Log()), time.Now()
 	c.Network.Isolate(leader.ID())
 	select {
 	case got := <-onLeader:
@@ -194,6 +195,12 @@ func TestCutOffLeaderEndsParkedQueries(t *testing.T) {
 		}
 	case <-time.After(soon):
 		t.Error("the leader that is cut off keeps its parked query")
+	}
+	t.Logf("ended %s after the network was cut", time.Since(began).Round(time.Millisecond))
+	awaitLine(t, leader, from, "stepping down") // when its lease is over
+	said := leader.Log()[from:]
+	if ended := strings.Index(said, "its parked queries end"); ended < 0 || ended > strings.Index(said, "stepping down") {
+		t.Error("the parked query did not end within the lease of the leader")
 	}
 	await(t, func() error { // the others have a leader
 		resp := follower.Do(http.MethodPut, "/v1/kv/parked", []byte("next"))
