@@ -64,6 +64,7 @@ type Agent struct {
 	leaderCh  chan bool
 	leader    *leaderWatch
 	verifier  *verifier
+	contest   *contest
 	expirer   *expirer
 	checks    *localChecks
 	restoring *restoringSnapshots
@@ -128,14 +129,16 @@ func New(opts Options) (a *Agent, err error) {
 	a.leader = newLeaderWatch(a.group.Context(), opts.Now())
 	a.logWrites = metrics.NewHistogram(raftLogWrite, metrics.TimeBounds)
 	a.followers = newFollowers(opts.Now)
+	fresh := func(ctx context.Context) error {
+		_, err := a.ReadIndex(ctx, httpapi.Consistent)
+		return err
+	}
+	a.contest = newContest(a.store, a.closing, fresh, a.throughLog)
 	a.expirer = &expirer{
 		store: a.store, deadlines: newDeadlines(opts.Now), propose: a.Propose, now: opts.Now, log: a.log, closing: a.closing,
 		leads: a.leading.Load,
 		ready: func() bool { return a.leading.Load() && a.writable() == nil },
-		fresh: func(ctx context.Context) error {
-			_, err := a.ReadIndex(ctx, httpapi.Consistent)
-			return err
-		},
+		fresh: fresh,
 	}
 	a.checks = newLocalChecks(a.selfRegistration, a.store, a.Propose, opts.Now, opts.Log.Named("checks"))
 	a.store.OnSessions(a.expirer.sessionsChanged)

@@ -25,6 +25,14 @@ var errNotThere = errors.New("there was no leader")
 // The error is httpapi.ErrNoLeader, httpapi.ErrUnknownOutcome, a
 // *httpapi.ReadOnlyError, or what the log store said.
 func (a *Agent) Propose(ctx context.Context, c *fsm.Command) (fsm.Result, error) {
+	if c.Compares() && (!a.leading.Load() || a.writable() == nil) {
+		return a.contest.put(ctx, c)
+	}
+	return a.throughLog(ctx, c)
+}
+
+// throughLog is Propose for what certainly needs an entry of the log.
+func (a *Agent) throughLog(ctx context.Context, c *fsm.Command) (fsm.Result, error) {
 	res, err := a.proposeOnce(c)
 	if !errors.Is(err, errNotThere) {
 		return res, err

@@ -68,6 +68,15 @@ func (tx *Tx) DeleteCAS(key string, index uint64) bool {
 	return true
 }
 
+// Refuses tells whether [Tx.Do] of a CAS or DeleteCAS would not apply to this state.
+func (v View) Refuses(op *Op) bool {
+	cur, _ := v.Get(op.Key)
+	if op.Verb == DeleteCAS {
+		return cur != nil && cur.ModifyIndex != op.Index
+	}
+	return !matches(cur, op.Index)
+}
+
 // DeleteTree ends every key that starts with prefix and returns how many.
 func (tx *Tx) DeleteTree(prefix string) int {
 	var keys []string
