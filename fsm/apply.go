@@ -121,7 +121,6 @@ type batch struct {
 	acl      *acl.Tx // nil until it is wanted; see tables
 	again    *again  // the rights of who asks, looked for again; nil: there is no need to
 	changed  bool
-	ops      []kvs.Op // room for the operations of a transaction
 	elapsed  int64    // nanoseconds between the last command and the current one
 
 	topics map[string]bool // beside keys, what has changed
@@ -143,12 +142,9 @@ func (s *Store) begin() *batch {
 
 // apply performs one command. An error means that the server must stop.
 func (b *batch) apply(index uint64, data []byte) (Result, error) {
-	p, err := parse(data, b.ops)
+	p, err := b.store.reader.parse(data)
 	if err != nil {
 		return Result{}, err
-	}
-	if p != nil && p.txn != nil {
-		b.ops = p.txn[:0]
 	}
 	before, dead := b.state, len(b.dead)
 	b.state.Index = index
@@ -373,6 +369,7 @@ func (v *View) ReadTxn(ops []kvs.Op) (shown []kvs.Shown, refused []TxnError) {
 
 // commit publishes what was applied, then wakes those who wait for it.
 func (b *batch) commit() {
+	b.store.reader.forget()
 	if !b.changed {
 		return
 	}

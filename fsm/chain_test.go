@@ -279,7 +279,7 @@ func BenchmarkHash(b *testing.B) {
 	m := newMachine(b)
 	m.batch(write(set("app/0000001", "1")))
 	e := entry(b, 2, 2, write(set("app/0000001", fmt.Sprintf("%01024d", 1))))
-	p, err := parse(e.Data, nil)
+	p, err := new(reader).parse(e.Data)
 	if err != nil {
 		b.Fatal(err)
 	}

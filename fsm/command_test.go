@@ -205,7 +205,7 @@ func FuzzDecode(f *testing.F) {
 			{Index: m.index, Type: raft.LogCommand, Data: data},
 			entry(t, m.index+1, 9, write(set("after", "x"))),
 		})
-		_, err := parse(data, nil)
+		_, err := new(reader).parse(data)
 		if len(m.stops) == 0 {
 			if err != nil {
 				t.Fatalf("applied what cannot be decoded: %v", err)

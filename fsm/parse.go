@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/fsm/fsmpb"
+	"github.com/holdfast-kv/holdfast/internal/limit"
 	"github.com/holdfast-kv/holdfast/kvs"
 )
 
@@ -32,6 +33,37 @@ type writeCommand struct {
 	ties Ties
 }
 
+// reader is the memory that log entries are read into, one after the other, so that
+// reading one takes next to none. What it has read is valid until the next.
+type reader struct {
+	parsed  parsed
+	write   writeCommand
+	checked acl.Checked
+	ops     []kvs.Op // of a transaction
+
+	// Who asked lately: mostly it is the same as before, and the text is there already.
+	accessor, address, datacenter lately
+}
+
+// lately is the last text that was read for a field.
+type lately string
+
+func (l *lately) text(b []byte) string {
+	if string(*l) != string(b) {
+		*l = lately(b)
+	}
+	return string(*l)
+}
+
+// forget lets go of what was read last, of which values may be large.
+func (r *reader) forget() {
+	r.parsed, r.write, r.checked = parsed{}, writeCommand{}, acl.Checked{}
+	if cap(r.ops) > limit.TxnOps {
+		r.ops = nil
+	}
+	clear(r.ops[:cap(r.ops)])
+}
+
 // parse reads a log entry. It returns nil for a command that this version does not
 // know and may skip.
 //
@@ -40,14 +72,12 @@ type writeCommand struct {
 // that allocates. Whatever is not exactly as [Encode] writes it goes through the
 // generated code, so that there is one meaning of an entry; TestParse holds both
 // against each other.
-//
-// The operations of a transaction are put into room, which may be nil, if they fit.
-func parse(data []byte, room []kvs.Op) (*parsed, error) {
+func (r *reader) parse(data []byte) (*parsed, error) {
 	switch {
 	case len(data) >= 1 && data[0] == formatCommand:
-		return parseCommand(data[1:], room)
+		return r.command(data[1:])
 	case len(data) >= 1+stampBytes && data[0] == formatStamped:
-		p, err := parseCommand(data[1+stampBytes:], room)
+		p, err := r.command(data[1+stampBytes:])
 		if p != nil {
 			p.time = int64(binary.BigEndian.Uint64(data[1:]))
 		}
@@ -56,8 +86,8 @@ func parse(data []byte, room []kvs.Op) (*parsed, error) {
 	return nil, ErrUnknownCommand
 }
 
-func parseCommand(data []byte, room []kvs.Op) (*parsed, error) {
-	if p := parseHot(data, room); p != nil {
+func (r *reader) command(data []byte) (*parsed, error) {
+	if p := r.hot(data); p != nil {
 		return p, nil
 	}
 	msg, err := decode(data)
@@ -130,18 +160,20 @@ func fields(b []byte, repeated protowire.Number, field func(n protowire.Number, 
 	return true
 }
 
-// parseHot reads a write or a transaction; nil for anything else.
-func parseHot(b []byte, room []kvs.Op) *parsed {
-	p := &parsed{}
+// hot reads a write or a transaction; nil for anything else.
+func (r *reader) hot(b []byte) *parsed {
+	p := &r.parsed
+	*p = parsed{}
 	ok := fields(b, 0, func(n protowire.Number, bytes []byte, _ uint64) bool {
 		if bytes == nil {
 			return false
 		}
 		switch n {
 		case 1:
-			return p.header(bytes)
+			return r.header(bytes)
 		case 2:
-			p.write = &writeCommand{}
+			r.write = writeCommand{}
+			p.write = &r.write
 			seen := false
 			return fields(bytes, 0, func(n protowire.Number, bytes []byte, _ uint64) bool {
 				// Hardly anything else is in the entry: its memory may live as
@@ -150,10 +182,11 @@ func parseHot(b []byte, room []kvs.Op) *parsed {
 				return seen
 			}) && seen
 		case 3:
-			p.txn = room[:0]
+			p.txn = r.ops[:0]
 			if p.txn == nil {
 				p.txn = make([]kvs.Op, 0, 8)
 			}
+			defer func() { r.ops = p.txn }()
 			return fields(bytes, 1, func(n protowire.Number, bytes []byte, _ uint64) bool {
 				if n != 1 || bytes == nil {
 					return false
@@ -170,18 +203,19 @@ func parseHot(b []byte, room []kvs.Op) *parsed {
 	return p
 }
 
-func (p *parsed) header(b []byte) bool {
+func (r *reader) header(b []byte) bool {
+	p := &r.parsed
 	return fields(b, 0, func(n protowire.Number, bytes []byte, number uint64) bool {
 		switch {
 		case n == 1 && bytes == nil:
 			p.time = int64(number)
 		case n == 2 && bytes != nil && utf8.Valid(bytes):
-			p.origin.Accessor = string(bytes)
+			p.origin.Accessor = r.accessor.text(bytes)
 		case n == 3 && bytes != nil:
-			p.origin.Address = string(bytes)
+			p.origin.Address = r.address.text(bytes)
 		case n == 6 && bytes != nil:
-			p.checked = parseChecked(bytes, p.origin.Accessor)
-			return p.checked != nil
+			p.checked = &r.checked
+			return r.mayWrite(bytes, p.origin.Accessor)
 		default: // a reason is seldom and must be checked to be UTF-8
 			return false
 		}
@@ -189,11 +223,12 @@ func (p *parsed) header(b []byte) bool {
 	})
 }
 
-// parseChecked reads who was found to have the right, unless it is a certificate.
+// mayWrite reads who was found to have the right, unless it is a certificate.
 // accessor is that of the header.
-func parseChecked(b []byte, accessor string) *acl.Checked {
-	c := &acl.Checked{Accessor: accessor}
-	ok := fields(b, 0, func(n protowire.Number, bytes []byte, number uint64) bool {
+func (r *reader) mayWrite(b []byte, accessor string) bool {
+	c := &r.checked
+	*c = acl.Checked{Accessor: accessor}
+	return fields(b, 0, func(n protowire.Number, bytes []byte, number uint64) bool {
 		switch {
 		case n == 1 && bytes == nil:
 			c.Index = number
@@ -206,7 +241,7 @@ func parseChecked(b []byte, accessor string) *acl.Checked {
 		case n == 5 && bytes == nil:
 			c.Trusted = number != 0
 		case n == 8 && bytes != nil:
-			c.Datacenter = string(bytes)
+			c.Datacenter = r.datacenter.text(bytes)
 		case n == 9 && bytes == nil:
 			c.Secret = number
 		default:
@@ -214,10 +249,6 @@ func parseChecked(b []byte, accessor string) *acl.Checked {
 		}
 		return true
 	})
-	if !ok {
-		return nil
-	}
-	return c
 }
 
 // asIs and bytesClone say what becomes of a value: whether it shares the memory of the

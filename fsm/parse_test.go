@@ -71,7 +71,7 @@ func TestParse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := parseHot(data[1:], nil)
+		p := new(reader).hot(data[1:])
 		if p == nil {
 			t.Fatalf("%x is not read by hand", data)
 		}

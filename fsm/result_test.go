@@ -26,7 +26,7 @@ func TestStamp(t *testing.T) {
 		if err := Stamp(data, 42e9); err != nil {
 			t.Fatal(err)
 		}
-		got, err := parse(data, nil)
+		got, err := new(reader).parse(data)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -34,7 +34,7 @@ func TestStamp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, err := parse(plain, nil)
+		want, err := new(reader).parse(plain)
 		if err != nil {
 			t.Fatal(err)
 		}

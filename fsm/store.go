@@ -38,7 +38,8 @@ type Store struct {
 	topics *kvs.Hub
 
 	compiler *acl.Compiler // of the rules that apply looks at
-	origins  kvs.Origins   // of the goroutine that applies
+	origins  kvs.Origins   // of the goroutine that applies, as is reader
+	reader   reader
 
 	// onSessions is told of sessions that were created and ended; see OnSessions.
 	onSessions atomic.Pointer[func(born []*session.Session, dead []string)]

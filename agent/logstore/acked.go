@@ -21,6 +21,7 @@ import (
 type acked struct {
 	file   *os.File
 	noSync bool
+	room   [ackedBytes]byte // what is written, so that each time needs no memory
 }
 
 const (
@@ -59,9 +60,10 @@ func parseAcked(b []byte) (last uint64, ok bool) {
 	return binary.LittleEndian.Uint64(b), true
 }
 
-func formatAcked(last uint64) []byte {
-	b := binary.LittleEndian.AppendUint64(make([]byte, 0, ackedBytes), last)
-	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+// formatAcked appends to b what parseAcked reads.
+func formatAcked(b []byte, last uint64) []byte {
+	b = binary.LittleEndian.AppendUint64(b, last)
+	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[len(b)-8:], castagnoli))
 	return binary.LittleEndian.AppendUint32(b, ackedMark)
 }
 
@@ -70,7 +72,7 @@ func (a *acked) raise(last uint64) error {
 	if a == nil {
 		return nil
 	}
-	_, err := a.file.WriteAt(formatAcked(last), 0)
+	_, err := a.file.WriteAt(formatAcked(a.room[:0], last), 0)
 	return err
 }
 

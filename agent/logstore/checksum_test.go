@@ -143,11 +143,11 @@ func FuzzDecodeWAL(f *testing.F) {
 }
 
 func FuzzParseAcked(f *testing.F) {
-	f.Add(formatAcked(0))
-	f.Add(formatAcked(math.MaxUint64))
+	f.Add(formatAcked(nil, 0))
+	f.Add(formatAcked(nil, math.MaxUint64))
 	f.Add([]byte("0123456789abcdef"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if last, ok := parseAcked(b); ok && !bytes.Equal(formatAcked(last), b) {
+		if last, ok := parseAcked(b); ok && !bytes.Equal(formatAcked(nil, last), b) {
 			t.Errorf("%x accepted as %d", b, last)
 		}
 	})
