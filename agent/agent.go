@@ -88,7 +88,7 @@ type Agent struct {
 	leavingNow atomic.Bool   // the cluster
 	leave      chan struct{} // of capacity 1: the server left and must end
 	keeping    sync.Mutex
-	transfers  int // snapshots on their way to followers; guarded by keeping
+	transfers  int // followers that get a snapshot, or catch up behind one; guarded by keeping
 
 	fatal  chan error  // of capacity 1: why the server must stop
 	broken atomic.Bool // the files of the log store are damaged

@@ -127,7 +127,7 @@ func (a *Agent) majorityHeard(servers []raft.Server) time.Time {
 		}
 		voters++
 		if string(s.ID) != a.nodeID {
-			at := a.followers.heardAt(s.ID)
+			_, at := a.followers.heardOf(s.ID)
 			if at.Before(began) {
 				at = began
 			}

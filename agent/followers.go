@@ -61,11 +61,13 @@ func (f *followers) note(id raft.ServerID, lastIndex uint64) {
 	f.by[id] = follower{lastIndex: lastIndex, at: at}
 }
 
-// heardAt is when a server was heard of last; the zero time for never.
-func (f *followers) heardAt(id raft.ServerID) time.Time {
+// heardOf is the last index of a server's log and when that was heard; the zero time for
+// never.
+func (f *followers) heardOf(id raft.ServerID) (lastIndex uint64, at time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.by[id].at
+	last := f.by[id]
+	return last.lastIndex, last.at
 }
 
 // of returns what was heard of the given servers, and forgets all others: they have

@@ -142,6 +142,7 @@ func withReloadable(cfg *config.Config, r config.Reloadable) *config.Config {
 	next.Raft.SnapshotThreshold = r.SnapshotThreshold
 	next.Raft.SnapshotInterval = r.SnapshotInterval
 	next.Raft.TrailingLogs = r.TrailingLogs
+	next.Raft.SnapshotSendRate = r.SnapshotSendRate
 
 	next.ACL.TokenInQuery = r.TokenInQuery
 	next.Audit.ReadPrefixes = r.AuditReadPrefixes

@@ -1,25 +1,84 @@
 package agent
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
 	"github.com/hashicorp/raft"
 )
 
-// snapshotSpeed bounds the bytes a second that a snapshot for a follower takes from
-// the network and the disk, so that writes go on meanwhile.
-const snapshotSpeed = 64 << 20
-
-// InstallSnapshot sends a snapshot to a follower. While it is under way the log that
-// the follower needs next is kept.
+// InstallSnapshot sends a snapshot to a follower, at a bounded speed, so that writes go
+// on meanwhile. While it is under way, and until the follower has caught up, the log that
+// it needs next is kept.
 func (t *network) InstallSnapshot(
 	id raft.ServerID, target raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader,
 ) error {
-	t.a.keepLog(1)
-	defer t.a.keepLog(-1)
-	return t.NetworkTransport.InstallSnapshot(id, target, args, resp, &slowReader{r: data, speed: snapshotSpeed, began: time.Now(), stop: t.a.closing})
+	a := t.a
+	a.keepLog(1)
+	err := a.hasLogFrom(args.LastLogIndex + 1)
+	if err == nil {
+		speed := int64(a.config().Raft.SnapshotSendRate)
+		err = t.NetworkTransport.InstallSnapshot(id, target, args, resp, &slowReader{r: data, speed: speed, began: time.Now(), stop: a.closing})
+	}
+	if err != nil || !resp.Success {
+		a.keepLog(-1)
+		return err
+	}
+	if !a.group.Go("a follower's log", func(ctx context.Context) error {
+		defer a.keepLog(-1)
+		a.awaitFollower(ctx, id, a.raft.LastIndex())
+		return nil
+	}) { // this server stops
+		a.keepLog(-1)
+	}
+	return nil
+}
+
+// hasLogFrom returns an error when the log begins behind an index, as it may when a newer
+// snapshot was finished a moment ago. Raft tries again, with that one.
+func (a *Agent) hasLogFrom(index uint64) error {
+	first, err := a.storage.FirstIndex()
+	if err != nil {
+		return fmt.Errorf("look where the log begins: %w", err)
+	}
+	if first > index {
+		return fmt.Errorf("the log begins at index %d and the follower would need it from %d: a newer snapshot will be sent", first, index)
+	}
+	return nil
+}
+
+// How often it is looked how far a follower has come, and how long one may be silent
+// until its log is not kept for it any more.
+const (
+	followerLook   = 100 * time.Millisecond
+	followerSilent = 10 * time.Second
+)
+
+// awaitFollower waits until a follower has the log up to an index, or will not have it
+// from this server.
+func (a *Agent) awaitFollower(ctx context.Context, id raft.ServerID, index uint64) {
+	tick := time.NewTicker(followerLook)
+	defer tick.Stop()
+	began := a.now()
+	for a.raft.State() == raft.Leader {
+		lastIndex, at := a.followers.heardOf(id)
+		if at.Before(began) {
+			at = began
+		} else if lastIndex >= index {
+			return
+		}
+		if a.now().Sub(at) > followerSilent {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // slowReader reads at a bounded speed.
@@ -46,8 +105,8 @@ func (s *slowReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// keepLog counts the snapshots under way. As long as there are some, the log is not
-// cut behind a new snapshot.
+// keepLog counts the snapshots under way and the followers that catch up behind one. As
+// long as there are some, the log is not cut behind a new snapshot.
 func (a *Agent) keepLog(change int) {
 	a.keeping.Lock()
 	defer a.keeping.Unlock()
@@ -66,7 +125,7 @@ func (a *Agent) keepLog(change int) {
 	}
 }
 
-// sendsSnapshot tells whether a snapshot is on its way to a follower.
+// sendsSnapshot tells whether a follower gets a snapshot, or catches up behind one.
 func (a *Agent) sendsSnapshot() bool {
 	a.keeping.Lock()
 	defer a.keeping.Unlock()

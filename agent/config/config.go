@@ -161,6 +161,7 @@ type Raft struct {
 	SnapshotThreshold uint64        // entries since the last snapshot that make a new one due
 	SnapshotInterval  time.Duration // how often it is looked whether one is due
 	TrailingLogs      uint64        // entries kept behind a snapshot, for followers that lag
+	SnapshotSendRate  Bytes         // a second, of a snapshot for a follower
 
 	Logstore Logstore
 }
@@ -353,6 +354,7 @@ func Default() *Config {
 			SnapshotThreshold: 16_384,
 			SnapshotInterval:  30 * time.Second,
 			TrailingLogs:      10_240,
+			SnapshotSendRate:  64 * MiB,
 			Logstore:          Logstore{Backend: "wal", WALSegmentSize: 64 * MiB, BoltDBNoFreelistSync: true},
 		},
 		Performance: Performance{RaftMultiplier: 1, LeaveDrainTime: 5 * time.Second},

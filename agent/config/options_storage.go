@@ -124,6 +124,13 @@ func raftGroup() group {
 				Doc:   "How many entries are kept behind a snapshot, so that a server that lags can catch up without one.",
 			},
 			{
+				Key: "raft_snapshot_send_rate", Reloadable: true,
+				field: func(c *Config) any { return &c.Raft.SnapshotSendRate },
+				rule:  between(1*MiB, 64*GiB),
+				Doc: "How many bytes a second the leader sends of a snapshot to a server that lags, so that writes go on meanwhile. What is " +
+					"under way goes on as it began.",
+			},
+			{
 				Key: "performance.raft_multiplier", debug: "RaftMultiplier",
 				field: func(c *Config) any { return &c.Performance.RaftMultiplier },
 				rule:  between(1, 10),

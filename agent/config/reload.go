@@ -33,6 +33,7 @@ type Reloadable struct {
 	SnapshotThreshold uint64
 	SnapshotInterval  time.Duration
 	TrailingLogs      uint64
+	SnapshotSendRate  Bytes
 
 	TokenInQuery               bool
 	AuditReadPrefixes          []string
@@ -70,6 +71,7 @@ func (c *Config) Reloadable() Reloadable {
 		SnapshotThreshold: c.Raft.SnapshotThreshold,
 		SnapshotInterval:  c.Raft.SnapshotInterval,
 		TrailingLogs:      c.Raft.TrailingLogs,
+		SnapshotSendRate:  c.Raft.SnapshotSendRate,
 
 		TokenInQuery:               c.ACL.TokenInQuery,
 		AuditReadPrefixes:          c.Audit.ReadPrefixes,

@@ -3,6 +3,7 @@ package clustertest
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"sync"
@@ -119,4 +120,51 @@ func TestCatchUpBySnapshot(t *testing.T) {
 			t.Errorf("%s differs from others", s.Name())
 		}
 	}
+}
+
+// TestASnapshotIsSentSlowly: no faster than the configuration says. The log that the
+// follower needs next is kept meanwhile, though the leader makes further snapshots and
+// keeps next to nothing behind them otherwise: one snapshot is enough.
+func TestASnapshotIsSentSlowly(t *testing.T) {
+	slow(t)
+	const rate, value, values = 1 << 20, 256 << 10, 16
+	c := testcluster.StartCluster(t, testcluster.ClusterOptions{
+		Each: testcluster.Options{Config: map[string]any{
+			"log_level": "info", "raft_snapshot_send_rate": rate,
+			"raft_snapshot_threshold": 100, "raft_snapshot_interval": "100ms", "raft_trailing_logs": 50,
+		}},
+	})
+	leader, away, other := c.Leader(), c.Followers()[0], c.Followers()[1]
+	load := startWriters(t)
+	load.through(leader)
+	load.through(other)
+	load.await(100)
+	away.Kill9()
+	random := rand.NewChaCha8([32]byte{})
+	for i := range values { // what cannot be compressed
+		v := make([]byte, value)
+		_, _ = random.Read(v) // it has no end
+		leader.Put(fmt.Sprintf("large/%d", i), string(v))
+	}
+	from := len(leader.Log())
+	load.await(200)
+	awaitLine(t, leader, from, "snapshot complete up to") // with all of it
+	from = len(leader.Log())
+	load.await(200)
+	awaitLine(t, leader, from, "snapshot complete up to")
+
+	from, began := len(away.Log()), len(leader.Log())
+	away.Launch()
+	c.AwaitFormed()
+	sent := seriesOf(t, leader, "holdfast_raft_replication_snapshot_seconds_sum")
+	if least := float64(value*values) / rate; sent < least {
+		t.Errorf("%d bytes and more were sent in %.2f s, want %.2f s at least", value*values, sent, least)
+	}
+	if n := strings.Count(leader.Log()[began:], "snapshot complete up to"); n < 2 {
+		t.Errorf("the leader made %d snapshots meanwhile; with fewer than 2 there is nothing to see", n)
+	}
+	if n := strings.Count(away.Log()[from:], "Installed remote snapshot"); n != 1 {
+		t.Errorf("it was sent %d snapshots; the log behind the first was gone", n)
+	}
+	load.stop(leader, away, other)
 }

@@ -2,6 +2,7 @@ package clustertest
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -75,19 +76,29 @@ func TestALivingLeaderIsLeftAlone(t *testing.T) {
 		t.Errorf("%s leads now; it was %s", l.Name(), leader.Name())
 	}
 	if now := termOf(t, leader); now != before {
-		t.Errorf("the term is %s, it was %s", now, before)
+		t.Errorf("the term is %g, it was %g", now, before)
 	}
 }
 
 // termOf is Raft's term at a server, as its metrics have it.
-func termOf(t *testing.T, s *testcluster.Server) string {
+func termOf(t *testing.T, s *testcluster.Server) float64 {
+	t.Helper()
+	return seriesOf(t, s, "holdfast_raft_term")
+}
+
+// seriesOf is the value of a metric without labels.
+func seriesOf(t *testing.T, s *testcluster.Server, name string) float64 {
 	t.Helper()
 	page := ask(t, s, http.MethodGet, "/v1/agent/metrics?format=prometheus", "", nil)
 	for line := range strings.Lines(string(page.Body)) {
-		if term, found := strings.CutPrefix(line, "holdfast_raft_term "); found {
-			return strings.TrimSpace(term)
+		if value, found := strings.CutPrefix(line, name+" "); found {
+			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
 		}
 	}
-	t.Fatalf("%s does not tell its term", s.Name())
-	return ""
+	t.Fatalf("%s has no metric %s", s.Name(), name)
+	return 0
 }
