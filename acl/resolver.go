@@ -79,7 +79,7 @@ type Resolver struct {
 	view     func() View
 	settings Settings
 	compiler *Compiler
-	salt     [sha256.Size]byte
+	salt     [saltBytes]byte
 	recovery *Authorizer
 	now      atomic.Pointer[generation]
 }
@@ -135,7 +135,7 @@ func (r *Resolver) Resolve(secret string) (*Identity, error) {
 	id := shard.found[key]
 	shard.mu.RUnlock()
 	if id != nil {
-		if id.expired(r.settings.Now()) {
+		if r.expired(id) {
 			return nil, ErrNotFound
 		}
 		return id, nil
@@ -156,9 +156,13 @@ func (r *Resolver) Resolve(secret string) (*Identity, error) {
 	return id, nil
 }
 
+// saltBytes is so much that the salt cannot be guessed, and so little that it and a UUID are
+// one block of the hash.
+const saltBytes = 16
+
 // salted is the key under which what a secret stands for is kept.
 func (r *Resolver) salted(secret string) [sha256.Size]byte {
-	var room [256]byte
+	var room [128]byte
 	buf := append(room[:0], r.salt[:]...)
 	return sha256.Sum256(append(buf, secret...))
 }
@@ -242,13 +246,19 @@ func (id *Identity) expired(now time.Time) bool {
 	return id.until != 0 && now.UnixNano() >= id.until
 }
 
+// expired looks at the clock, which costs as much as all the rest of finding an identity,
+// only for one that ends.
+func (r *Resolver) expired(id *Identity) bool {
+	return id.until != 0 && id.expired(r.settings.Now())
+}
+
 // Again resolves an identity anew in the state as it is: for whoever has waited. It
 // returns the same one when the tables are the same; the Authorizer is the same one
 // when the rights are.
 func (r *Resolver) Again(id *Identity) (*Identity, error) {
 	view := r.view()
 	switch {
-	case id.expired(r.settings.Now()):
+	case r.expired(id):
 		return nil, ErrNotFound
 	case id.meta == view.meta:
 		return id, nil

@@ -24,11 +24,23 @@ func (a *Agent) ReadIndex(ctx context.Context, mode httpapi.Mode) (httpapi.Conta
 	if a.leading.Load() && (mode == httpapi.Stale || a.alone.Load()) {
 		return httpapi.Contact{KnownLeader: true}, nil
 	}
-	return a.readIndexSlow(ctx, mode)
+	if mode != httpapi.Stale && (a.leading.Load() || a.otherLeader() != "") {
+		// Nearly always the first round tells. It ends by itself, so that this read needs
+		// no timer of its own.
+		began := time.Now()
+		index, err := a.verifier.verify(ctx)
+		if err == nil && a.store.Applied() >= index {
+			a.reachedCommitted()
+			return httpapi.Contact{KnownLeader: true}, nil
+		}
+		return a.readIndexSlow(ctx, mode, began)
+	}
+	return a.readIndexSlow(ctx, mode, time.Now())
 }
 
-func (a *Agent) readIndexSlow(ctx context.Context, mode httpapi.Mode) (httpapi.Contact, error) {
-	held, cancel := context.WithTimeout(ctx, a.config().RPCHoldTimeout)
+// readIndexSlow is ReadIndex for a read that began at a time and has to wait.
+func (a *Agent) readIndexSlow(ctx context.Context, mode httpapi.Mode, began time.Time) (httpapi.Contact, error) {
+	held, cancel := context.WithDeadline(ctx, began.Add(a.config().RPCHoldTimeout))
 	defer cancel()
 	if mode == httpapi.Stale {
 		select {
@@ -119,7 +131,7 @@ func (a *Agent) catchUp(ctx context.Context) error {
 			return nil
 		case <-time.After(catchUpPause):
 		}
-		_, _ = a.readIndexSlow(ctx, httpapi.Default) // notes it
+		_, _ = a.readIndexSlow(ctx, httpapi.Default, time.Now()) // notes it
 	}
 }
 
@@ -146,8 +158,9 @@ type verifier struct {
 	check func(context.Context) (uint64, error) // one round
 	kick  chan struct{}                         // of capacity 1: somebody waits
 
-	mu   sync.Mutex
-	next *round // guarded by mu
+	mu    sync.Mutex
+	next  *round // guarded by mu
+	ended bool   // there will be no other round; guarded by mu
 }
 
 type round struct {
@@ -163,6 +176,10 @@ func newVerifier(check func(context.Context) (uint64, error)) *verifier {
 // verify waits for a round that begins after the call, and returns its index.
 func (v *verifier) verify(ctx context.Context) (uint64, error) {
 	v.mu.Lock()
+	if v.ended {
+		v.mu.Unlock()
+		return 0, errNotThere
+	}
 	if v.next == nil {
 		v.next = &round{done: make(chan struct{})}
 	}
@@ -185,6 +202,7 @@ func (v *verifier) run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
+			v.end()
 			return nil
 		case <-v.kick:
 		}
@@ -196,5 +214,16 @@ func (v *verifier) run(ctx context.Context) error {
 			r.index, r.err = v.check(ctx)
 			close(r.done)
 		}
+	}
+}
+
+// end answers who still waits, and whoever comes later.
+func (v *verifier) end() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.ended = true
+	if r := v.next; r != nil {
+		v.next, r.err = nil, errNotThere
+		close(r.done)
 	}
 }

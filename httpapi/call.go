@@ -11,15 +11,20 @@ import (
 	"github.com/holdfast-kv/holdfast/internal/http1"
 )
 
-// call is one request on its way through a handler.
+// call is one request on its way through a handler. It is used again for others.
 type call struct {
+	one
+	q query // empty between two requests
+}
+
+// one is what a call knows of its request beside the parameters.
+type one struct {
 	s        *Server
 	w        http.ResponseWriter
 	r        *http.Request
 	endpoint *endpoint
 	arg      string // what follows the endpoint's prefix in the decoded path
-	q        query
-	status   int // of the answer, for the metrics
+	status   int    // of the answer, for the metrics
 
 	// waited is how long the client let the request wait, which is not counted as
 	// the time of an answer.
@@ -39,6 +44,13 @@ type call struct {
 }
 
 var calls = sync.Pool{New: func() any { return new(call) }}
+
+// release makes c free for another request.
+func (c *call) release() {
+	c.one = one{}
+	c.q.clear()
+	calls.Put(c)
+}
 
 // route names the endpoint for logs and metrics; never the key.
 func (c *call) route() string {

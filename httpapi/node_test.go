@@ -364,36 +364,6 @@ func (d *discard) Header() http.Header         { return d.h }
 func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d *discard) WriteHeader(int)             {}
 
-// TestGetAllocations holds the hot path to what it costs: a GET of one key makes
-// few objects beside those of net/http.
-func TestGetAllocations(t *testing.T) {
-	s := newTestServer(t, newLocalNode(t))
-	ask(t, s, http.MethodPut, "/v1/kv/app/motd", strings.Repeat("x", 1024))
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/kv/app/motd", nil)
-	w := &discard{h: http.Header{}}
-	got := testing.AllocsPerRun(200, func() {
-		clear(w.h)
-		s.ServeHTTP(w, r)
-	})
-	t.Logf("GET: %.0f allocations", got)
-	const want = 9
-	if got > want {
-		t.Errorf("GET makes %.0f allocations, want at most %d", got, want)
-	}
-}
-
-func BenchmarkGet(b *testing.B) {
-	s := newTestServer(b, newLocalNode(b))
-	ask(b, s, http.MethodPut, "/v1/kv/app/motd", strings.Repeat("x", 1024))
-	r := httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/v1/kv/app/motd", nil)
-	w := &discard{h: http.Header{}}
-	b.ReportAllocs()
-	for b.Loop() {
-		clear(w.h)
-		s.ServeHTTP(w, r)
-	}
-}
-
 func BenchmarkRecurse1000(b *testing.B) { benchmarkTree(b, 1000, "/v1/kv/list/?recurse") }
 func BenchmarkKeys10000(b *testing.B)   { benchmarkTree(b, 10000, "/v1/kv/list/?keys") }
 

@@ -124,3 +124,14 @@ func nameIn(values url.Values, p param) bool {
 	}
 	return false
 }
+
+// TestClearedQuery: a query that is used again knows nothing of before.
+func TestClearedQuery(t *testing.T) {
+	var q query
+	if err := q.parse("keys&separator=/&dc=x&access=y&stale"); err != nil {
+		t.Fatal(err)
+	}
+	if q.clear(); q != (query{}) {
+		t.Errorf("after clear the query is %+v", q)
+	}
+}

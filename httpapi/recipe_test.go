@@ -641,14 +641,14 @@ func FuzzRecipeNames(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name string) {
 		valid := kvs.ValidName(name)
-		c := &call{arg: name}
+		c := &call{one: one{arg: name}}
 		if err := checkName("lock", name); (err == nil) != valid {
 			t.Fatalf("name %q is valid: %v, and refused: %v", name, valid, err)
 		}
 		if !valid {
 			return
 		}
-		group, member, err := (&call{arg: "g/" + name}).memberArg()
+		group, member, err := (&call{one: one{arg: "g/" + name}}).memberArg()
 		if err != nil || group+"/"+member != "g/"+name || strings.Contains(member, "/") {
 			t.Errorf("member %q of g is %q of %q: %v", name, member, group, err)
 		}

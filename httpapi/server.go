@@ -201,6 +201,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// ResponseWriter has them; then there is no bound to set.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(settings.BodyTimeout))
 	}
+	if r.URL.RawPath == "" && plainPath(r.URL.Path) && strings.HasPrefix(r.URL.Path, kvPrefix) {
+		s.serve(w, r, s.kv, r.URL.Path[len(kvPrefix):])
+		return
+	}
 	raw := r.URL.EscapedPath()
 	if !settings.AnyPath && !printable(r.URL.Path) && !isExact(r.URL.RawQuery) {
 		s.unrouted(http.StatusBadRequest)
@@ -235,7 +239,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, e *endpoint, arg 
 	h["X-Consul-Default-Acl-Policy"] = settings.DefaultPolicy
 
 	c := calls.Get().(*call)
-	*c = call{s: s, w: w, r: r, endpoint: e, arg: arg}
+	c.one = one{s: s, w: w, r: r, endpoint: e, arg: arg}
 	c.arrive()
 	answered := false
 	defer func() {
@@ -247,8 +251,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, e *endpoint, arg 
 	if c.parked {
 		answered = true
 		c.waiting.spent += time.Since(start)
-		*c = call{}
-		calls.Put(c)
+		c.release()
 		return
 	}
 	if err != nil {
@@ -270,8 +273,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, e *endpoint, arg 
 	s.metrics.observe(e, c.status, time.Since(start)+spent)
 	answered = true
 	c.depart()
-	*c = call{}
-	calls.Put(c)
+	c.release()
 }
 
 // dispatch does what comes before the endpoint's own checks, and calls it.
@@ -356,6 +358,33 @@ func printableRunes(path string) bool {
 	}
 	return true
 }
+
+// plainPath tells whether a decoded path, of which the escaped one is not known, is such as
+// nearly all are: it has no character that cannot be printed, none that would be escaped,
+// and nothing to be cleaned. It is one look at it instead of three.
+func plainPath(path string) bool {
+	slash := false
+	for i := range len(path) {
+		c := path[i]
+		if !unreserved[c] || slash && (c == '/' || c == '.') {
+			return false
+		}
+		slash = c == '/'
+	}
+	return true
+}
+
+// unreserved holds the bytes of paths that are never escaped.
+var unreserved = func() (t [256]bool) {
+	const others = "/-_.~"
+	for c := range t {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte(others, byte(c)) >= 0:
+			t[c] = true
+		}
+	}
+	return t
+}()
 
 func refusePath(w http.ResponseWriter, r *http.Request) {
 	const text = "The path has a character that cannot be printed; such keys can be reached with ?exact or in a transaction"

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"path"
 	"strings"
 	"testing"
@@ -313,4 +314,28 @@ func FuzzCleanPath(f *testing.F) {
 			t.Errorf("cleanPath(%q) = %q, path.Clean has %q", p, got, want)
 		}
 	})
+}
+
+// TestPlainPath: a path that passes as plain would pass all the other looks too, and most
+// keys pass.
+func TestPlainPath(t *testing.T) {
+	for _, path := range []string{
+		"/v1/kv/app/motd", "/v1/kv/", "/v1/kv/a.b-c_d~e/F9/", "/v1/kv/a..b",
+	} {
+		if !plainPath(path) {
+			t.Errorf("%q is not plain", path)
+		}
+	}
+	for _, path := range []string{"*", "/v1/kv/a b", "/v1/kv/ü", "/v1/kv/a%b", "/v1/kv/a\x00", "/v1//kv", "/v1/kv/./a", "/v1/kv/..", "/v1/kv/a?b"} {
+		if plainPath(path) {
+			t.Errorf("%q is plain", path)
+		}
+	}
+	const bytes = "aZ9/.-_~:@!$&'()*+,;=%? \x00\x7f\x80\xff"
+	for i := range len(bytes) * len(bytes) * len(bytes) {
+		path := "/" + string([]byte{bytes[i%len(bytes)], bytes[i/len(bytes)%len(bytes)], bytes[i/len(bytes)/len(bytes)]})
+		if escaped := (&url.URL{Path: path}).EscapedPath(); plainPath(path) && (!printable(path) || unclean(escaped) || escaped != path) {
+			t.Errorf("%q is plain: printable %v, unclean %v, escaped %q", path, printable(path), unclean(escaped), escaped)
+		}
+	}
 }
