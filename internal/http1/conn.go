@@ -187,6 +187,7 @@ func (c *conn) nextHead(t *turn) (*turn, string, got) {
 	}
 	if !ok {
 		// A part of a head: the rest must come in time.
+		c.begun()
 		if d := c.s.std.ReadHeaderTimeout; d > 0 && !c.timed {
 			c.timed = c.nc.SetReadDeadline(time.Now().Add(d)) == nil
 		}
@@ -278,6 +279,16 @@ func (c *conn) restHere() bool {
 		c.watchLessLocked()
 	}
 	return c.state != closed
+}
+
+// begun notes that a request has begun to come. It counts as one when its head is there; until
+// then the connection may be closed like one that rests.
+func (c *conn) begun() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != closed {
+		c.state, c.since = resting, c.s.sweeps.Load()
+	}
 }
 
 func (c *conn) watches(w watch) bool {

@@ -439,6 +439,25 @@ func TestShutdownWaitsForParked(t *testing.T) {
 	wg.Wait()
 }
 
+func TestShutdownDoesNotWaitForHalfAHead(t *testing.T) {
+	l := newLot()
+	addr, s := serve(t, &http.Server{Handler: l, ReadHeaderTimeout: time.Minute}, true)
+	fresh, served, parked := dial(t, addr), dial(t, addr), dial(t, addr)
+	served.send("/x")
+	served.wants("/x")
+	parked.send("/wait")
+	await(t, "parked", func() bool { return s.waiting() == 1 })
+	l.resume(nil)
+	parked.wants("woken")
+	for _, c := range []*client{fresh, served, parked} {
+		_, _ = io.WriteString(c, "GET / HT")
+	}
+	await(t, "the halves are read", func() bool { return s.in(resting) == 3 })
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestKeepAlivesSwitchedOff(t *testing.T) {
 	l := newLot()
 	addr, s := serve(t, &http.Server{Handler: l}, true)

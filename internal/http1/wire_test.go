@@ -366,6 +366,53 @@ func TestEndOfInput(t *testing.T) {
 	}
 }
 
+// FuzzWire looks for bytes on a connection that are answered with others than net/http's.
+func FuzzWire(f *testing.F) {
+	const one = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
+	for _, tc := range heads {
+		f.Add(tc.text + one)
+		f.Add(one + tc.text)
+	}
+	f.Add("PUT /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabc")
+	f.Add("POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n\r\n" + one + one)
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var body []byte
+		var err error
+		if !strings.Contains(r.URL.Path, "u") {
+			body, err = io.ReadAll(r.Body)
+		}
+		_, _ = fmt.Fprintf(w, "%s %q %s %q %v %d %q %v", r.Method, r.RequestURI, r.Host, r.URL.Path, r.Header, r.ContentLength, body, err)
+	})
+	theirs, _ := serve(f, &http.Server{Handler: handler, ErrorLog: log.New(io.Discard, "", 0)}, false)
+	ours, _ := serve(f, &http.Server{Handler: handler, ErrorLog: log.New(io.Discard, "", 0)}, true)
+	send := func(addr, text string) (string, error) {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			return "", err
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+		_, _ = io.WriteString(c, text) // the server may have closed already
+		_ = c.(*net.TCPConn).CloseWrite()
+		got, err := io.ReadAll(c)
+		return dateLine.ReplaceAllString(string(got), "Date: now"), err
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		want, err := send(theirs, text)
+		got, err2 := send(ours, text)
+		var timeout net.Error
+		if errors.As(err2, &timeout) && timeout.Timeout() {
+			t.Fatalf("%q: no end after %q (net/http: %v)", text, got, err)
+		}
+		if err != nil || err2 != nil {
+			return // reset in the middle of it
+		}
+		if want != got {
+			t.Errorf("%q is answered with\n%q\nnet/http sends\n%q", text, got, want)
+		}
+	})
+}
+
 func TestShutdownOfAServerThatNeverServed(t *testing.T) {
 	s := New(&http.Server{Handler: http.NotFoundHandler()})
 	if err := s.Shutdown(context.Background()); err != nil {
