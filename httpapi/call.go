@@ -64,7 +64,10 @@ func (c *call) route() string {
 // enough and the client takes it.
 func (c *call) write(body []byte, contentType []string) {
 	if len(body) >= gzipFrom && takesGzip(c.r.Header) {
-		c.writeCompressed(compress(body), contentType)
+		buf := getBuffer()
+		defer putBuffer(buf)
+		*buf = appendCompressed((*buf)[:0], body)
+		c.writeCompressed(*buf, contentType)
 		return
 	}
 	c.writeAsIs(body, contentType)

@@ -17,12 +17,23 @@ import (
 // Source: contract, README, section 10.
 const gzipFrom = 1400
 
-var gzipWriters = sync.Pool{New: func() any {
+// packer is a gzip.Writer with the slice that it appends to.
+type packer struct {
+	zip *gzip.Writer
+	out []byte
+}
+
+func (p *packer) Write(b []byte) (int, error) {
+	p.out = append(p.out, b...)
+	return len(b), nil
+}
+
+var packers = sync.Pool{New: func() any {
 	w, err := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed)
 	if err != nil {
 		panic(err) // the level is a constant
 	}
-	return w
+	return &packer{zip: w}
 }}
 
 // takesGzip tells whether Accept-Encoding allows gzip with a weight above 0. The
@@ -60,14 +71,22 @@ func hasWeight(params string) bool {
 	return err == nil && q > 0
 }
 
-// compress returns body in gzip form.
+// appendCompressed appends body in gzip form to b.
+func appendCompressed(b, body []byte) []byte {
+	p := packers.Get().(*packer)
+	p.out = b
+	p.zip.Reset(p)
+	_, _ = p.zip.Write(body) // an append takes everything
+	_ = p.zip.Close()
+	b, p.out = p.out, nil
+	packers.Put(p)
+	return b
+}
+
+// compress returns body in gzip form, in a slice that holds little else.
 func compress(body []byte) []byte {
-	var out bytes.Buffer
-	out.Grow(len(body)/3 + 64)
-	w := gzipWriters.Get().(*gzip.Writer)
-	defer gzipWriters.Put(w)
-	w.Reset(&out)
-	_, _ = w.Write(body) // a bytes.Buffer takes everything
-	_ = w.Close()
-	return out.Bytes()
+	buf := getBuffer()
+	defer putBuffer(buf)
+	*buf = appendCompressed((*buf)[:0], body)
+	return bytes.Clone(*buf)
 }

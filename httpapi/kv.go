@@ -210,7 +210,9 @@ func (c *call) answerQuestion(q *question, o readOptions, contact Contact) error
 		h := c.w.Header()
 		h["X-Content-Type-Options"] = noSniff
 		h["Content-Security-Policy"] = sandbox
-		c.write(r.raw, typeRaw)
+		c.writeOne(q.shape, r.of, r.raw, typeRaw)
+	case q.shape == oneEntry && !c.q.has(pPretty):
+		c.writeOne(q.shape, r.of, body, typeJSON)
 	default:
 		c.json(body)
 	}

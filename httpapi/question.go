@@ -103,8 +103,9 @@ func (q *question) spanIndex(v *fsm.View, span kvs.Span) uint64 {
 type reply struct {
 	found bool
 	index uint64
-	raw   []byte // the value, for rawValue; shared with the store
-	next  string // lists with a limit: the last name shown, when there are more
+	raw   []byte       // the value, for rawValue; shared with the store
+	of    *kvs.Version // what is shown, when it is one key; shared with the store
+	next  string       // lists with a limit: the last name shown, when there are more
 	more  bool
 	cut   bool // lists: something was left out
 }
@@ -159,11 +160,11 @@ func (q *question) answerAt(v *fsm.View, b []byte, keep *keyFilter) ([]byte, rep
 
 func (q *question) one(cur *kvs.Version, b []byte) ([]byte, reply) {
 	if q.shape == rawValue {
-		return b, reply{found: true, raw: cur.Value}
+		return b, reply{found: true, raw: cur.Value, of: cur}
 	}
 	b = append(b, '[')
 	b = appendEntry(b, cur, true)
-	return append(b, ']'), reply{found: true}
+	return append(b, ']'), reply{found: true, of: cur}
 }
 
 func (q *question) list(b []byte, keep *keyFilter) *listBuilder {

@@ -100,6 +100,7 @@ type Server struct {
 	parked  parking
 	waker   waker
 	lists   *listCache
+	packed  packedCache
 	denials denials
 	unknown attempts
 	metrics *requestMetrics
