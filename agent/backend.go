@@ -64,7 +64,7 @@ func (b *backend) Accept(entry []byte) func() rpc.Outcome {
 	if err := fsm.Stamp(entry, a.now().UnixNano()); err != nil {
 		return refuse(err)
 	}
-	future := a.raft.Apply(entry, stalled)
+	future := a.enqueue(entry)
 	return func() rpc.Outcome {
 		res, err := a.outcome(future)
 		if err != nil {

@@ -113,12 +113,26 @@ func (a *Agent) proposeHere(c *fsm.Command) (fsm.Result, error) {
 	if err != nil {
 		return fsm.Result{}, err
 	}
-	return a.outcome(a.raft.Apply(data, stalled))
+	return a.outcome(a.enqueue(data))
+}
+
+// enqueue gives an entry to Raft. It must be followed by outcome.
+//
+// Raft takes what waits for it from a queue of maxAppendEntries places. While fewer
+// wait than there are places nobody waits for one, and the timer that would bound that is
+// not worth its memory.
+func (a *Agent) enqueue(entry []byte) raft.ApplyFuture {
+	if a.applying.Add(1) <= maxAppendEntries/2 { // the rest is for Raft's barriers
+		return a.raft.Apply(entry, 0)
+	}
+	return a.raft.Apply(entry, stalled)
 }
 
 // outcome waits for what became of a proposal to Raft.
 func (a *Agent) outcome(future raft.ApplyFuture) (fsm.Result, error) {
-	switch err := future.Error(); {
+	err := future.Error()
+	a.applying.Add(-1)
+	switch {
 	case err == nil:
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrEnqueueTimeout), errors.Is(err, raft.ErrLeadershipTransferInProgress):
 		return fsm.Result{}, errNotThere // it is certain that nothing happened

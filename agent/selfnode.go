@@ -208,5 +208,5 @@ func (a *Agent) applyAsLeader(_ context.Context, c *fsm.Command) (fsm.Result, er
 	if err != nil {
 		return fsm.Result{}, err
 	}
-	return a.outcome(a.raft.Apply(data, 0))
+	return a.outcome(a.enqueue(data))
 }

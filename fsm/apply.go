@@ -121,7 +121,7 @@ type batch struct {
 	acl      *acl.Tx // nil until it is wanted; see tables
 	again    *again  // the rights of who asks, looked for again; nil: there is no need to
 	changed  bool
-	elapsed  int64    // nanoseconds between the last command and the current one
+	elapsed  int64 // nanoseconds between the last command and the current one
 
 	topics map[string]bool // beside keys, what has changed
 	born   []*session.Session

@@ -16,14 +16,17 @@ import (
 //
 // Source: contract, README, section 11, and "Where Holdfast should differ" 6.
 func (c *call) body(most int64, setting string) ([]byte, error) {
+	return c.bodyInto(nil, most, setting)
+}
+
+// bodyInto is body with room for what was announced, which may be too little.
+func (c *call) bodyInto(room []byte, most int64, setting string) ([]byte, error) {
 	n := c.r.ContentLength
 	if n == 0 {
 		return nil, nil
 	}
-	r := &steadyReader{
-		r: c.r.Body, deadline: http.NewResponseController(c.w),
-		pause: c.s.settings.Load().BodyTimeout,
-	}
+	r := &c.sent
+	*r = steadyReader{r: c.r.Body, deadline: *http.NewResponseController(c.w), pause: c.s.settings.Load().BodyTimeout}
 	if n > most {
 		if c.r.Header.Get("Expect") == "" { // who asked first does not send
 			c.refused = r
@@ -32,7 +35,11 @@ func (c *call) body(most int64, setting string) ([]byte, error) {
 		return nil, tooLarge(fmt.Sprintf("Request body(%d bytes) too large, max size: %d bytes. See limits.%s.", n, most, setting))
 	}
 	if n > 0 {
-		body := make([]byte, n)
+		body := room
+		if int64(cap(body)) < n {
+			body = make([]byte, n)
+		}
+		body = body[:n]
 		if _, err := io.ReadFull(r, body); err != nil {
 			return nil, bodyError(err)
 		}
@@ -79,7 +86,7 @@ func bodyError(err error) error {
 // and a large body on a slow link still arrives.
 type steadyReader struct {
 	r        io.Reader
-	deadline *http.ResponseController
+	deadline http.ResponseController
 	pause    time.Duration // longest pause between two reads; 0: any
 	armed    bool
 

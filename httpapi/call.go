@@ -37,6 +37,7 @@ type one struct {
 	parked    bool     // it goes on waiting, and this call of its handler is over
 	returning bool     // it comes back from its wait: what was checked before it is not checked again
 
+	sent    steadyReader  // the body
 	refused *steadyReader // a body that was refused and is still being sent
 
 	rights rights

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/holdfast-kv/holdfast/fsm"
@@ -21,7 +22,10 @@ func (c *call) kvPut() error {
 	if c.arg == "" && !c.q.has(pSequential) {
 		return errMissingKey
 	}
-	op := kvs.Op{Verb: kvs.Set, Key: c.arg}
+	m := writings.Get().(*writing)
+	defer m.release()
+	op := &m.op
+	op.Verb, op.Key = kvs.Set, c.arg
 	if err := c.conflicts(pCAS, pAcquire, pRelease); err != nil {
 		return err
 	}
@@ -42,14 +46,13 @@ func (c *call) kvPut() error {
 	case c.q.has(pRelease):
 		op.Verb, op.Session = kvs.Unlock, c.q.get(pRelease)
 	}
-	ties, err := c.ties(&op)
-	if err != nil {
+	if m.command.Ties, err = c.ties(op); err != nil {
 		return err
 	}
-	if op.Value, err = c.body(c.s.settings.Load().ValueBytes, "kv_max_value_size"); err != nil {
+	if op.Value, err = c.bodyInto(m.value, c.s.settings.Load().ValueBytes, "kv_max_value_size"); err != nil {
 		return err
 	}
-	return c.kvWrite(op, ties)
+	return c.kvWrite(m)
 }
 
 // kvDelete answers DELETE /v1/kv/<key>.
@@ -59,7 +62,10 @@ func (c *call) kvDelete() error {
 	if _, err := c.readOptions(); err != nil {
 		return err
 	}
-	op := kvs.Op{Verb: kvs.Delete, Key: c.arg}
+	m := writings.Get().(*writing)
+	defer m.release()
+	op := &m.op
+	op.Verb, op.Key = kvs.Delete, c.arg
 	if c.arg == "" && !c.q.has(pRecurse) {
 		return errMissingKey
 	}
@@ -82,23 +88,47 @@ func (c *call) kvDelete() error {
 			return err
 		}
 	}
-	ties, err := c.ties(&op)
-	if err != nil {
+	var err error
+	if m.command.Ties, err = c.ties(op); err != nil {
 		return err
 	}
-	return c.kvWrite(op, ties)
+	return c.kvWrite(m)
+}
+
+// writing is the memory of one write of a key, which is used again: what goes into the
+// log, or to the leader, is a copy.
+type writing struct {
+	command fsm.Command
+	op      kvs.Op
+	value   []byte // room for a value
+}
+
+var writings = sync.Pool{New: func() any { return new(writing) }}
+
+// mostValueRoom is how much room is kept for the next value; larger ones are seldom.
+const mostValueRoom = 64 << 10
+
+// release gives the memory back.
+func (m *writing) release() {
+	if room := m.op.Value; cap(room) > cap(m.value) && cap(room) <= mostValueRoom {
+		m.value = room[:0]
+	}
+	m.command, m.op = fsm.Command{}, kvs.Op{}
+	writings.Put(m)
 }
 
 // kvWrite proposes one operation and answers true or false, with the index from
 // which on its effect can be read. A sequential write is answered with its key.
-func (c *call) kvWrite(op kvs.Op, ties fsm.Ties) error {
+func (c *call) kvWrite(m *writing) error {
+	op := &m.op
 	if err := c.checkDatacenter(); err != nil {
 		return err
 	}
-	if err := c.decide(func() error { return fsm.NeedWrite(&op, &ties, c.need) }); err != nil {
+	if err := c.decide(func() error { return fsm.NeedWrite(op, &m.command.Ties, c.need) }); err != nil {
 		return err
 	}
-	res, err := c.propose(&fsm.Command{Write: &op, Ties: ties})
+	m.command.Write = op
+	res, err := c.propose(&m.command)
 	switch {
 	case err != nil:
 		return err

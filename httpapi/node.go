@@ -53,7 +53,8 @@ type Contact struct {
 
 // Node is the server behind the API, as far as keys are concerned.
 type Node interface {
-	// Propose puts a command through the log and returns what became of it.
+	// Propose puts a command through the log and returns what became of it. The
+	// command is the caller's again then: nothing of it may be kept.
 	Propose(ctx context.Context, c *fsm.Command) (fsm.Result, error)
 
 	// ReadIndex returns when the local state is fresh enough for a read in the

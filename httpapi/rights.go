@@ -171,6 +171,9 @@ func (c *call) filtered() {
 
 // isRefusal tells whether an error says that somebody may not do something.
 func isRefusal(err error) bool {
+	if err == nil {
+		return false
+	}
 	var permission *acl.PermissionError
 	return errors.As(err, &permission) || isUnknown(err)
 }

@@ -116,7 +116,7 @@ func (c *call) snapshotRestore() error {
 // receive reads the archive in the body, keeps its state in f, has it checked on the way,
 // and leaves f at its beginning.
 func (c *call) receive(f *os.File, check func(io.Reader) (*fsm.Loaded, error)) (meta SnapshotMeta, size int64, loaded *fsm.Loaded, err error) {
-	body := &steadyReader{r: c.r.Body, deadline: http.NewResponseController(c.w), pause: c.s.settings.Load().BodyTimeout}
+	body := &steadyReader{r: c.r.Body, deadline: *http.NewResponseController(c.w), pause: c.s.settings.Load().BodyTimeout}
 	var broken error // what is wrong with the state; counts when the archive is what was saved
 	m, err := throughArchive(body, func(state io.Reader) error {
 		kept := &keepingReader{r: state, w: &carefulWriter{w: f, writable: c.s.opts.Snapshots.Writable}}
