@@ -145,7 +145,7 @@ func longestSilence(times []time.Duration, from, to time.Duration) time.Duration
 	return max(longest, to-max(last, from))
 }
 
-// measureSilence fills in how long nobody could write, from a time on.
+// measureSilence fills in how long nobody could write, from a time on, and before it.
 func (l *Load) measureSilence(r *Result, from, to time.Duration) {
 	var all []time.Duration
 	perServer := make([][]time.Duration, len(l.clients))
@@ -159,6 +159,9 @@ func (l *Load) measureSilence(r *Result, from, to time.Duration) {
 	r.Silence = longestSilence(all, from, to)
 	for _, times := range perServer {
 		r.ServerSilence = append(r.ServerSilence, longestSilence(times, from, to))
+		if len(times) > 0 {
+			r.CalmSilence = max(r.CalmSilence, longestSilence(times, min(slices.Min(times)+1, from), from)) // the first had to wait for nothing
+		}
 	}
 }
 

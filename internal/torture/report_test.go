@@ -37,3 +37,25 @@ func TestReport(t *testing.T) {
 		})
 	}
 }
+
+func TestSilenceBeforeTheFaultIsThatOfTheMachine(t *testing.T) {
+	at := func(ms ...int) (times []time.Duration) {
+		for _, m := range ms {
+			times = append(times, time.Duration(m)*time.Millisecond)
+		}
+		return times
+	}
+	l := &Load{clients: []*client{{id: 0}, {id: 1}}}
+	l.writers = []*writer{
+		{client: l.clients[0], successes: at(1000, 1100, 1200, 1900, 2500)},
+		{client: l.clients[1], successes: at(900, 1300, 1600, 1800, 4000)},
+	}
+	var r Result
+	l.measureSilence(&r, 2000*time.Millisecond, 4100*time.Millisecond)
+	if want := 700 * time.Millisecond; r.CalmSilence != want {
+		t.Errorf("before the fault %s, want %s", r.CalmSilence, want)
+	}
+	if want := 2200 * time.Millisecond; r.ServerSilence[1] != want {
+		t.Errorf("of the second server's clients %s, want %s", r.ServerSilence[1], want)
+	}
+}

@@ -33,6 +33,10 @@ type Result struct {
 	Silence       time.Duration
 	ServerSilence []time.Duration
 
+	// CalmSilence is the longest time before the fault in which no write of some server's
+	// clients succeeded: what a busy machine or its disk costs without any fault.
+	CalmSilence time.Duration
+
 	// Equal is how long after the end of the fault all servers had the same state, that
 	// in which everything was that had been acknowledged.
 	Equal time.Duration
