@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast-kv/holdfast/internal/faultnet"
 	"github.com/holdfast-kv/holdfast/internal/testcluster"
 )
 
@@ -84,6 +85,47 @@ func TestLeaderIsRemovedThroughAFollower(t *testing.T) {
 		}
 		leader.Restart() // it comes in again
 		c.AwaitFormed()
+	}
+}
+
+// TestRemovalWhoseAnswerIsLost: the leader has done it, and nothing more is heard of it.
+// Who asked is told that it is done, not that there is no such server.
+func TestRemovalWhoseAnswerIsLost(t *testing.T) {
+	slow(t)
+	if err := testcluster.CanFault(); err != nil {
+		t.Skipf("NOT TESTED HERE: the network between servers cannot be broken on this system: %v", err)
+	}
+	c := testcluster.StartCluster(t, testcluster.ClusterOptions{
+		Servers: 5, Faults: true, // with four left there is a majority without the one that asks
+		Each: testcluster.Options{Config: map[string]any{"log_level": "info", "performance": map[string]any{"raft_multiplier": 1, "rpc_hold_timeout": "1m"}}},
+	})
+	leader, through, removed := c.Leader(), c.Followers()[0], c.Followers()[1]
+	id := raftServers(t, leader)[removed.Name()].ID
+	through.Put("sent", "v") // its connection to the leader is there
+	from := len(through.Log())
+	c.Network.Set(leader.ID(), through.ID(), faultnet.Condition{Drop: true})
+	answered := make(chan string, 1)
+	go func() {
+		resp, err := through.TryDo(t.Context(), http.MethodDelete, "/v1/operator/raft/peer?id="+id, nil)
+		answered <- fmt.Sprint(resp.Status, " ", string(resp.Body), " ", err)
+	}()
+	await(t, func() error {
+		_, there := raftServers(t, leader)[removed.Name()]
+		return expect(!there, "it is in the Raft configuration")
+	})
+	awaitLine(t, through, from, missesLeader) // it waits for that answer no more
+	select {
+	case got := <-answered:
+		t.Fatalf("it has an answer, which was to be lost: %s", got)
+	default:
+	}
+	c.Network.Heal()
+	if got := <-answered; !strings.HasPrefix(got, "200 ") {
+		t.Errorf("who asked is told %s", got)
+	}
+	if got := through.Do(http.MethodDelete, "/v1/operator/raft/peer?id="+id, nil); got.Status != http.StatusInternalServerError ||
+		!strings.Contains(string(got.Body), "was not found in the Raft configuration") {
+		t.Errorf("who asks anew is told %d %s", got.Status, got.Body)
 	}
 }
 
