@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"errors"
+	"net/http"
 	"net/netip"
 	"slices"
 	"sync"
@@ -47,8 +48,6 @@ type waiting struct {
 	until    time.Duration // when its time is over, since the server began
 	index    uint64        // that it came with
 	spent    time.Duration // on it, so far
-	mode     Mode
-	parked   bool // it is counted in s.parked; of its handler, and of whoever ends it
 
 	place  kvs.Waiter // where it waits for a change
 	timer  wheel.Timer[*waiting]
@@ -57,14 +56,17 @@ type waiting struct {
 
 	next, prev *waiting // of s.parked
 
-	mu     sync.Mutex
-	awake  bool         // guarded by mu
-	ticket http1.Ticket // nil: its handler has not given it up yet; guarded by mu
-
 	// Why it is awake, and since when; they are its waker's, then its handler's.
-	reason wake
 	failed error
 	woke   time.Duration // since the server began
+	reason wake
+
+	mode   Mode
+	parked bool // it is counted in s.parked; of its handler, and of whoever ends it
+
+	awake  bool // guarded by mu
+	mu     sync.Mutex
+	ticket http1.Ticket // nil: its handler has not given it up yet; guarded by mu
 }
 
 // waitingRights are the rights of a query that waits, and where it waits for a change of
@@ -75,6 +77,12 @@ type waitingRights struct {
 	needs        []right
 	token, rules kvs.Waiter
 	end          wheel.Timer[*waiting]
+}
+
+// comesBack tells whether a request was let through before, and comes back from its wait.
+func comesBack(w http.ResponseWriter) bool {
+	p, ok := w.(http1.Parker)
+	return ok && p.Resumed() != nil
 }
 
 // arrive is the beginning of a call of a handler.
@@ -202,8 +210,12 @@ func (w *waiting) settle(q parkable, who *acl.Identity, end time.Time) {
 	}
 }
 
-// disarm takes it out of everywhere. It must be awake.
+// disarm takes it out of everywhere. From then on nobody wakes it, also who has found it
+// somewhere before.
 func (w *waiting) disarm() {
+	w.mu.Lock()
+	w.awake = true
+	w.mu.Unlock()
 	times := w.s.waker.times
 	w.place.Leave()
 	times.Remove(&w.timer)
@@ -264,9 +276,6 @@ func (w *waiting) Shared(status, _ int) {
 
 // over ends a query whose handler is not called again.
 func (w *waiting) over(status int, took time.Duration) {
-	w.mu.Lock()
-	w.awake = true
-	w.mu.Unlock()
 	w.disarm()
 	w.leave()
 	if w.rights != nil {

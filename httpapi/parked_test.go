@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/internal/http1"
 	"github.com/holdfast-kv/holdfast/internal/wheel"
+	"github.com/holdfast-kv/holdfast/kvs"
 )
 
 // mustHaveNothingLeft checks that nothing at all is left of queries that have waited.
@@ -264,6 +265,28 @@ func TestWokenBeforeTheHandlerHasReturned(t *testing.T) {
 	mustHaveNothingLeft(t, s)
 }
 
+// TestSettingsThatChangeDuringAWait: a request that was let in is answered by the settings that
+// it came with, as far as they decide whether it may come.
+func TestSettingsThatChangeDuringAWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServerWith(t, newLocalNode(t), func(s *Settings) { s.AnyPath = true })
+		waiting := []*watcher{watch(t.Context(), t, s, "a%01b?index=1&wait=1m"), watch(t.Context(), t, s, "a%01b?keys&index=1&wait=1m")}
+		settings := testSettings()
+		settings.Blocked, settings.ParkedPerClient, settings.ParkedTotal = []string{"/v1/kv/"}, 1, 1
+		s.Configure(settings)
+		for _, w := range waiting {
+			w.mustWait(t)
+		}
+		if _, err := s.node.Propose(t.Context(), &fsm.Command{Write: &kvs.Op{Verb: kvs.Set, Key: "a\x01b"}}); err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range waiting {
+			w.mustBe(t, 200, "4")
+		}
+		mustHaveNothingLeft(t, s)
+	})
+}
+
 // changedAtOnce does something while the handler parks.
 type changedAtOnce struct {
 	*parker
@@ -336,7 +359,7 @@ func (n *stuckNode) ends(err error) {
 // TestWhatAParkedQueryTakes holds the memory of one to its bound: that of the hub's map and of
 // the connection come on top.
 func TestWhatAParkedQueryTakes(t *testing.T) {
-	if got, most := unsafe.Sizeof(waiting{}), uintptr(288); got > most {
+	if got, most := unsafe.Sizeof(waiting{}), uintptr(256); got > most {
 		t.Errorf("a query that waits takes %d bytes, want at most %d", got, most)
 	}
 }

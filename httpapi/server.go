@@ -207,7 +207,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	raw := r.URL.EscapedPath()
-	if !settings.AnyPath && !printable(r.URL.Path) && !isExact(r.URL.RawQuery) {
+	if !settings.AnyPath && !printable(r.URL.Path) && !isExact(r.URL.RawQuery) && !comesBack(w) {
 		s.unrouted(http.StatusBadRequest)
 		refusePath(w, r)
 		return
