@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -49,8 +50,8 @@ type conn struct {
 	text   string  // its head; guarded by mu
 	rest   []byte  // what was read beyond it; guarded by mu
 
-	turn   *turn // for the goroutine that serves next
-	behind *conn // in the queue of those that were resumed; guarded by queue.mu
+	lane   atomic.Pointer[lane] // on which it is served, or was last; nil: on none
+	behind *conn                // in the queue; guarded by queue.mu
 }
 
 type connState uint8
@@ -129,6 +130,7 @@ func (c *conn) run(t *turn) {
 		case nothing:
 			return
 		case odd:
+			c.mayWait()
 			c.handOver(t)
 			return
 		case theEnd:
@@ -153,6 +155,7 @@ func (c *conn) after(t *turn, what outcome) bool {
 		return false
 	case lingering:
 		t.release()
+		c.mayWait()
 		c.lingerAndClose()
 		return false
 	}
@@ -191,6 +194,9 @@ func (c *conn) nextHead(t *turn) (*turn, string, got) {
 		if d := c.s.std.ReadHeaderTimeout; d > 0 && !c.timed {
 			c.timed = c.nc.SetReadDeadline(time.Now().Add(d)) == nil
 		}
+	}
+	if !ok {
+		c.mayWait()
 	}
 	for !ok {
 		if !t.room() {
@@ -239,6 +245,7 @@ func (c *conn) firstBytes(t *turn) (*turn, got) {
 			return t, theEnd
 		}
 	}
+	c.mayWait()
 	if !c.restHere() {
 		return t, theEnd
 	}

@@ -5,15 +5,13 @@ package http1
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
-// Goroutines that have nothing to do are kept, since their stacks have grown already, which a
-// new one's would have to: as many as the poller has use for at a time, and fewer when
-// nothing needs them.
-const (
-	maxIdle = events
-	minIdle = 16
-)
+// maxIdle is how many goroutines are kept that have nothing to do: their stacks have grown
+// already, which a new one's would have to.
+const maxIdle = 32
 
 // crew are the goroutines that serve connections.
 type crew struct {
@@ -24,7 +22,7 @@ type crew struct {
 	closed bool       // guarded by mu
 }
 
-// job is what a goroutine has to do: serve a connection, or those that were resumed.
+// job is what a goroutine has to do: serve a connection, or those of a queue.
 type job struct {
 	conn  *conn
 	queue *queue
@@ -35,10 +33,7 @@ func (j job) do() {
 		j.queue.work()
 		return
 	}
-	c := j.conn
-	t := c.turn
-	c.turn = nil
-	c.run(t)
+	j.conn.run(nil)
 }
 
 // do has a job done. It does not wait.
@@ -69,20 +64,6 @@ func (w *crew) work(j job) {
 	}
 }
 
-// trim ends half of those that are idle, and that were for longest.
-func (w *crew) trim() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	n := len(w.idle) / 2
-	if n < minIdle {
-		return
-	}
-	for _, c := range w.idle[:n] {
-		close(c)
-	}
-	w.idle = append(w.idle[:0], w.idle[n:]...)
-}
-
 // close ends those that are idle; the others end when they are done.
 func (w *crew) close() {
 	w.mu.Lock()
@@ -94,21 +75,33 @@ func (w *crew) close() {
 	w.idle = nil
 }
 
-// queue are the connections whose request was resumed. They are served by as many goroutines as
-// there are processors, its lanes; there are none while it is empty. What would block
-// leaves its lane first.
+// queue are the connections that have something to do and no goroutine: a request of theirs was
+// resumed, or the poller has told that they can be read. They are served by as many goroutines
+// as there are processors, its lanes; there are none while it is empty. So thousands that become
+// ready together cost no switch from one goroutine to another, and no stack that has to grow.
+//
+// What may block leaves its lane first, for another goroutine to take over: whoever reads or writes
+// and would have to wait, and a handler that asks for its context's channel, as handlers do that
+// are about to wait. Should all lanes be stuck in something else, more are opened.
 type queue struct {
 	crew *crew
 
 	mu          sync.Mutex
-	first, last *conn // guarded by mu
-	lanes       int   // guarded by mu
+	first, last *conn       // guarded by mu
+	lanes       int         // guarded by mu
+	taken       uint64      // connections, ever; guarded by mu
+	seen        uint64      // taken, when unstick looked last; guarded by mu
+	watched     bool        // unstick will look; guarded by mu
+	timer       *time.Timer // of unstick; guarded by mu
 }
+
+// stuckAfter is how long all lanes may be held up before more are opened.
+const stuckAfter = 5 * time.Millisecond
 
 // lane is one goroutine that serves a queue, unless it has left it.
 type lane struct {
 	queue *queue
-	left  bool
+	left  atomic.Bool
 }
 
 func (q *queue) push(c *conn) {
@@ -120,6 +113,14 @@ func (q *queue) push(c *conn) {
 	}
 	q.last = c
 	more := q.wantsLaneLocked()
+	if !more && !q.watched {
+		q.watched, q.seen = true, q.taken
+		if q.timer == nil {
+			q.timer = time.AfterFunc(stuckAfter, q.unstick)
+		} else {
+			q.timer.Reset(stuckAfter)
+		}
+	}
 	q.mu.Unlock()
 	if more {
 		q.crew.do(job{queue: q})
@@ -134,6 +135,25 @@ func (q *queue) wantsLaneLocked() bool {
 	return true
 }
 
+// unstick opens more lanes if nothing was taken since it looked last.
+func (q *queue) unstick() {
+	q.mu.Lock()
+	q.watched = q.first != nil
+	more := 0
+	if q.watched {
+		if q.taken == q.seen {
+			more = runtime.GOMAXPROCS(0)
+			q.lanes += more
+		}
+		q.seen = q.taken
+		q.timer.Reset(stuckAfter)
+	}
+	q.mu.Unlock()
+	for range more {
+		q.crew.do(job{queue: q})
+	}
+}
+
 // pop takes the next connection; nil when there is none: then the lane has ended.
 func (q *queue) pop() *conn {
 	q.mu.Lock()
@@ -143,6 +163,7 @@ func (q *queue) pop() *conn {
 		q.lanes--
 		return nil
 	}
+	q.taken++
 	q.first, c.behind = c.behind, nil
 	if q.first == nil {
 		q.last = nil
@@ -152,21 +173,21 @@ func (q *queue) pop() *conn {
 
 func (q *queue) work() {
 	l := &lane{queue: q}
-	for !l.left {
+	for !l.left.Load() {
 		c := q.pop()
 		if c == nil {
 			return
 		}
-		c.resume(l)
+		c.lane.Store(l)
+		c.goOn()
 	}
 }
 
-// leave lets another goroutine take over the lane.
+// leave lets another goroutine take over the lane. It may be called more than once, by anybody.
 func (l *lane) leave() {
-	if l.left {
+	if !l.left.CompareAndSwap(false, true) {
 		return
 	}
-	l.left = true
 	q := l.queue
 	q.mu.Lock()
 	q.lanes--
@@ -174,5 +195,18 @@ func (l *lane) leave() {
 	q.mu.Unlock()
 	if more {
 		q.crew.do(job{queue: q})
+	}
+}
+
+// onLane tells whether the connection is served by a lane, which must not wait.
+func (c *conn) onLane() bool {
+	l := c.lane.Load()
+	return l != nil && !l.left.Load()
+}
+
+// mayWait is called before whatever may have to wait.
+func (c *conn) mayWait() {
+	if l := c.lane.Load(); l != nil {
+		l.leave()
 	}
 }

@@ -15,7 +15,8 @@
 // keeps: some 900 bytes. The poller (poller.go) tells of a client that leaves. When the request
 // is resumed, one of a few lanes (crew.go) calls the handler again, or sends what it has
 // answered to another request of the same Share (share.go). From then on the poller tells of
-// the connection's next request too, so it has a goroutine only while it is served.
+// the connection's next request too, which a lane serves: so it has no goroutine of its own, unless
+// something has to wait.
 //
 // Invariants:
 //   - One goroutine at a time serves a connection: the one that took it from resting or waiting

@@ -65,12 +65,11 @@ func TestParkedTakesLittleMemory(t *testing.T) {
 	)
 	l := newLot()
 	l.spaces = make(map[*space]struct{}, many+1) // is the test's, not the server's
-	// Sweeps follow the idle timeout, and each ends goroutines that nothing needs.
 	addr, s := serve(t, &http.Server{Handler: l, ReadHeaderTimeout: time.Minute, IdleTimeout: 2 * time.Second}, true)
 	before := inUse()
 	rawClients(t, addr, many, "GET /wait HTTP/1.1\r\nHost: 127.0.0.1:8500\r\nUser-Agent: Go-http-client/1.1\r\nAccept-Encoding: gzip\r\n\r\n")
 	await(t, "all are parked", func() bool { return s.waiting() == many })
-	await(t, "their goroutines have ended", func() bool { return runtime.NumGoroutine() < 2*minIdle+20 })
+	await(t, "their goroutines have ended", func() bool { return runtime.NumGoroutine() < 2*maxIdle })
 	each := (inUse() - before) / many
 	t.Logf("%d bytes for each", each)
 	if each > most {

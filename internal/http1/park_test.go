@@ -733,3 +733,50 @@ func TestHeadMustComeInTime(t *testing.T) {
 		t.Errorf("answers %q; net/http's are %q", of[1], of[0])
 	}
 }
+
+// TestHandlerThatBlocksHoldsNobodyUp has handlers wait on connections that lanes serve, in the way
+// that is noticed at once and in one that is not.
+func TestHandlerThatBlocksHoldsNobodyUp(t *testing.T) {
+	for name, wait := range map[string]func(r *http.Request, until chan struct{}){
+		"asking for the context": func(r *http.Request, until chan struct{}) {
+			select {
+			case <-until:
+			case <-r.Context().Done():
+			}
+		},
+		"without": func(_ *http.Request, until chan struct{}) { <-until },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, until, inside := newLot(), make(chan struct{}), make(chan struct{})
+			addr, s := serve(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/block" {
+					inside <- struct{}{}
+					wait(r, until)
+				}
+				l.ServeHTTP(w, r)
+			})}, true)
+			var blocked []*client
+			for range 4 * runtime.GOMAXPROCS(0) {
+				c := dial(t, addr)
+				c.send("/wait")
+				await(t, "parked", func() bool { return s.waiting() == 1 })
+				l.resume(nil)
+				c.wants("woken")
+				await(t, "at rest", func() bool { return s.in(quiet) == 1 })
+				c.send("/block")
+				<-inside
+				blocked = append(blocked, c)
+			}
+			c := dial(t, addr) // a new connection begins on a lane too
+			c.send("/x", "/wait")
+			c.wants("/x")
+			await(t, "parked", func() bool { return s.waiting() == 1 })
+			l.resume(nil)
+			c.wants("woken")
+			close(until)
+			for _, c := range blocked {
+				c.wants("/block")
+			}
+		})
+	}
+}

@@ -200,7 +200,7 @@ func (c *conn) tell(event uint32) {
 	case c.state == quiet || c.state == fresh:
 		c.state, c.readable = active, true
 		c.mu.Unlock()
-		c.s.crew.do(job{conn: c})
+		c.s.ready.push(c)
 		return
 	case c.state == waiting && c.gone:
 		k := c.ticket
@@ -221,8 +221,9 @@ func (c *conn) tell(event uint32) {
 }
 
 // watchLater has the connection watched if the request, whose context is asked for, takes
-// long.
+// long. Whoever asks is about to wait.
 func (c *conn) watchLater(x *requestContext) {
+	c.mayWait()
 	if c.s.poller == nil {
 		return
 	}

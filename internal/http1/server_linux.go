@@ -19,12 +19,12 @@ type Server struct {
 
 	connContext func(context.Context, net.Conn) context.Context // std's own; may be nil
 
-	poller  *poller // nil: the system has none, and no request can be parked
-	crew    crew
-	resumed queue
-	given   *handOvers
-	date    dates
-	tasks   sync.WaitGroup // the sweeps and net/http's Serve
+	poller *poller // nil: the system has none, and no request can be parked
+	crew   crew
+	ready  queue
+	given  *handOvers
+	date   dates
+	tasks  sync.WaitGroup // the sweeps and net/http's Serve
 
 	sweeps       atomic.Uint32 // how many there were
 	stopping     atomic.Bool
@@ -43,7 +43,7 @@ type Server struct {
 // something else that is not known here, such as a WriteTimeout, it serves every connection.
 func New(std *http.Server) *Server {
 	s := &Server{std: std, stop: make(chan struct{}), listeners: map[net.Listener]struct{}{}}
-	s.resumed.crew = &s.crew
+	s.ready.crew = &s.crew
 	s.base = context.WithValue(context.Background(), http.ServerContextKey, std)
 	if connContext := std.ConnContext; connContext != nil && !s.plain() {
 		s.connContext = connContext
@@ -247,7 +247,6 @@ func (s *Server) sweep() {
 			}
 			return false
 		})
-		s.crew.trim()
 	}
 }
 

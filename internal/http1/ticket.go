@@ -46,7 +46,7 @@ func (k *ticket) Resume(share *Share) bool {
 	}
 	c.mu.Unlock()
 	if parked {
-		c.s.resumed.push(c)
+		c.s.ready.push(c)
 	}
 	return true
 }
@@ -92,64 +92,56 @@ func (c *conn) park(t *turn, k *ticket) bool {
 	return true
 }
 
-// resume has a request answered that has waited.
-func (c *conn) resume(l *lane) {
+// goOn serves a connection that was in the queue.
+func (c *conn) goOn() {
 	c.mu.Lock()
 	k, text, rest := c.ticket, c.text, c.rest
 	c.ticket, c.text, c.rest = nil, "", nil
-	share := k.share
+	var share *Share
+	if k != nil {
+		share = k.share
+	}
 	c.mu.Unlock()
-
-	var t *turn
+	if k == nil { // it can be read
+		c.run(nil)
+		return
+	}
 	if same, ok := share.get(text); ok && c.s.keepAlives() {
-		if !c.writeShared(same, l) {
+		if !c.writeShared(same) {
 			c.close()
 			return
 		}
 		k.waiting.Shared(same.status, same.bytes)
 		c.served = true
-	} else {
-		t = newTurn(c)
-		t.w, rest = copy(t.buf[:], rest), nil
-		t.lane, t.share, t.resumed, t.copyBelow = l, share, k.waiting, maxShared
-		if !t.head.parse(text) { // it was parsed before
-			t.release()
-			c.close()
-			return
+		var t *turn
+		if len(rest) > 0 {
+			t = newTurn(c)
+			t.w = copy(t.buf[:], rest)
 		}
-		what := t.serve(text)
-		if !c.after(t, what) {
-			return
-		}
-		t.lane, t.share, t.copyBelow = nil, nil, copyBelow
-	}
-	// What comes next may block, and is not for a lane.
-	nothingRead := len(rest) == 0 && (t == nil || t.buffered() == 0)
-	if nothingRead && c.watches(watchAll) && c.settle() {
-		if t != nil {
-			t.release()
-		}
-		return
-	}
-	if t == nil && len(rest) > 0 {
-		t = newTurn(c)
-		t.w = copy(t.buf[:], rest)
-	}
-	if l.left {
 		c.run(t)
 		return
 	}
-	c.turn = t
-	c.s.crew.do(job{conn: c})
+	t := newTurn(c)
+	t.w = copy(t.buf[:], rest)
+	t.share, t.resumed, t.copyBelow = share, k.waiting, maxShared
+	if !t.head.parse(text) { // it was parsed before
+		t.release()
+		c.close()
+		return
+	}
+	if c.after(t, t.serve(text)) {
+		t.share, t.copyBelow = nil, copyBelow
+		c.run(t)
+	}
 }
 
 // writeShared writes the answer to another request that was the same.
-func (c *conn) writeShared(same answer, l *lane) bool {
+func (c *conn) writeShared(same answer) bool {
 	left, _, done := c.tryWrite(same.raw, nil)
 	if done {
 		return true
 	}
-	l.leave()
+	c.mayWait()
 	if c.nc.SetWriteDeadline(time.Now().Add(slowWrite)) != nil || c.writeAll(left, nil) != nil {
 		return false
 	}

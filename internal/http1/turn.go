@@ -35,7 +35,6 @@ type turn struct {
 
 	ticket  *ticket // what the handler got from Park; nil if it answers
 	resumed Waiting // see Parker
-	lane    *lane   // whose turn this is; nil: it may block
 	share   *Share  // to which the answer is offered; may be nil
 
 	deadlines deadlines
@@ -62,7 +61,7 @@ func (t *turn) release() {
 	if t == nil {
 		return
 	}
-	t.c, t.body, t.text, t.ticket, t.resumed, t.lane, t.share = nil, nil, "", nil, nil, nil, nil
+	t.c, t.body, t.text, t.ticket, t.resumed, t.share = nil, nil, "", nil, nil, nil
 	if t.ctx != nil {
 		t.ctx.of(nil)
 	}
@@ -180,6 +179,9 @@ func (t *turn) call() (returned bool) {
 			t.c.s.logf("http: panic serving %v: %v\n%s", t.c.remote, fault, stack)
 		}
 	}()
+	if t.head.method != http.MethodGet && t.head.method != http.MethodHead {
+		t.c.mayWait() // a write waits for the disk, or for other servers
+	}
 	var w http.ResponseWriter = &t.res
 	if t.body == nil && t.c.canPark() {
 		w = parker{&t.res}
@@ -255,19 +257,19 @@ const (
 
 // write writes an answer, or a part of it.
 func (t *turn) write(head, rest []byte) error {
-	if t.lane != nil && !t.lane.left {
+	if t.c.onLane() {
 		var done bool
 		if head, rest, done = t.c.tryWrite(head, rest); done {
 			return nil
 		}
 		// The client is slow. Others must not wait for it.
-		t.lane.leave()
+		t.c.mayWait()
 		t.deadlines.bound(slowWrite)
 	}
 	return t.writeConn(head, rest)
 }
 
-// slowWrite is how long a client may take to read the answer to a request that has waited, if
+// slowWrite is how long a client may take to read an answer that a lane could not write at once, if
 // the handler has not set a deadline.
 const slowWrite = 2 * time.Minute
 
@@ -309,6 +311,7 @@ func (d *deadline) change(at time.Time, apply func(time.Time) error) error {
 
 // readConn reads from the connection, within the deadline.
 func (t *turn) readConn(p []byte) (int, error) {
+	t.c.mayWait()
 	d := &t.deadlines
 	d.begin(&d.read, t.c.nc.SetReadDeadline)
 	defer d.end(&d.read)
