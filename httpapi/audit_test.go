@@ -397,12 +397,17 @@ func breakOneLine(t *testing.T, r *rand.Rand, files []string) {
 			return bytes.Replace(line, []byte(`"event":"`), []byte(`"event":"x`), 1)
 		},
 	} {
-		file := files[r.IntN(len(files)-1)]
-		whole, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
+		var file string
+		var whole []byte
+		var lines [][]byte
+		for len(lines) < 3 { // a file may have been begun just before the end
+			file = files[r.IntN(len(files)-1)]
+			var err error
+			if whole, err = os.ReadFile(file); err != nil {
+				t.Fatal(err)
+			}
+			lines = slices.Collect(bytes.Lines(whole))
 		}
-		lines := slices.Collect(bytes.Lines(whole))
 		i := 1 + r.IntN(len(lines)-2)
 		lines[i] = edit(lines[i])
 		if err := os.WriteFile(file, bytes.Join(lines, nil), 0o600); err != nil {
