@@ -13,6 +13,10 @@ import (
 // errAgain says that nothing can be read or written without waiting.
 var errAgain error = unix.EAGAIN
 
+// readNow and its siblings use package syscall and not unix, as package net does: the race
+// detector takes what one side of a socket writes to have happened before the other reads it, but
+// only within one package.
+
 // readNow reads what there is: errAgain if that is nothing.
 func readNow(raw syscall.RawConn, p []byte) (int, error) {
 	o := calls.Get().(*call)
@@ -60,7 +64,7 @@ func (o *call) doFirst(fd uintptr) (done bool) {
 		o.turn = newTurn(o.conn)
 	}
 	o.p = o.turn.buf[:]
-	o.repeat(fd, unix.Read)
+	o.repeat(fd, syscall.Read)
 	if o.err == errAgain {
 		o.p = nil
 		o.turn.release()
@@ -85,8 +89,8 @@ type call struct {
 
 var calls = sync.Pool{New: func() any {
 	o := &call{}
-	o.read = func(fd uintptr) bool { return o.repeat(fd, unix.Read) }
-	o.write = func(fd uintptr) bool { return o.repeat(fd, unix.Write) }
+	o.read = func(fd uintptr) bool { return o.repeat(fd, syscall.Read) }
+	o.write = func(fd uintptr) bool { return o.repeat(fd, syscall.Write) }
 	o.first = o.doFirst
 	return o
 }}
