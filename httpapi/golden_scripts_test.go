@@ -258,7 +258,12 @@ func snapshotScript(t testing.TB) []step {
 	good := string(other.archive(t))
 	put := func(body string) step { return step{send: "PUT /v1/snapshot", body: body, brief: true} }
 	return []step{
+		// Who waits has seen an index above those of the archive, so that the answer comes
+		// from the state in which the restore is noted, and not from one just before.
 		{send: "PUT /v1/kv/before", body: "1"},
+		{send: "PUT /v1/kv/before", body: "2"},
+		{send: "PUT /v1/kv/before", body: "3"},
+		{send: "PUT /v1/kv/before", body: "4"},
 		step{send: "GET /v1/snapshot"}.inBrief(),
 		step{send: "GET /v1/snapshot?stale"}.inBrief(),
 		{send: "HEAD /v1/snapshot"},
@@ -270,8 +275,8 @@ func snapshotScript(t testing.TB) []step {
 		{send: "POST /v1/snapshot", body: "garbage"},
 		step{send: "PUT /v1/snapshot", body: good[:len(good)/2]}.withBody("(half an archive)"),
 		{send: "GET /v1/kv/before"},
-		{send: "GET /v1/kv/before?index=4&wait=10s", during: []step{put(good)}},
-		{send: "GET /v1/kv/before?index=4&wait=10s"},
+		{send: "GET /v1/kv/before?index=7&wait=10s", during: []step{put(good)}},
+		{send: "GET /v1/kv/before?index=7&wait=10s"},
 		{send: "GET /v1/kv/saved/a"},
 		{send: "GET /v1/kv/saved/?recurse"},
 		{send: "GET /v1/kv/saved/b?history"},
