@@ -135,19 +135,12 @@ func TestCrowdsAgainstAList(t *testing.T) {
 		left   bool
 	}
 	rnd := rand.New(rand.NewPCG(5, 6))
-	name := func() string {
-		b := make([]byte, rnd.IntN(5))
-		for i := range b {
-			b[i] = "ab/"[rnd.IntN(3)]
-		}
-		return string(b)
-	}
 	h, to := NewHub(), &gathering{}
 	var places []*place
 	for range 20_000 {
 		switch n := rnd.IntN(10); {
 		case n < 5 && len(places) < 40:
-			p := &place{name: name(), prefix: rnd.IntN(2) == 0}
+			p := &place{name: shortName(rnd), prefix: rnd.IntN(2) == 0}
 			p.Of = p
 			if p.prefix {
 				h.JoinPrefix(p.name, &p.Waiter, to)
@@ -156,7 +149,7 @@ func TestCrowdsAgainstAList(t *testing.T) {
 			}
 			places = append(places, p)
 		case n < 6:
-			keys := []string{name(), name()}
+			keys := []string{shortName(rnd), shortName(rnd)}
 			h.Notify(keys)
 			for _, p := range places {
 				for _, key := range keys {

@@ -179,19 +179,12 @@ func TestHubAgainstAList(t *testing.T) {
 		woken  bool
 	}
 	rnd := rand.New(rand.NewPCG(1, 2))
-	name := func() string {
-		b := make([]byte, rnd.IntN(5))
-		for i := range b {
-			b[i] = "ab/"[rnd.IntN(3)]
-		}
-		return string(b)
-	}
 	h := NewHub()
 	var waiters []*waiter
 	for range 20_000 {
 		switch n := rnd.IntN(10); {
 		case n < 5 && len(waiters) < 40:
-			w := &waiter{name: name(), prefix: rnd.IntN(2) == 0}
+			w := &waiter{name: shortName(rnd), prefix: rnd.IntN(2) == 0}
 			if w.prefix {
 				w.watch = h.WatchPrefix(w.name)
 			} else {
@@ -201,7 +194,7 @@ func TestHubAgainstAList(t *testing.T) {
 		case n < 7:
 			keys := make([]string, rnd.IntN(4))
 			for i := range keys {
-				keys[i] = name()
+				keys[i] = shortName(rnd)
 			}
 			h.Notify(keys)
 			for _, w := range waiters {
@@ -370,4 +363,13 @@ func TestNoChangeIsMissedBetweenLookingAndWaiting(t *testing.T) {
 	close(r.stop)
 	watchers.Wait()
 	r.hub.mustBeEmpty(t)
+}
+
+// shortName is one of few names, so that they meet, and are prefixes of each other.
+func shortName(rnd *rand.Rand) string {
+	b := make([]byte, rnd.IntN(5))
+	for i := range b {
+		b[i] = "ab/"[rnd.IntN(3)]
+	}
+	return string(b)
 }
