@@ -85,7 +85,7 @@ func newLeaks(t *testing.T, mode, store string) *leaks {
 func (l *leaks) monitor() (stop func() []byte) {
 	ctx, cancel := context.WithCancel(l.t.Context())
 	read := make(chan []byte, 1)
-	begun := make(chan struct{})
+	begun, shown := make(chan struct{}), make(chan struct{})
 	go func() {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.s.URL()+"/v1/agent/monitor?loglevel=trace", nil)
 		if err != nil {
@@ -96,15 +96,23 @@ func (l *leaks) monitor() (stop func() []byte) {
 		res, err := client.Do(req)
 		close(begun)
 		if err != nil {
+			close(shown)
 			read <- nil
 			return
 		}
+		first := make([]byte, 1)
+		n, _ := res.Body.Read(first)
+		close(shown)
 		text, _ := io.ReadAll(res.Body) // it ends with the context
 		_ = res.Body.Close()
-		read <- text
+		read <- append(first[:n], text...)
 	}()
 	<-begun
 	return func() []byte {
+		select { // a line is on its way
+		case <-shown:
+		case <-time.After(30 * time.Second):
+		}
 		cancel()
 		text := <-read
 		if len(text) == 0 {
