@@ -199,8 +199,8 @@ func (c *conn) nextHead(t *turn) (*turn, string, got) {
 		c.mayWait()
 	}
 	for !ok {
-		if !t.room() {
-			return t, "", odd // too large for this buffer
+		if !t.promises() || !t.room() {
+			return t, "", odd // or too large for this buffer
 		}
 		if err := t.fill(); err != nil {
 			if t.buffered() < minHead && (c.served || t.buffered() == 0) {

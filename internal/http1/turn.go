@@ -82,6 +82,20 @@ func (t *turn) take() (s string, ok bool) {
 	return s, true
 }
 
+// promises tells whether what was read may become a head that is read here. What cannot, such
+// as the beginning of a TLS handshake, must not be waited for: net/http answers it at once.
+func (t *turn) promises() bool {
+	read := t.buf[t.r:t.w]
+	if len(read) == 0 {
+		return true
+	}
+	if class[read[0]]&isUpper == 0 {
+		return false // no method begins so
+	}
+	i := bytes.IndexByte(read, '\n')
+	return i < 0 || bytes.HasSuffix(read[:i], []byte(" HTTP/1.1\r"))
+}
+
 // room makes room behind what was read, and tells whether there is any.
 func (t *turn) room() bool {
 	if t.r > 0 {
