@@ -340,6 +340,10 @@ func (s *tiedState) apply(index uint64, time int64, c Command) (next *tiedState,
 			}
 			break
 		}
+		// Its checks are gone first, and the sessions that they end; then the others.
+		for _, check := range slices.Sorted(maps.Keys(next.checks[node])) {
+			res.Ended += next.endBound(node, check)
+		}
 		delete(next.checks, node)
 		res.Ended += next.end(func(x session.Session) bool { return strings.EqualFold(x.Node, node) })
 	case c.Expire != nil:
