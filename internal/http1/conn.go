@@ -199,7 +199,8 @@ func (c *conn) nextHead(t *turn) (*turn, string, got) {
 		c.mayWait()
 	}
 	for !ok {
-		if !t.promises() || !t.room() {
+		few := c.served && t.buffered() < minHead // net/http would wait for more, too
+		if !few && !t.promises() || !t.room() {
 			return t, "", odd // or too large for this buffer
 		}
 		if err := t.fill(); err != nil {

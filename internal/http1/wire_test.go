@@ -374,6 +374,8 @@ func FuzzWire(f *testing.F) {
 		f.Add(one + tc.text)
 	}
 	f.Add("PUT /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabc")
+	f.Add(one + "0")
+	f.Add(one + "\x16\x03\x01\x02")
 	f.Add("POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n\r\n" + one + one)
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var body []byte
