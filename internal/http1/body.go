@@ -20,6 +20,7 @@ type body struct {
 	closes bool  // the client wants the connection closed: nothing is worth reading for the next request
 	left   int64 // not yet read; guarded by mu
 	closed bool  // guarded by mu
+	lost   int64 // what was left when the client ended its side; guarded by mu
 	failed bool  // the connection broke or was too slow; guarded by mu
 	early  bool  // closed with too much left; guarded by mu
 }
@@ -45,7 +46,7 @@ func (b *body) readLocked(p []byte) (int, error) {
 	b.left -= int64(n)
 	switch {
 	case err == io.EOF && b.left > 0:
-		b.left, err = 0, io.ErrUnexpectedEOF // nothing more can come
+		b.lost, b.left, err = b.left, 0, io.ErrUnexpectedEOF // nothing more can come
 	case err != nil && err != io.EOF:
 		b.failed = true
 	case b.left == 0 && n > 0:
@@ -94,7 +95,7 @@ func (b *body) settle() (tooBig, broken bool) {
 	switch {
 	case b.closed:
 		return false, b.left > 0
-	case b.left >= maxDiscarded:
+	case max(b.left, b.lost) >= maxDiscarded:
 		return true, false
 	}
 	if err := b.discardLocked(); err != nil {

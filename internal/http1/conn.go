@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -30,10 +31,12 @@ type conn struct {
 
 	prev, next *conn // in Server.conns; guarded by Server.mu
 
-	served bool  // a request was answered; of the goroutine that serves
-	parks  bool  // a request was parked; of the goroutine that serves
-	timed  bool  // there is a deadline for the head; of the goroutine that serves
-	failed error // how the last read ended, if net/http is to know; of the goroutine that serves
+	served  bool  // a request was answered; of the goroutine that serves
+	posted  bool  // the last request was a POST, and nothing behind it was looked at; of the goroutine that serves
+	skipped bool  // something before the next head was; of the goroutine that serves
+	parks   bool  // a request was parked; of the goroutine that serves
+	timed   bool  // there is a deadline for the head; of the goroutine that serves
+	failed  error // how the last read ended, if net/http is to know; of the goroutine that serves
 
 	mu       sync.Mutex
 	state    connState       // guarded by mu
@@ -159,7 +162,7 @@ func (c *conn) after(t *turn, what outcome) bool {
 		c.lingerAndClose()
 		return false
 	}
-	c.served = true
+	c.served, c.posted = true, t.head.method == http.MethodPost
 	return true
 }
 
@@ -199,12 +202,12 @@ func (c *conn) nextHead(t *turn) (*turn, string, got) {
 		c.mayWait()
 	}
 	for !ok {
-		few := c.served && t.buffered() < minHead // net/http would wait for more, too
+		few := c.served && !c.skipped && t.buffered() < minHead // net/http would wait for more, too
 		if !few && !t.promises() || !t.room() {
 			return t, "", odd // or too large for this buffer
 		}
 		if err := t.fill(); err != nil {
-			if t.buffered() < minHead && (c.served || t.buffered() == 0) {
+			if few || t.buffered() == 0 {
 				return t, "", theEnd
 			}
 			c.failed = err

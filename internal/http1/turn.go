@@ -73,12 +73,23 @@ func (t *turn) buffered() int { return t.w - t.r }
 
 // take makes a head of the bytes that were read, if all of one is there.
 func (t *turn) take() (s string, ok bool) {
+	if t.c.posted && t.buffered() >= minHead {
+		t.c.posted = false
+		for range minHead { // some clients send the end of a line behind a form
+			if b := t.buf[t.r]; b != '\r' && b != '\n' {
+				break
+			}
+			t.r++
+			t.c.skipped = true
+		}
+	}
 	i := bytes.Index(t.buf[t.r:t.w], []byte("\r\n\r\n"))
 	if i < 0 {
 		return "", false
 	}
 	s = string(t.buf[t.r : t.r+i+4])
 	t.r += i + 4
+	t.c.skipped = false
 	return s, true
 }
 

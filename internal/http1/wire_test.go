@@ -374,6 +374,12 @@ func FuzzWire(f *testing.F) {
 		f.Add(one + tc.text)
 	}
 	f.Add("PUT /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabc")
+	f.Add("PUT / HTTP/1.1\r\nHost:0\r\nContent-Length:270000\r\n\r\nabc")
+	f.Add("POST / HTTP/1.1\r\nHost:0\r\n\r\n\r\n\r\n")
+	f.Add("POST / HTTP/1.1\r\nHost:0\r\n\r\n\r\n\r\n\r\n\r\n" + one)
+	f.Add("POST / HTTP/1.1\r\nHost:0\r\n\r\n\r\n" + one + "\r\n" + one)
+	f.Add("POST / HTTP/1.1\r\nHost:0\r\n\r\n\r000")
+	f.Add("POST / HTTP/1.1\r\nHost:0\r\n\r\n\r\n\r\n00")
 	f.Add(one + "0")
 	f.Add(one + "\x16\x03\x01\x02")
 	f.Add("POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n\r\n" + one + one)
