@@ -170,7 +170,7 @@ func (r *Resolver) salted(secret string) [sha256.Size]byte {
 // find looks a secret up in the tables.
 func (r *Resolver) find(view View, secret string) (*Identity, error) {
 	if r.isRecovery(secret) {
-		return r.own(view), nil
+		return r.own(view, secret), nil
 	}
 	if key := view.Key(); key != nil {
 		hash := HashSecret(key, secret)
@@ -232,13 +232,13 @@ func (r *Resolver) isRecovery(secret string) bool {
 	return recovery != "" && subtle.ConstantTimeCompare([]byte(recovery), []byte(secret)) == 1
 }
 
-// own is the identity of the recovery token.
-func (r *Resolver) own(view View) *Identity {
+// own is the identity of the recovery token, for as long as that has this secret.
+func (r *Resolver) own(view View, secret string) *Identity {
 	accessor := "agent-recovery:" + r.settings.NodeName
 	return &Identity{
 		Accessor: accessor, Token: &Token{Accessor: accessor}, Auth: r.recovery, Index: view.Index(), meta: view.meta,
 		Checked: &Checked{Index: view.Index(), Accessor: accessor, Trusted: true},
-		Renew:   func() (*Identity, error) { return r.own(r.view()), nil },
+		Renew:   func() (*Identity, error) { return r.Resolve(secret) },
 	}
 }
 
@@ -260,6 +260,8 @@ func (r *Resolver) Again(id *Identity) (*Identity, error) {
 	switch {
 	case r.expired(id):
 		return nil, ErrNotFound
+	case id.Checked.Trusted: // the recovery token may be replaced without a change of the tables
+		return id.Renew()
 	case id.meta == view.meta:
 		return id, nil
 	case id.Renew != nil:

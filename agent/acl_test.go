@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -179,5 +182,63 @@ func TestSecretsAreConverted(t *testing.T) {
 	}
 	if who, err = m.acl.Again(who); err != nil || who.Token.Secret != "" {
 		t.Errorf("after the switch the secret is still kept, or the token is not found: %v", err)
+	}
+}
+
+// TestReloadEndsWhatRunsWithTheFormerToken: a token of the server that the configuration
+// has replaced is worth nothing from the reload on, for what runs with it neither. One that
+// was set over the API stays.
+func TestReloadEndsWhatRunsWithTheFormerToken(t *testing.T) {
+	const former, next = "22222222-2222-3333-4444-555555555555", "33333333-2222-3333-4444-555555555555"
+	configured := func(recovery string) *config.Config {
+		cfg := testConfig()
+		cfg.ACL.Enabled, cfg.ACL.DefaultPolicy = true, "deny"
+		cfg.ACL.Tokens = config.ACLTokens{InitialManagement: management, AgentRecovery: recovery}
+		return cfg
+	}
+	reloaded := configured(former)
+	m, _ := startInMemory(t, Options{
+		Loaded: &config.Loaded{Config: configured(former)},
+		Reload: func() (*config.Loaded, error) { return &config.Loaded{Config: reloaded}, nil },
+	})
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, m.url+"/v1/agent/metrics/stream", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Consul-Token", former)
+	stream, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Body.Close()
+	if stream.StatusCode != http.StatusOK {
+		t.Fatalf("the stream is answered %s", stream.Status)
+	}
+	reload := func(secret string) {
+		t.Helper()
+		reloaded = configured(secret)
+		if summary, err := m.ReloadConfig(); err != nil || strings.Contains(summary, secret) {
+			t.Fatalf("reload: %q, %v", summary, err)
+		}
+	}
+	reload(next)
+	if text, err := io.ReadAll(stream.Body); err != nil || !strings.HasSuffix(string(text), `{"Error":"ACL not found","Status":403}`+"\n") {
+		t.Errorf("the stream ended with %q, %v", text, err)
+	}
+	asks := func(secret string, want int) {
+		t.Helper()
+		if status, _, text := m.ask(t, http.MethodGet, "/v1/agent/self", "", "X-Consul-Token", secret); status != want {
+			t.Errorf("%s: %d %s, want %d", secret, status, text, want)
+		}
+	}
+	asks(former, http.StatusForbidden)
+	asks(next, http.StatusOK)
+	if err := m.tokens.SetToken(slotRecovery, former); err != nil {
+		t.Fatal(err)
+	}
+	reload("44444444-2222-3333-4444-555555555555")
+	asks(former, http.StatusOK)
+	if strings.Contains(m.log.String(), next) || strings.Contains(m.log.String(), former) {
+		t.Error("a secret is in the log")
 	}
 }

@@ -109,6 +109,9 @@ func (a *Agent) apply(cfg *config.Config) {
 	a.logs.SetLevel(hclog.LevelFromString(cfg.Log.Level))
 	a.api.Configure(settingsOf(cfg))
 	a.conns.setMost(cfg.Limits.HTTPMaxConnsPerClient)
+	if a.tokens.configure(&cfg.ACL.Tokens) {
+		a.api.TokensChanged()
+	}
 	if a.space != nil {
 		a.space.SetMinFree(uint64(cfg.Disk.MinFree))
 	}
@@ -144,6 +147,8 @@ func withReloadable(cfg *config.Config, r config.Reloadable) *config.Config {
 	next.Raft.TrailingLogs = r.TrailingLogs
 	next.Raft.SnapshotSendRate = r.SnapshotSendRate
 
+	own := &next.ACL.Tokens
+	own.Default, own.AgentRecovery = r.DefaultToken, r.RecoveryToken
 	next.ACL.TokenInQuery = r.TokenInQuery
 	next.Audit.ReadPrefixes = r.AuditReadPrefixes
 	next.ACL.HideExistence = r.HideExistence

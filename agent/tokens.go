@@ -94,6 +94,19 @@ func (t *ownTokens) SetToken(slot, secret string) error {
 	return nil
 }
 
+// configure takes over what a new configuration says, but for slots that were set over
+// the API. It tells whether a token has changed.
+func (t *ownTokens) configure(own *config.ACLTokens) (changed bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for slot, secret := range map[string]string{slotDefault: own.Default, slotRecovery: own.AgentRecovery} {
+		if _, set := t.set[slot]; !set && t.slots[slot] != secret {
+			t.slots[slot], changed = secret, true
+		}
+	}
+	return changed
+}
+
 // recovery is the secret that works on this server alone.
 func (t *ownTokens) recovery() string { return t.Token(slotRecovery) }
 

@@ -5,15 +5,22 @@ import (
 	"net/http"
 
 	"github.com/holdfast-kv/holdfast/acl"
+	"github.com/holdfast-kv/holdfast/fsm"
+)
+
+// Slots that the API itself looks at.
+const (
+	slotDefault  = "default"
+	slotRecovery = "agent_recovery"
 )
 
 // slots are the names of slots that clients use, the older ones too.
 //
 // Source: contract, ACL enforcement, section 8.
 var slots = map[string]string{
-	"default": "default", "acl_token": "default",
+	"default": slotDefault, "acl_token": slotDefault,
 	"agent": "agent", "acl_agent_token": "agent",
-	"agent_recovery": "agent_recovery", "agent_master": "agent_recovery", "acl_agent_master_token": "agent_recovery",
+	"agent_recovery": slotRecovery, "agent_master": slotRecovery, "acl_agent_master_token": slotRecovery,
 	"replication": "replication", "acl_replication_token": "replication",
 	"config_file_service_registration": "config_file_service_registration",
 	"dns":                              "dns", "dns_token": "dns",
@@ -39,7 +46,8 @@ func (c *call) agentToken() error {
 	if err := c.s.opts.Tokens.SetToken(slot, asked.Token); err != nil {
 		return fmt.Errorf("keep the token: %w", err)
 	}
-	if asked.Token != "" && slot != "agent_recovery" { // which is in no table
+	c.s.TokensChanged()
+	if asked.Token != "" && slot != slotRecovery { // which is in no table
 		if _, err := c.s.opts.ACL.Resolve(asked.Token); err != nil {
 			c.warn("no token has this secret now: " + err.Error())
 			c.s.log.Warn("a token of this server was set that nobody has issued", "slot", slot, "error", err)
@@ -49,3 +57,7 @@ func (c *call) agentToken() error {
 	c.empty()
 	return nil
 }
+
+// TokensChanged makes whatever waits look at its rights again, because this server has
+// other tokens of its own: who waits with one that was taken away ends.
+func (s *Server) TokensChanged() { s.node.Store().Topics().Notify([]string{fsm.TopicRules}) }

@@ -74,6 +74,7 @@ type waiting struct {
 type waitingRights struct {
 	who          *acl.Identity // guarded by the mu of its waiting
 	explicit     bool
+	borrowed     bool
 	needs        []right
 	token, rules kvs.Waiter
 	end          wheel.Timer[*waiting]
@@ -99,7 +100,7 @@ func (c *call) arrive() {
 	w.disarm()
 	c.returning = true
 	if old := w.rights; old != nil {
-		c.rights.who, c.rights.explicit = old.who, old.explicit
+		c.rights.who, c.rights.explicit, c.rights.borrowed = old.who, old.explicit, old.borrowed
 		c.rights.needs = append(c.rights.needsBuf[:0], old.needs...)
 	}
 }
@@ -130,7 +131,7 @@ func (c *call) awaitParked(q parkable, o readOptions) error {
 	w.parked = true
 	w.place.Of, w.timer.Of = w, w
 	if c.rights.who != nil {
-		w.rights = &waitingRights{explicit: c.rights.explicit, needs: slices.Clone(c.rights.needs)}
+		w.rights = &waitingRights{explicit: c.rights.explicit, borrowed: c.rights.borrowed, needs: slices.Clone(c.rights.needs)}
 		w.rights.token.Of, w.rights.rules.Of, w.rights.end.Of = w, w, w
 	}
 	c.waiting = w
@@ -188,7 +189,7 @@ func (w *waiting) arm(q parkable, who *acl.Identity) {
 func (w *waiting) joinRightsLocked() {
 	r, topics, k := w.rights, w.s.node.Store().Topics(), &w.s.waker
 	r.token.Leave()
-	topics.JoinKey(fsm.TopicToken(r.who.Accessor), &r.token, k)
+	topics.JoinKey(w.s.tokenTopic(r.who, r.borrowed), &r.token, k)
 	r.rules.Leave()
 	topics.JoinKey(fsm.TopicRules, &r.rules, k)
 }

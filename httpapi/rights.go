@@ -27,6 +27,7 @@ type Tokens interface {
 type rights struct {
 	who        *acl.Identity // nil: not looked up yet
 	explicit   bool          // a token or a certificate was sent, or the token of this server stepped in
+	borrowed   bool          // the token of this server stepped in
 	cut        bool          // something was left out of the answer
 	refusedOps bool          // operations of a transaction were denied
 	missing    right         // what was lacking for the last thing that was left out
@@ -64,6 +65,7 @@ func (c *call) identity() (*acl.Identity, error) {
 			return nil, err
 		}
 		c.rights.explicit = c.rights.explicit || who != nil
+		c.rights.borrowed = c.rights.borrowed && who == nil
 	}
 	if who == nil {
 		if who, err = c.s.opts.ACL.Resolve(secret); err != nil {
@@ -83,7 +85,8 @@ func (c *call) secret() (string, error) {
 	}
 	secret := sentToken(&c.q, c.r.Header)
 	if secret == "" && c.s.opts.Tokens != nil {
-		secret = c.s.opts.Tokens.Token("default")
+		secret = c.s.opts.Tokens.Token(slotDefault)
+		c.rights.borrowed = secret != ""
 	}
 	c.rights.explicit = secret != ""
 	return secret, nil
@@ -284,7 +287,7 @@ func (c *call) again() (changed bool, err error) {
 	if old == nil {
 		return false, nil
 	}
-	who, err := c.s.opts.ACL.Again(old)
+	who, err := c.s.whoNow(old, c.rights.borrowed)
 	if err != nil {
 		return false, err
 	}
@@ -301,6 +304,15 @@ func (c *call) again() (changed bool, err error) {
 		}
 	}
 	return true, nil
+}
+
+// whoNow finds out anew who asks. borrowed tells that it is whoever this server's own
+// token for such requests names, which may be another token by now.
+func (s *Server) whoNow(old *acl.Identity, borrowed bool) (*acl.Identity, error) {
+	if borrowed {
+		return s.opts.ACL.Resolve(s.opts.Tokens.Token(slotDefault))
+	}
+	return s.opts.ACL.Again(old)
 }
 
 // still is again for an answer: after a wait it must not be cut down to nothing.

@@ -83,7 +83,10 @@ func newGuardedServer(t testing.TB, def acl.Default, adjust ...func(*Settings)) 
 		Node: g.node, Cluster: g.node, Snapshots: g.node, Membership: &fakeMembership{}, Agent: g.agent,
 		Log:        hclog.New(&hclog.LoggerOptions{Output: g, Level: hclog.Trace}),
 		Datacenter: "dc1", NodeName: "node-1", Tokens: g, Sessions: renewing{g.node},
-		ACL: acl.NewResolver(g.tables, acl.Settings{Default: def, Datacenter: "dc1", NodeName: "node-1", Now: time.Now}),
+		ACL: acl.NewResolver(g.tables, acl.Settings{
+			Default: def, Datacenter: "dc1", NodeName: "node-1", Now: time.Now,
+			Recovery: func() string { return g.Token(slotRecovery) },
+		}),
 	}, settings)
 	g.change(t, &acl.Change{Init: &acl.Init{
 		Key:       testKey,

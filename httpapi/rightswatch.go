@@ -3,6 +3,7 @@ package httpapi
 import (
 	"time"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/kvs"
 )
@@ -34,7 +35,18 @@ func (c *call) watchRights() rightsWatch {
 		return rightsWatch{}
 	}
 	topics := c.s.node.Store().Topics()
-	return rightsWatch{token: topics.WatchKey(fsm.TopicToken(who.Accessor)), rules: topics.WatchKey(fsm.TopicRules), on: true}
+	return rightsWatch{token: topics.WatchKey(c.s.tokenTopic(who, c.rights.borrowed)), rules: topics.WatchKey(fsm.TopicRules), on: true}
+}
+
+// tokenTopic is the topic of changes of somebody's token. Of a borrowed one it is that of
+// whoever it is now; when it becomes another, that is a change for everybody.
+func (s *Server) tokenTopic(who *acl.Identity, borrowed bool) string {
+	if borrowed {
+		if now, err := s.whoNow(who, borrowed); err == nil {
+			who = now
+		}
+	}
+	return fsm.TopicToken(who.Accessor)
 }
 
 // until makes the registration wake at the end of a token too; the zero time is no end.

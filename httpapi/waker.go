@@ -172,7 +172,7 @@ func (w *waiting) wakeForRights() bool {
 	// Register first, then look.
 	w.joinRightsLocked()
 	old := w.rights.who
-	who, err := w.s.opts.ACL.Again(old)
+	who, err := w.s.whoNow(old, w.rights.borrowed)
 	if err == nil && who.Auth == old.Auth && who.Accessor == old.Accessor && endOf(who).Equal(endOf(old)) {
 		w.rights.who = who
 		return false

@@ -28,6 +28,10 @@ func aclGroup() group {
 	recovery := secret("agent_recovery", "acl_agent_master_token", "The token that works on this server alone, while there is no leader.",
 		func(c *Config) any { return &c.ACL.Tokens.AgentRecovery })
 	recovery.Aliases = append(recovery.Aliases, "acl.tokens.agent_master")
+	recovery.Reloadable = true
+	byDefault := secret("default", "acl_token", "The token of requests that bring none.",
+		func(c *Config) any { return &c.ACL.Tokens.Default })
+	byDefault.Reloadable = true
 	agent := secret("agent", "acl_agent_token", "The token for what the server does on its own behalf.",
 		func(c *Config) any { return &c.ACL.Tokens.Agent })
 	agent.Unused = ownWorkUnused
@@ -113,8 +117,7 @@ func aclGroup() group {
 			},
 			management,
 			recovery,
-			secret("default", "acl_token", "The token of requests that bring none.",
-				func(c *Config) any { return &c.ACL.Tokens.Default }),
+			byDefault,
 			agent,
 			replication,
 		},

@@ -35,6 +35,8 @@ type Reloadable struct {
 	TrailingLogs      uint64
 	SnapshotSendRate  Bytes
 
+	DefaultToken               string
+	RecoveryToken              string
 	TokenInQuery               bool
 	AuditReadPrefixes          []string
 	HideExistence              bool
@@ -73,6 +75,8 @@ func (c *Config) Reloadable() Reloadable {
 		TrailingLogs:      c.Raft.TrailingLogs,
 		SnapshotSendRate:  c.Raft.SnapshotSendRate,
 
+		DefaultToken:               c.ACL.Tokens.Default,
+		RecoveryToken:              c.ACL.Tokens.AgentRecovery,
 		TokenInQuery:               c.ACL.TokenInQuery,
 		AuditReadPrefixes:          c.Audit.ReadPrefixes,
 		HideExistence:              c.ACL.HideExistence,

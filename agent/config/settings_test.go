@@ -58,7 +58,7 @@ func TestSettingsTellTheWholeStory(t *testing.T) {
 		{Name: "max_query_time", Value: "1h30m", Default: "10m", Source: "file " + conf + "a.hcl:3", Reloadable: true},
 		{Name: "limits.kv_max_value_size", Value: "512KiB", Default: "512KiB", Source: "default", Reloadable: true},
 		{Name: "acl.tokens.agent", Value: "hidden", Source: "env HOLDFAST_ACL_TOKENS_AGENT"},
-		{Name: "acl.tokens.default", Value: "", Source: "default"},
+		{Name: "acl.tokens.default", Value: "", Source: "default", Reloadable: true},
 		{Name: "node_name", Value: "test-host", Source: "the host name"},
 		{Name: "primary_datacenter", Value: "dc1", Source: "from datacenter"},
 	} {
