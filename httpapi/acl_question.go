@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -250,19 +251,28 @@ func (c *call) whoCan() error {
 	}
 	defer c.s.whoCan.Unlock()
 	shown := whoShown{aclQuestion: q, Tokens: []holderShown{}, Roles: []holderShown{}}
+	if err := c.held(func(ctx context.Context) error { return c.findHolders(ctx, r, a, &shown) }); err != nil {
+		return err
+	}
+	return c.encode(shown)
+}
+
+// findHolders looks at all tokens and roles, for whoever has a right. The error is
+// errClientGone when ctx ends before.
+func (c *call) findHolders(ctx context.Context, r acl.Resource, a acl.Access, shown *whoShown) error {
 	v, now := c.s.node.Store().View().ACL(), c.s.opts.ACL.Now()
 	v.Tokens(func(t *acl.Token) bool {
-		if t.ExpiredAt(now) || c.r.Context().Err() != nil {
-			return c.r.Context().Err() == nil
+		if t.ExpiredAt(now) || ctx.Err() != nil {
+			return ctx.Err() == nil
 		}
 		id, err := c.s.opts.ACL.ResolveAccessor(t.Accessor)
-		if err != nil || !id.Auth.Allow(r, a, q.Segment) { // gone since
+		if err != nil || !id.Auth.Allow(r, a, shown.Segment) { // gone since
 			return true
 		}
 		if shown.Truncated = len(shown.Tokens) == mostHolders; shown.Truncated {
 			return false
 		}
-		h := holder(id.Auth.Explain(r, a, q.Segment))
+		h := holder(id.Auth.Explain(r, a, shown.Segment))
 		h.AccessorID, h.Description, h.AuthMethod = t.Accessor, t.Description, t.Method
 		if !t.Expires.IsZero() {
 			expires := t.Expires.UTC()
@@ -272,26 +282,26 @@ func (c *call) whoCan() error {
 		return true
 	})
 	v.Roles(func(role *acl.Role) bool {
-		if c.r.Context().Err() != nil {
+		if ctx.Err() != nil {
 			return false
 		}
 		id, err := c.s.opts.ACL.ResolveLinks("role:"+role.Name, acl.Links{Roles: []string{role.ID}}, nil, time.Time{})
-		if err != nil || !id.Auth.Allow(r, a, q.Segment) {
+		if err != nil || !id.Auth.Allow(r, a, shown.Segment) {
 			return true
 		}
 		if len(shown.Roles) == mostHolders {
 			shown.Truncated = true
 			return false
 		}
-		h := holder(id.Auth.Explain(r, a, q.Segment))
+		h := holder(id.Auth.Explain(r, a, shown.Segment))
 		h.ID, h.Name, h.Description = role.ID, role.Name, role.Description
 		shown.Roles = append(shown.Roles, h)
 		return true
 	})
-	if c.r.Context().Err() != nil {
+	if ctx.Err() != nil {
 		return errClientGone
 	}
-	return c.encode(shown)
+	return nil
 }
 
 func holder(e acl.Explanation) holderShown {

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"crypto/subtle"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -393,8 +394,13 @@ func (c *call) tokenSelf() error {
 	if err != nil {
 		return err
 	}
-	free := func() error { return nil }
-	return c.readTablesIf(free, tokensIndex, func(v acl.View) (any, error) {
+	whoever := func() error { // needs no right, but if it waits it ends with the token
+		if secret != "" {
+			_, _ = c.identity() // what is not known is said below
+		}
+		return nil
+	}
+	err = c.readTablesIf(whoever, tokensIndex, func(v acl.View) (any, error) {
 		if secret == "" || v.Key() == nil {
 			return nil, errTokenGone
 		}
@@ -404,6 +410,10 @@ func (c *call) tokenSelf() error {
 		}
 		return showToken(v, t, secret), nil
 	})
+	if errors.Is(err, acl.ErrNotFound) { // it has ended meanwhile
+		return errTokenGone
+	}
+	return err
 }
 
 // tokenList answers GET /v1/acl/tokens.

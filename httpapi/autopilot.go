@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -183,7 +184,7 @@ func (c *call) autopilotHealth() error {
 	}{state.Healthy, state.FailureTolerance, servers})
 }
 
-func (c *call) pilotState() (AutopilotState, error) {
+func (c *call) pilotState() (state AutopilotState, err error) {
 	mode, err := c.operatorRead()
 	if err != nil {
 		return AutopilotState{}, err
@@ -196,7 +197,11 @@ func (c *call) pilotState() (AutopilotState, error) {
 	if err := c.need(acl.ResourceOperator, acl.AccessRead, ""); err != nil {
 		return AutopilotState{}, err
 	}
-	return c.s.opts.Membership.AutopilotState(c.r.Context(), mode)
+	err = c.held(func(ctx context.Context) (err error) { // which asks the leader
+		state, err = c.s.opts.Membership.AutopilotState(ctx, mode)
+		return err
+	})
+	return state, err
 }
 
 // serverState is a server in the answer about the state of autopilot.

@@ -115,13 +115,16 @@ const (
 )
 
 // writeSlowly writes a large answer, which may block on a client that does not
-// read, with a bound on the time.
+// read, with a bound on the time. It is cut off if its rights end meanwhile.
 func (c *call) writeSlowly(body []byte) {
-	deadline := http.NewResponseController(c.w)
-	// Not every ResponseWriter has deadlines; then there is no bound to set.
-	_ = deadline.SetWriteDeadline(time.Now().Add(writeTimeout))
-	_, _ = c.w.Write(body)
-	_ = deadline.SetWriteDeadline(time.Time{}) // the connection serves on
+	l := c.leash(nil)
+	err := l.bound(writeTimeout)
+	if err == nil {
+		_, err = c.w.Write(body) // the client may be gone; there is nobody to tell
+	}
+	if refused, _ := l.release(); refused != nil && err != nil {
+		c.cutOff(refused)
+	}
 }
 
 // json answers with JSON that is ready, indented if the client asked for that.

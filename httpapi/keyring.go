@@ -37,8 +37,15 @@ func (c *call) keyringList() error {
 	if err := c.needHere(acl.ResourceKeyring, acl.AccessRead, ""); err != nil {
 		return err
 	}
-	rings, err := c.s.opts.Membership.Keyring(c.r.Context(), r)
-	if err != nil {
+	var rings []KeyringMembers
+	err := c.held(func(ctx context.Context) (err error) { // which waits for all members
+		rings, err = c.s.opts.Membership.Keyring(ctx, r)
+		return err
+	})
+	switch {
+	case isRefusal(err):
+		return err
+	case err != nil:
 		return c.keyringError(err)
 	}
 	answer := []keyringMembers{}

@@ -134,6 +134,7 @@ func (c *call) keyFilter(access acl.Access) *keyFilter {
 	if c.rights.who == nil {
 		return nil
 	}
+	c.rights.selective = true
 	return &keyFilter{auth: c.rights.who.Auth, access: access}
 }
 

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/http/pprof"
 	"os"
@@ -21,27 +22,38 @@ func (c *call) profiles() error {
 	if err := c.needHere(acl.ResourceOperator, acl.AccessRead, ""); err != nil {
 		return err
 	}
-	// A profile takes as long as the client asks, but not longer than the server
-	// lives.
+	// A profile takes as long as the client asks, but not longer than the server lives,
+	// or whoever asks may have it.
 	ctx, cancel := context.WithCancel(c.r.Context())
 	defer cancel()
 	stop := context.AfterFunc(&drainContext{ctx, c.s.draining}, cancel)
 	defer stop()
-	r := c.r.WithContext(ctx)
 	c.status = http.StatusOK
-	switch c.arg {
-	case "cmdline":
+	if c.arg == "cmdline" {
 		c.text(http.StatusOK, os.Args[0])
-	case "profile":
-		pprof.Profile(c.w, r)
-	case "symbol":
-		pprof.Symbol(c.w, r)
-	case "trace":
-		pprof.Trace(c.w, r)
-	default:
-		pprof.Index(c.w, r)
+		return nil
 	}
-	return nil
+	before := c.w.Header().Clone()
+	l := c.leash(func(error) { cancel() })
+	w, r := &heldWriter{c.w, l}, c.r.WithContext(ctx)
+	switch c.arg {
+	case "profile":
+		pprof.Profile(w, r)
+	case "symbol":
+		pprof.Symbol(w, r)
+	case "trace":
+		pprof.Trace(w, r)
+	default:
+		pprof.Index(w, r)
+	}
+	refused, began := l.release()
+	switch {
+	case refused != nil && began:
+		c.cutOff(refused)
+	case refused != nil:
+		maps.DeleteFunc(c.w.Header(), func(name string, _ []string) bool { return before[name] == nil })
+	}
+	return refused
 }
 
 // drainContext ends when the server begins to stop.

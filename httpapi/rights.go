@@ -28,6 +28,7 @@ type rights struct {
 	who        *acl.Identity // nil: not looked up yet
 	explicit   bool          // a token or a certificate was sent, or the token of this server stepped in
 	borrowed   bool          // the token of this server stepped in
+	selective  bool          // it was asked what may be seen, for an answer that is cut down to that
 	cut        bool          // something was left out of the answer
 	refusedOps bool          // operations of a transaction were denied
 	missing    right         // what was lacking for the last thing that was left out
@@ -154,6 +155,7 @@ func (c *call) may(r acl.Resource, a acl.Access, name string) bool {
 	if !c.guarded() {
 		return true
 	}
+	c.rights.selective = true
 	who, err := c.identity()
 	if err != nil || !who.Auth.Allow(r, a, name) {
 		c.rights.missing = right{r, a, name}

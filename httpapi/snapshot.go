@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"time"
 
 	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/fsm"
@@ -50,8 +49,14 @@ func (c *call) snapshotSave() error {
 	if c.r.Method == http.MethodHead {
 		return nil
 	}
-	out := &steadyWriter{w: c.w, deadline: http.NewResponseController(c.w), may: c.still}
-	if err := writeArchive(out, meta, snap); err != nil {
+	l := c.leash(nil)
+	err = writeArchive(&steadyWriter{c.w, l}, meta, snap)
+	switch refused, began := l.release(); {
+	case refused != nil && !began:
+		return refused
+	case refused != nil && err != nil:
+		c.cutOff(refused)
+	case err != nil:
 		if c.r.Context().Err() == nil {
 			c.s.log.Warn("snapshot was not sent to its end", "error", err)
 		}
@@ -117,6 +122,7 @@ func (c *call) snapshotRestore() error {
 // and leaves f at its beginning.
 func (c *call) receive(f *os.File, check func(io.Reader) (*fsm.Loaded, error)) (meta SnapshotMeta, size int64, loaded *fsm.Loaded, err error) {
 	body := &steadyReader{r: c.r.Body, deadline: *http.NewResponseController(c.w), pause: c.s.settings.Load().BodyTimeout}
+	l := c.leash(func(error) { body.interrupt() })
 	var broken error // what is wrong with the state; counts when the archive is what was saved
 	m, err := throughArchive(body, func(state io.Reader) error {
 		kept := &keepingReader{r: state, w: &carefulWriter{w: f, writable: c.s.opts.Snapshots.Writable}}
@@ -128,6 +134,11 @@ func (c *call) receive(f *os.File, check func(io.Reader) (*fsm.Loaded, error)) (
 		size = kept.n
 		return err
 	})
+	if refused, _ := l.release(); refused != nil {
+		c.refused = &steadyReader{r: c.r.Body, deadline: body.deadline, pause: body.pause}
+		c.w.Header()["Connection"] = []string{"close"}
+		return meta, 0, nil, refused
+	}
 	if err != nil {
 		return meta, 0, nil, serverError(err.Error())
 	}
@@ -166,22 +177,17 @@ func (k *keepingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// steadyWriter writes to a client that must keep reading.
+// steadyWriter writes to a client that must keep reading, and keep the right to it.
 type steadyWriter struct {
-	w        io.Writer
-	may      func() error // why there shall be no more, asked before each write
-	deadline *http.ResponseController
+	w io.Writer
+	l *leash
 }
 
 func (s *steadyWriter) Write(p []byte) (int, error) {
-	if err := s.may(); err != nil {
+	if err := s.l.bound(writeTimeout); err != nil {
 		return 0, err
 	}
-	// Not every ResponseWriter has deadlines; then there is no bound to set.
-	_ = s.deadline.SetWriteDeadline(time.Now().Add(writeTimeout))
-	n, err := s.w.Write(p)
-	_ = s.deadline.SetWriteDeadline(time.Time{})
-	return n, err
+	return s.w.Write(p)
 }
 
 // carefulWriter writes to a file as long as the disk has room for more than that.
