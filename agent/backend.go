@@ -54,6 +54,9 @@ func (b *backend) Accept(entry []byte) func() rpc.Outcome {
 	if err := a.writable(); err != nil {
 		return refuse(err)
 	}
+	if a.acl != nil && !fsm.IsChecked(entry) {
+		return refuse(errUnchecked)
+	}
 	needs, ok := fsm.Needs(entry)
 	if !ok { // in the log it would stop this server, and all like it
 		return refuse(fmt.Errorf("the leader, %s, runs an older version that does not know this kind of write: upgrade all servers first", a.config().NodeName))

@@ -16,7 +16,11 @@ const maxLag = 10_000
 
 // Checks are what this server needs to serve, each with how it stands.
 func (a *Agent) Checks() []httpapi.Check {
-	return []httpapi.Check{a.checkRaft(), a.checkLeader(), a.checkApplied(), a.checkDisk(), a.checkMember()}
+	checks := []httpapi.Check{a.checkRaft(), a.checkLeader(), a.checkApplied(), a.checkDisk(), a.checkMember()}
+	if err := a.unchecked(); err != nil {
+		checks = append(checks, httpapi.Check{Name: "acl", Reason: err.Error()})
+	}
+	return checks
 }
 
 func (a *Agent) checkRaft() httpapi.Check {

@@ -32,7 +32,7 @@ func (a *Agent) openHTTP() error {
 		Tokens: tokens, Resets: a.resets(),
 		Node: a, Cluster: a, Snapshots: a, Sessions: a, Agent: a, Membership: a,
 		Log: a.logs.Named("http"), Datacenter: cfg.Datacenter, NodeName: cfg.NodeName,
-		ACL: a.acl,
+		ACL: a.acl, Unchecked: a.unchecked,
 	}
 	if a.audit != nil {
 		opts.Audit = a.audit

@@ -36,6 +36,7 @@ func (a *Agent) startDuties() {
 	a.group.Go("expiry", a.expirer.run)
 	a.group.Go("own node", a.watchSelf)
 	a.group.Go("policies", a.warmACL)
+	a.group.Go("unchecked rights", a.watchUnchecked)
 	a.group.Go("secrets on the disk", a.purgeSecrets)
 	a.group.Go("checks", a.timeChecks)
 	a.group.Go("snapshots", a.watchLogLength)

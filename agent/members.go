@@ -44,20 +44,23 @@ func (a *Agent) Members(wan bool) []httpapi.Member {
 	return list
 }
 
+// tagACLs is the tag that says whether a server checks rights: 1 or 0.
+const tagACLs = "acls"
+
 // tags are what this server says of itself.
 //
 // Source: contract, agent, section 2.
 func (a *Agent) tags() map[string]string {
 	cfg := a.config()
 	tags := map[string]string{
-		"acls": "0", "build": version.Version + ":", gossip.TagDatacenter: cfg.Datacenter, gossip.TagID: a.nodeID,
+		tagACLs: "0", "build": version.Version + ":", gossip.TagDatacenter: cfg.Datacenter, gossip.TagID: a.nodeID,
 		gossip.TagPort: strconv.Itoa(a.portOfServer()), "raft_vsn": strconv.Itoa(int(raft.ProtocolVersionMax)),
 		gossip.TagRole: gossip.RoleServer, "segment": "",
 		"vsn": strconv.Itoa(protocolCur), "vsn_min": strconv.Itoa(protocolMin), "vsn_max": strconv.Itoa(protocolMax),
 		gossip.TagEntries: strconv.Itoa(fsm.EntryVersion),
 	}
 	if cfg.ACL.Enabled {
-		tags["acls"] = "1"
+		tags[tagACLs] = "1"
 	}
 	if cfg.ReadReplica {
 		tags[gossip.TagReplica] = "1"

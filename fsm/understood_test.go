@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/holdfast-kv/holdfast/acl"
+	"github.com/holdfast-kv/holdfast/kvs"
 )
 
 // understood tells whether this version may apply a log entry.
@@ -61,6 +62,7 @@ func TestNeeds(t *testing.T) {
 		{"a write", write(set("k", "v")), 1},
 		{"a transaction", txn(set("a", "1")), 1},
 		{"a write of somebody who was asked for", checked, 2},
+		{"a transaction of somebody who was asked for", Command{Txn: []kvs.Op{set("a", "1")}, Checked: &acl.Checked{Accessor: "a"}}, 2},
 		{"a change of ACLs", Command{ACL: &acl.Change{DeleteTokens: &acl.DeleteTokens{}}}, 2},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
@@ -70,6 +72,15 @@ func TestNeeds(t *testing.T) {
 			e := entry(t, 1, 1, tc.command)
 			if got, ok := Needs(e.Data); got != tc.want || !ok {
 				t.Errorf("its entry needs version %d, %v, want %d", got, ok, tc.want)
+			}
+			toStamp, err := EncodeToStamp(&tc.command)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, data := range [][]byte{e.Data, toStamp} {
+				if got, want := IsChecked(data), tc.command.Checked != nil; got != want {
+					t.Errorf("its entry says who was asked for: %v, want %v", got, want)
+				}
 			}
 			store := NewStore()
 			machine := New(store, hclog.NewNullLogger(), func(err error) { t.Error(err) })

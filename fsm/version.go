@@ -72,6 +72,42 @@ func Needs(entry []byte) (version uint32, ok bool) {
 	return version, known
 }
 
+// checkedField is the number of what says who was found to have the right, in a header.
+const checkedField = 6
+
+// IsChecked tells whether a log entry says who was found to have the right to it: then its
+// rights are looked at again where it is applied.
+func IsChecked(entry []byte) bool {
+	var data []byte
+	switch {
+	case len(entry) >= 1 && entry[0] == formatCommand:
+		data = entry[1:]
+	case len(entry) >= 1+stampBytes && entry[0] == formatStamped:
+		data = entry[1+stampBytes:]
+	}
+	return hasField(fieldBytes(data, headerField), checkedField)
+}
+
+// fieldBytes returns a field of a message that is a message itself; nil when it is not there.
+func fieldBytes(data []byte, field protowire.Number) []byte {
+	for len(data) > 0 {
+		n, kind, size := protowire.ConsumeField(data)
+		if size < 0 {
+			return nil
+		}
+		if n == field && kind == protowire.BytesType {
+			_, _, tag := protowire.ConsumeTag(data)
+			value, _ := protowire.ConsumeBytes(data[tag:])
+			return value
+		}
+		data = data[size:]
+	}
+	return nil
+}
+
+// hasField tells whether a message has a field.
+func hasField(data []byte, field protowire.Number) bool { return fieldBytes(data, field) != nil }
+
 // kindVersion is the EntryVersion with which a kind of command came.
 func kindVersion(n protowire.Number) uint32 {
 	if n == aclField {

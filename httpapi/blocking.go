@@ -67,7 +67,10 @@ func (c *call) await(q parkable, o readOptions) error {
 	if c.parker != nil && c.audit.kind == "" && c.s.longest(o.wait) >= parkFrom {
 		return c.awaitParked(q, o)
 	}
-	return c.awaitHere(q, o)
+	if err := c.awaitHere(q, o); err != nil {
+		return err
+	}
+	return c.mayAnswer()
 }
 
 // awaitHere is await for a request that keeps its goroutine.

@@ -118,7 +118,7 @@ func (c *call) revision() (uint64, error) {
 func (c *call) needQuestion(q *question) error {
 	switch {
 	case !c.guarded():
-		return nil
+		return c.mayAnswer()
 	case c.rights.who != nil:
 		return c.still()
 	case !q.tree():

@@ -49,11 +49,27 @@ type right struct {
 // guarded tells whether rights are checked at all.
 func (c *call) guarded() bool { return c.s.opts.ACL != nil }
 
+// mayAnswer returns why a server that checks no rights must not answer: its cluster does. It
+// is asked when a request comes, and wherever rights would be looked up: a server that has
+// just begun to run learns only by and by what its cluster has.
+func (c *call) mayAnswer() error {
+	if c.guarded() || c.s.opts.Unchecked == nil || c.endpoint.open {
+		return nil
+	}
+	if err := c.s.opts.Unchecked(); err != nil {
+		return serverError(err.Error()) // of this server, not of its client, who should ask another
+	}
+	return nil
+}
+
 // identity resolves who asks, once for each request; nil when rights are not checked. It
 // is whose token was sent, else who the certificate of the connection names, else whose
 // token this server has for such requests, else the anonymous token.
 func (c *call) identity() (*acl.Identity, error) {
-	if c.rights.who != nil || !c.guarded() {
+	switch {
+	case !c.guarded():
+		return nil, c.mayAnswer()
+	case c.rights.who != nil:
 		return c.rights.who, nil
 	}
 	secret, err := c.secret()
@@ -128,7 +144,10 @@ func bearer(value string) string {
 
 // need returns nil when whoever asks has the right, and what answers 403 otherwise.
 func (c *call) need(r acl.Resource, a acl.Access, name string) error {
-	if !c.guarded() || c.returning {
+	switch {
+	case !c.guarded():
+		return c.mayAnswer()
+	case c.returning:
 		return nil
 	}
 	who, err := c.identity()
@@ -203,7 +222,7 @@ func (e *deniedError) Error() string { return e.text }
 // Source: contract, ACL enforcement, section 7: writes are decided on the leader.
 func (c *call) decide(check func() error) error {
 	if !c.guarded() {
-		return nil
+		return c.mayAnswer()
 	}
 	err := check()
 	if who := c.rights.who; !isRefusal(err) && (err != nil || who == nil || who.Checked.Links == nil) {
@@ -321,6 +340,9 @@ func (s *Server) whoNow(old *acl.Identity, borrowed bool) (*acl.Identity, error)
 func (c *call) still() error {
 	if c.returning { // before it has looked what it came back for
 		return nil
+	}
+	if !c.guarded() {
+		return c.mayAnswer()
 	}
 	_, err := c.stillMay(c.rights.waited)
 	return err

@@ -19,6 +19,7 @@ type endpoint struct {
 	number  int      // position in the table, for the metrics
 
 	deleteBody bool // its DELETE has a body, which its handler reads
+	open       bool // it needs no right and looks at no token
 }
 
 type method struct {
@@ -76,8 +77,8 @@ func table() []*endpoint {
 			{http.MethodGet, (*call).groupGet}, {http.MethodPut, (*call).groupPut}, {http.MethodDelete, (*call).groupDelete},
 		}},
 
-		{path: "/v1/status/leader", methods: get((*call).statusLeader)},
-		{path: "/v1/status/peers", methods: get((*call).statusPeers)},
+		{path: "/v1/status/leader", open: true, methods: get((*call).statusLeader)},
+		{path: "/v1/status/peers", open: true, methods: get((*call).statusPeers)},
 
 		{path: "/v1/operator/raft/configuration", methods: get((*call).raftConfiguration)},
 		{path: "/v1/operator/raft/transfer-leader", methods: []method{{http.MethodPost, (*call).raftTransferLeader}}},
@@ -100,7 +101,7 @@ func table() []*endpoint {
 		}},
 
 		{path: "/v1/agent/self", methods: get((*call).agentSelf)},
-		{path: "/v1/agent/version", methods: get((*call).agentVersion)},
+		{path: "/v1/agent/version", open: true, methods: get((*call).agentVersion)},
 		{path: "/v1/agent/host", methods: get((*call).agentHost)},
 		{path: "/v1/agent/members", methods: get((*call).agentMembers)},
 		{path: "/v1/agent/join/", methods: put((*call).agentJoin)},
@@ -130,7 +131,7 @@ func table() []*endpoint {
 
 		{path: "/v1/catalog/register", methods: put((*call).catalogRegister)},
 		{path: "/v1/catalog/deregister", methods: put((*call).catalogDeregister)},
-		{path: "/v1/catalog/datacenters", methods: get((*call).catalogDatacenters)},
+		{path: "/v1/catalog/datacenters", open: true, methods: get((*call).catalogDatacenters)},
 		{path: "/v1/catalog/nodes", methods: get((*call).catalogNodes)},
 		{path: "/v1/catalog/services", methods: get((*call).catalogServices)},
 		{path: "/v1/catalog/service/", methods: get((*call).catalogService)},
@@ -185,11 +186,11 @@ func table() []*endpoint {
 		{path: "/v1/holdfast/acl/token/{accessor}/rotate", methods: post(onlyGuarded((*call).tokenRotate))},
 		{path: "/v1/holdfast/acl/token/{accessor}/usage", methods: get(onlyGuarded((*call).tokenUsage))},
 
-		{path: "/livez", methods: get((*call).livez)},
-		{path: "/readyz", methods: get((*call).readyz)},
+		{path: "/livez", open: true, methods: get((*call).livez)},
+		{path: "/readyz", open: true, methods: get((*call).readyz)},
 		{path: "/metrics", methods: get((*call).metricsPage)},
 		{path: "/debug/pprof/", methods: get((*call).profiles)},
-		{path: indexPath, methods: get((*call).indexPage)},
+		{path: indexPath, open: true, methods: get((*call).indexPage)},
 	}
 	for i, e := range endpoints {
 		names := make([]string, len(e.methods))

@@ -33,6 +33,10 @@ type Options struct {
 	// ACL finds who asks; nil: rights are not checked, and all is allowed.
 	ACL *acl.Resolver
 
+	// Unchecked says, without ACL, why nothing that needs a right may be answered all the
+	// same; nil: it always may.
+	Unchecked func() error
+
 	// Tokens are those that this server was given for its own use; nil: none.
 	Tokens Tokens
 
@@ -283,6 +287,9 @@ func (c *call) dispatch(settings *Settings) error {
 		if err := c.q.parse(raw); err != nil {
 			return badRequest(err.Error())
 		}
+	}
+	if err := c.mayAnswer(); err != nil {
+		return err
 	}
 	if c.returning { // all that follows was checked when the request came
 		return c.endpoint.handler(c.r.Method)(c)

@@ -253,7 +253,7 @@ func bindChecks(s *session.Session, asked *sessionAsked) {
 // Source: contract, ACL enforcement, section 5.3.
 func (c *call) needSession(id string) (there bool, err error) {
 	if !c.guarded() {
-		return true, nil
+		return true, c.mayAnswer()
 	}
 	if _, err := c.s.node.ReadIndex(c.r.Context(), Default); err != nil {
 		return false, err

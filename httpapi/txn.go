@@ -174,7 +174,7 @@ func (c *call) answerReadTxn(outcome func(*fsm.View, []byte) ([]byte, []fsm.TxnE
 // Source: contract, ACL enforcement, section 5.2.
 func (c *call) refuseOps(refused []fsm.TxnError, n int, write bool, need func(i int) error) ([]fsm.TxnError, error) {
 	if !c.guarded() {
-		return refused, nil
+		return refused, c.mayAnswer()
 	}
 	var all []fsm.TxnError
 	var denied error // the first
