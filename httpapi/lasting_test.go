@@ -230,7 +230,6 @@ func TestEveryLastingAnswerEndsWithItsToken(t *testing.T) {
 			}
 			g.token(t, "") // of somebody else
 			wait()
-			sent := u.w.Body.Len()
 			g.delete(t, token)
 			if !ended(u) {
 				t.Fatal("it goes on")
@@ -247,8 +246,8 @@ func TestEveryLastingAnswerEndsWithItsToken(t *testing.T) {
 					t.Errorf("the refusal is an attachment: %q", kind)
 				}
 			}
-			if now := u.w.Body.Len(); u.cut && now != sent {
-				t.Errorf("%d bytes were sent after the token was deleted", now-sent)
+			if n := u.w.Body.Len(); x.client == readsSlowly && n != 0 {
+				t.Errorf("%d bytes were sent after the token was deleted", n)
 			}
 			if n := g.node.store.Topics().Len(); n != 0 || g.Parked() != 0 || g.Streams() != 0 {
 				t.Errorf("%d topics, %d queries and %d streams are left", n, g.Parked(), g.Streams())
