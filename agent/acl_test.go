@@ -242,3 +242,44 @@ func TestReloadEndsWhatRunsWithTheFormerToken(t *testing.T) {
 		t.Error("a secret is in the log")
 	}
 }
+
+// TestGuessesAreBoundedByConfiguration: and counted.
+func TestGuessesAreBoundedByConfiguration(t *testing.T) {
+	var ahead atomic.Int64 // of the clock, in nanoseconds
+	m := withACLs(t, func(c *config.Config) {
+		c.Limits.AuthFailuresPerClient, c.Limits.AuthFailuresTime = 2, 10*time.Minute
+	}, func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
+	guess := func(want int, after string) {
+		t.Helper()
+		status, header, body := m.ask(t, http.MethodGet, "/v1/kv/a", "", "X-Consul-Token", "guess")
+		if status != want || header.Get("Retry-After") != after {
+			t.Errorf("a guess is answered %d %q, Retry-After %q; want %d and %q", status, body, header.Get("Retry-After"), want, after)
+		}
+	}
+	guess(403, "")
+	guess(403, "")
+	guess(429, "300")
+	if status, _, body := m.ask(t, http.MethodGet, "/v1/kv/a", "", "X-Consul-Token", management); status != 404 {
+		t.Errorf("a good token is answered %d %s", status, body)
+	}
+	ahead.Add(int64(5 * time.Minute))
+	guess(403, "")
+	guess(429, "300")
+	status, _, _ := m.ask(t, http.MethodPost, "/v1/acl/login", `{"AuthMethod":"none","BearerToken":"x"}`)
+	if status != 429 {
+		t.Errorf("a login that fails is answered %d", status)
+	}
+	families := m.scrape(t, "X-Consul-Token", management)
+	for _, tc := range []struct {
+		name, label, of string
+		want            float64
+	}{
+		{"holdfast_acl_denials_total", "right", "unknown_token", 5},
+		{"holdfast_acl_logins_total", "result", "refused", 1},
+		{"holdfast_http_too_many_total", "cause", "auth_failures", 3},
+	} {
+		if got := value(t, families, tc.name, tc.label, tc.of); got != tc.want {
+			t.Errorf("%s{%s=%q} is %v, want %v", tc.name, tc.label, tc.of, got, tc.want)
+		}
+	}
+}

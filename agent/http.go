@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -135,6 +136,7 @@ func settingsOf(cfg *config.Config) httpapi.Settings {
 	return httpapi.Settings{
 		ValueBytes: int64(cfg.Limits.KVMaxValueSize), TxnBytes: int64(cfg.Limits.TxnMaxReqLen), TxnOps: cfg.Limits.TxnMaxOps,
 		ParkedPerClient: cfg.Limits.ParkedPerClient, ParkedTotal: cfg.Limits.ParkedTotal,
+		AuthFailures: cfg.Limits.AuthFailuresPerClient, AuthFailuresTime: cfg.Limits.AuthFailuresTime,
 		SessionTTLMin: cfg.SessionTTLMin, SessionGrace: cfg.SessionTTLGrace,
 		DefaultQueryTime: cfg.DefaultQueryTime, MaxQueryTime: cfg.MaxQueryTime,
 		HoldTime: cfg.RPCHoldTimeout, BodyTimeout: cfg.Limits.BodyReadTimeout,
@@ -217,6 +219,8 @@ type connLimit struct {
 	mu   sync.Mutex
 	most int                // 0 or below: no bound; guarded by mu
 	by   map[netip.Addr]int // guarded by mu
+
+	refused atomic.Uint64 // connections that were one too many
 }
 
 func (l *connLimit) setMost(n int) {
@@ -264,6 +268,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		if l.conns.enter(client) {
 			return &limitedConn{Conn: c, conns: l.conns, client: client}, nil
 		}
+		l.conns.refused.Add(1)
 		if l.silent {
 			_ = c.Close()
 			continue

@@ -290,6 +290,9 @@ func TestConnectionsOverTLSCountForTheirClient(t *testing.T) {
 	if err := get(s.client(t, certs.Pair{})); err == nil {
 		t.Error("a second connection of the address is served")
 	}
+	if n := s.conns.refused.Load(); n == 0 {
+		t.Error("the connection that was refused is not counted")
+	}
 	if err := get(first); err != nil {
 		t.Errorf("the first one is served no longer: %v", err)
 	}

@@ -30,7 +30,7 @@ func (a *Agent) openMetrics() (err error) {
 // nothing itself.
 type collector struct{ a *Agent }
 
-// What the server measures. The parts of the names are those of the server: http,
+// What the server measures. The parts of the names are those of the server: http, acl,
 // store, history, raft, snapshot, tls, disk, log, config. The reference page is made
 // from these.
 var (
@@ -46,6 +46,15 @@ var (
 	httpStreams     = metrics.Desc("http", "streams", "Log and metrics streams that are open.")
 	httpWakeups     = metrics.Desc("http", "wakeups_total", "Blocking queries whose wait ended or was broken, by how: changed (answered, what they ask about has changed), "+
 		"unchanged (answered early with the same result: a false wake-up), parked (woken and not answered), timeout, gone (the client left).", "result")
+
+	httpTooMany = metrics.Desc("http", "too_many_total", "Requests and connections answered 429 because there were too many of them, by the bound: "+
+		"auth_failures (unknown tokens and failed logins of one address), connections (of one address), parked_queries_per_client, parked_queries_total, streams, "+
+		"lock_queue (the places of one lock), who_can (one such question at a time).", "cause")
+
+	aclDenials = metrics.Desc("acl", "denials_total", "Requests and operations of transactions denied, by the right that was lacking; "+
+		"unknown_token: nobody has the token that was sent; other: a login that gives nothing, or a right that was gone when the write was applied.", "right")
+	aclLogins = metrics.Desc("acl", "logins_total", "Logins, by what came of them: done, refused (the credential is no good, or gives nothing), "+
+		"failed (anything else, such as a provider that does not answer).", "result")
 
 	storeSessions = metrics.Desc("store", "sessions", "Sessions that exist.")
 
@@ -100,7 +109,8 @@ var (
 
 var descriptions = []*prometheus.Desc{
 	buildInfo, uptime,
-	httpRequests, httpDuration, httpConnections, httpParked, httpWatched, httpStreams, httpWakeups,
+	httpRequests, httpDuration, httpConnections, httpParked, httpWatched, httpStreams, httpWakeups, httpTooMany,
+	aclDenials, aclLogins,
 	storeSessions, storeKeys, storeBytes, storeTombstones, storeIndex, storeApplied,
 	historyVersions, historyBytes, historyMax, historyPruned,
 	raftState, raftTerm, raftCommit, raftApplied, raftLast, raftLeaderKnown, raftContact,
@@ -200,6 +210,11 @@ func (e emitter) http(a *Agent) {
 	e.counter(httpWakeups, w.Parked.Load(), "parked")
 	e.counter(httpWakeups, w.Timeouts.Load(), "timeout")
 	e.counter(httpWakeups, w.Gone.Load(), "gone")
+	e.counter(httpTooMany, a.conns.refused.Load(), "connections")
+	refused := a.api.Refusals()
+	refused.EachTooMany(func(cause string, n uint64) { e.counter(httpTooMany, n, cause) })
+	refused.EachDenial(func(right string, n uint64) { e.counter(aclDenials, n, right) })
+	refused.EachLogin(func(result string, n uint64) { e.counter(aclLogins, n, result) })
 }
 
 func (e emitter) store(a *Agent) {

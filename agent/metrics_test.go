@@ -11,9 +11,9 @@ import (
 )
 
 // scrape reads the metrics of a server as Prometheus does.
-func (m *inMemory) scrape(t *testing.T) map[string]*dto.MetricFamily {
+func (m *inMemory) scrape(t *testing.T, headers ...string) map[string]*dto.MetricFamily {
 	t.Helper()
-	status, header, body := m.ask(t, http.MethodGet, "/v1/agent/metrics?format=prometheus", "")
+	status, header, body := m.ask(t, http.MethodGet, "/v1/agent/metrics?format=prometheus", "", headers...)
 	if status != 200 || header.Get("Content-Type") != "text/plain; version=0.0.4; charset=utf-8" {
 		t.Fatalf("%d %s", status, header.Get("Content-Type"))
 	}
@@ -92,6 +92,11 @@ func TestMetricsFollowTheServer(t *testing.T) {
 		{"holdfast_http_wakeups_total", []string{"result", "changed"}, 0},
 		{"holdfast_http_wakeups_total", []string{"result", "unchanged"}, 0},
 		{"holdfast_http_wakeups_total", []string{"result", "timeout"}, 1},
+		{"holdfast_http_too_many_total", []string{"cause", "connections"}, 0},
+		{"holdfast_http_too_many_total", []string{"cause", "auth_failures"}, 0},
+		{"holdfast_acl_denials_total", []string{"right", "key:write"}, 0},
+		{"holdfast_acl_denials_total", []string{"right", "unknown_token"}, 0},
+		{"holdfast_acl_logins_total", []string{"result", "refused"}, 0},
 		{"holdfast_store_sessions", nil, 1},
 		{"holdfast_raft_log_write_seconds", nil, 0},
 		{"holdfast_snapshot_age_seconds", nil, 0},

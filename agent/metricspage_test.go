@@ -26,6 +26,7 @@ const (
 // parts are the sections of the page, by the first word of a name.
 var parts = []struct{ part, title string }{
 	{"http", "Requests"},
+	{"acl", "Access control"},
 	{"store", "The state"},
 	{"history", "History"},
 	{"raft", "Raft"},

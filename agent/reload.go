@@ -128,6 +128,8 @@ func withReloadable(cfg *config.Config, r config.Reloadable) *config.Config {
 	next.Limits.TxnMaxOps = r.TxnMaxOps
 	next.Limits.ParkedPerClient = r.ParkedPerClient
 	next.Limits.ParkedTotal = r.ParkedTotal
+	next.Limits.AuthFailuresPerClient = r.AuthFailuresPerClient
+	next.Limits.AuthFailuresTime = r.AuthFailuresTime
 
 	next.HTTP.ResponseHeaders = r.ResponseHeaders
 	next.HTTP.BlockEndpoints = r.BlockEndpoints

@@ -21,11 +21,26 @@ type loginAsked struct {
 	Meta        map[string]string
 }
 
+// badLogin is a login that fails because of what was sent as credential.
+type badLogin struct{ error }
+
+func (e *badLogin) Unwrap() error { return e.error }
+
 // aclLogin answers POST /v1/acl/login: a token for somebody else's credential. It needs
 // no right.
 //
-// Source: contract, ACL API, section 6.3.
+// Source: contract, ACL API, section 6.3; ACL, section 6.6.
 func (c *call) aclLogin() error {
+	err := c.login()
+	if c.s.refusals.loggedIn(err) {
+		if many := c.tooOften("Too many failed logins come from your address, wait before you try again"); many != nil {
+			return many
+		}
+	}
+	return err
+}
+
+func (c *call) login() error {
 	var asked loginAsked
 	if err := c.decodeACL(&asked, "Failed to decode request body: "); err != nil {
 		return err
@@ -42,7 +57,7 @@ func (c *call) aclLogin() error {
 	v := c.s.node.Store().View().ACL()
 	method := v.Method(asked.AuthMethod)
 	if method == nil {
-		return &statusError{http.StatusForbidden, fmt.Sprintf("%s: auth method %q not found", acl.ErrNotFound, asked.AuthMethod)}
+		return &badLogin{&statusError{http.StatusForbidden, fmt.Sprintf("%s: auth method %q not found", acl.ErrNotFound, asked.AuthMethod)}}
 	}
 	subject, err := c.subject(method, asked.BearerToken)
 	if err != nil {
@@ -50,15 +65,18 @@ func (c *call) aclLogin() error {
 			return errClientGone
 		}
 		c.s.log.Info("login refused", "method", method.Name, "client", c.r.RemoteAddr, "error", err)
-		return serverError(err.Error())
+		if errors.Is(err, login.ErrProvider) {
+			return serverError(err.Error())
+		}
+		return &badLogin{serverError(err.Error())}
 	}
 	v = c.s.node.Store().View().ACL() // a provider may have taken its time
 	links, err := login.Bind(v, method.Name, c.s.opts.Datacenter, subject, true)
 	if err != nil {
-		return serverError(err.Error())
+		return &badLogin{serverError(err.Error())}
 	}
 	if login.Empty(&links) {
-		return &acl.PermissionError{Bare: true}
+		return &badLogin{&acl.PermissionError{Bare: true}}
 	}
 	t, secret, err := c.newToken(v, "", "")
 	if err != nil {

@@ -247,7 +247,7 @@ func (c *call) whoCan() error {
 		return err
 	}
 	if !c.s.whoCan.TryLock() {
-		return tooMany("Another request for who has a right is under way on this server, try again")
+		return tooMany(causeWhoCan, "Another request for who has a right is under way on this server, try again")
 	}
 	defer c.s.whoCan.Unlock()
 	shown := whoShown{aclQuestion: q, Tokens: []holderShown{}, Roles: []holderShown{}}

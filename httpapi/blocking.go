@@ -302,10 +302,10 @@ func (p *parking) enter(client netip.Addr, w *waiting, bounds *Settings) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if bounds.ParkedTotal > 0 && p.count >= bounds.ParkedTotal {
-		return tooMany("Too many blocking queries are waiting on this server, ask another one or raise limits.parked_queries_total")
+		return tooMany(causeParkedTotal, "Too many blocking queries are waiting on this server, ask another one or raise limits.parked_queries_total")
 	}
 	if bounds.ParkedPerClient > 0 && p.by[client] >= bounds.ParkedPerClient {
-		return tooMany("Your IP has too many blocking queries waiting, please reuse them or raise limits.parked_queries_per_client")
+		return tooMany(causeParkedClient, "Your IP has too many blocking queries waiting, please reuse them or raise limits.parked_queries_per_client")
 	}
 	p.count++
 	p.by[client]++

@@ -4,9 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -69,6 +67,7 @@ func (c *call) denied(err error) denial {
 		}
 	}
 	c.s.denials.add(one)
+	c.s.refusals.denied(err)
 	c.audit.denied = one.text
 	return one
 }
@@ -164,9 +163,8 @@ func (c *call) refuse(status int, err error) {
 	c.recut()
 	one := c.denied(err)
 	if c.rights.who == nil && isUnknown(err) {
-		if left := c.s.unknown.failed(clientOf(c.r), time.Now()); left > 0 {
-			c.w.Header()["Retry-After"] = []string{strconv.Itoa(int((left + time.Second - 1) / time.Second))}
-			c.text(http.StatusTooManyRequests, "Too many requests with unknown tokens come from your address, wait before you ask again")
+		if many := c.tooOften("Too many requests with unknown tokens come from your address, wait before you ask again"); many != nil {
+			c.fail(many)
 			return
 		}
 	}

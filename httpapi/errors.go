@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/kvs"
@@ -27,8 +28,16 @@ func serverError(text string) error { return &statusError{http.StatusInternalSer
 // tooLarge is an answer 413.
 func tooLarge(text string) error { return &statusError{http.StatusRequestEntityTooLarge, text} }
 
-// tooMany is an answer 429.
-func tooMany(text string) error { return &statusError{http.StatusTooManyRequests, text} }
+// tooManyError is an answer 429.
+type tooManyError struct {
+	cause cause
+	text  string
+	after time.Duration // that it says shall pass before the next attempt; 0: nothing is said
+}
+
+func (e *tooManyError) Error() string { return e.text }
+
+func tooMany(why cause, text string) error { return &tooManyError{cause: why, text: text} }
 
 var (
 	errNoDatacenter = serverError("No path to datacenter")
@@ -51,6 +60,8 @@ func statusOf(err error) int {
 	switch {
 	case errors.As(err, &status): // contract, README, section 9
 		return status.status
+	case errors.As(err, new(*tooManyError)): // the same
+		return http.StatusTooManyRequests
 	case isRefusal(err), errors.As(err, &denied): // contract, ACL enforcement, section 3
 		return http.StatusForbidden
 	case errors.Is(err, acl.ErrDisabled): // the same
@@ -83,6 +94,14 @@ func (c *call) fail(err error) {
 	var pruned *kvs.PrunedError
 	if errors.As(err, &pruned) {
 		c.w.Header()["X-Holdfast-Oldest-Index"] = []string{strconv.FormatUint(pruned.Oldest, 10)}
+	}
+	var many *tooManyError
+	if errors.As(err, &many) {
+		c.s.refusals.tooMany[many.cause].Add(1)
+		if many.after > 0 {
+			seconds := (many.after + time.Second - 1) / time.Second
+			c.w.Header()["Retry-After"] = []string{strconv.Itoa(int(seconds))}
+		}
 	}
 	if status == http.StatusForbidden && c.guarded() && (isRefusal(err) || errors.As(err, new(*deniedError))) {
 		c.refuse(status, err)

@@ -62,7 +62,7 @@ func TestStatusOf(t *testing.T) {
 		{badRequest("x"), 400},
 		{fmt.Errorf("more: %w", badRequest("x")), 400},
 		{tooLarge("x"), 413},
-		{tooMany("x"), 429},
+		{tooMany(causeStreams, "x"), 429},
 		{serverError("x"), 500},
 		{&kvs.PrunedError{Oldest: 7}, 410},
 		{fmt.Errorf("more: %w", &kvs.PrunedError{Oldest: 7}), 410},

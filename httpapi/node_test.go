@@ -277,6 +277,7 @@ func testSettings() Settings {
 		ValueBytes: limit.ValueBytes, TxnBytes: limit.TxnBytes, TxnOps: limit.TxnOps,
 		DefaultQueryTime: limit.DefaultQueryTime, MaxQueryTime: limit.MaxQueryTime, HoldTime: time.Second,
 		ParkedPerClient: 100, ParkedTotal: 200, BodyTimeout: 30 * time.Second,
+		AuthFailures: limit.Attempts, AuthFailuresTime: limit.AttemptsTime,
 	}
 }
 

@@ -203,7 +203,7 @@ func (c *call) enter(x *contention) error {
 	case res.Refusal == kvs.Disagrees:
 		return &statusError{http.StatusConflict, fmt.Sprintf("%q: %s", x.name, res.Invalid)}
 	case res.Refusal == kvs.QueueFull:
-		return tooMany(fmt.Sprintf("%q: %s", x.name, res.Invalid))
+		return tooMany(causeQueue, fmt.Sprintf("%q: %s", x.name, res.Invalid))
 	}
 	return noSuchSession(x.Session)
 }

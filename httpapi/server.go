@@ -60,6 +60,12 @@ type Settings struct {
 	// client address and together; 0 or below: no bound.
 	ParkedPerClient, ParkedTotal int
 
+	// AuthFailures is how many requests with unknown tokens, and failed logins, are
+	// answered as what they are for one address, and AuthFailuresTime how long it takes
+	// until they are so many again. More are answered 429; 0 or below is no bound.
+	AuthFailures     int
+	AuthFailuresTime time.Duration
+
 	SessionTTLMin time.Duration // smallest TTL of a session
 	SessionGrace  time.Duration // of sessions that do not say; negative: as existing clients expect
 
@@ -101,16 +107,17 @@ type Server struct {
 	uses    uses           // of tokens
 	began   time.Time
 
-	parked  parking
-	waker   waker
-	lists   *listCache
-	packed  packedCache
-	denials denials
-	unknown attempts
-	metrics *requestMetrics
-	wakeups WakeupMetrics
-	busy    atomic.Int64 // requests that are being answered, but for those to leave
-	streams atomic.Int64 // log and metrics streams that are open
+	parked   parking
+	waker    waker
+	lists    *listCache
+	packed   packedCache
+	denials  denials
+	attempts attempts
+	refusals RefusalMetrics
+	metrics  *requestMetrics
+	wakeups  WakeupMetrics
+	busy     atomic.Int64 // requests that are being answered, but for those to leave
+	streams  atomic.Int64 // log and metrics streams that are open
 
 	draining chan struct{} // closed by Drain
 

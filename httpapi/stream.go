@@ -33,7 +33,7 @@ type stream struct {
 func (c *call) stream(contentType string) (*stream, error) {
 	if c.s.streams.Add(1) > maxStreams {
 		c.s.streams.Add(-1)
-		return nil, tooMany("Too many log and metrics streams are open on this server, close one first")
+		return nil, tooMany(causeStreams, "Too many log and metrics streams are open on this server, close one first")
 	}
 	s := &stream{c: c, w: c.w, conn: http.NewResponseController(c.w), from: time.Now()}
 	h := c.w.Header()

@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -339,6 +340,10 @@ func TestKeysAreKeptAndReplaced(t *testing.T) {
 	try(young, later+2*keysFresh, "", 4)
 	try(young, later+2*keysFresh+time.Second, "", 4)
 	try(young, later+keysFresh+keysUsable, "error fetching keys", 5)
+	_, err := m.Token(t.Context(), "m", method, young.sign(t, map[string]any{"iat": at(0)}), noon.Add(later+keysFresh+keysUsable))
+	if !errors.Is(err, ErrProvider) {
+		t.Errorf("%v is not an error of the provider", err)
+	}
 }
 
 // TestAProviderThatHangsHoldsUpNobody: as long as there are keys that may be used.

@@ -31,6 +31,10 @@ const (
 	keysUsable = time.Hour
 )
 
+// ErrProvider says that a token could not be looked at, because its provider does not
+// answer: that is not the fault of who logs in.
+var ErrProvider = errors.New("error fetching keys")
+
 // Methods looks at credentials. It keeps the keys of providers between logins.
 // Goroutines may share it.
 type Methods struct {
@@ -121,7 +125,7 @@ func (r *remote) get(ctx context.Context, c *JWTConfig, now time.Time, age time.
 		select {
 		case r.asking <- struct{}{}:
 		case <-ctx.Done():
-			return nil, "", errors.New("error fetching keys: others are waiting for the provider to answer")
+			return nil, "", fmt.Errorf("%w: others are waiting for the provider to answer", ErrProvider)
 		}
 	}
 	k = r.refresh(ctx, c, now, age)
@@ -129,7 +133,7 @@ func (r *remote) get(ctx context.Context, c *JWTConfig, now time.Time, age time.
 	if usable() {
 		return k.keys, k.issuer, nil
 	}
-	return nil, "", fmt.Errorf("error fetching keys: %w", k.failure)
+	return nil, "", fmt.Errorf("%w: %w", ErrProvider, k.failure)
 }
 
 // refresh asks the provider, unless that was done a moment ago.

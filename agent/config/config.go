@@ -137,6 +137,9 @@ type Limits struct {
 	ParkedPerClient int // blocking queries waiting for one address; <= 0: no limit
 	ParkedTotal     int // blocking queries waiting altogether; <= 0: no limit
 
+	AuthFailuresPerClient int           // unknown tokens and failed logins of one address; more are 429; <= 0: no limit
+	AuthFailuresTime      time.Duration // until as many may fail again
+
 	ReadHeaderTimeout time.Duration // from the first byte of a request to the end of its headers
 	BodyReadTimeout   time.Duration // longest pause between two reads of a request body
 	IdleTimeout       time.Duration // how long a connection is kept without a request
@@ -338,6 +341,8 @@ func Default() *Config {
 			TxnMaxOps:             limit.TxnOps,
 			ParkedPerClient:       10_000,
 			ParkedTotal:           50_000,
+			AuthFailuresPerClient: limit.Attempts,
+			AuthFailuresTime:      limit.AttemptsTime,
 			ReadHeaderTimeout:     10 * time.Second,
 			BodyReadTimeout:       30 * time.Second,
 			IdleTimeout:           2 * time.Minute,

@@ -111,6 +111,20 @@ func limitGroup() group {
 					"refuses their connections.",
 			},
 			{
+				Key: "limits.auth_failures_per_client", Reloadable: true,
+				field: func(c *Config) any { return &c.Limits.AuthFailuresPerClient },
+				rule:  atLeast(-1),
+				Doc: "How many requests with unknown tokens, and logins that fail, one client address may make at once; one more is answered " +
+					"with 429 and `Retry-After`. Good tokens and good logins from there are not held up. Of IPv6 the first 64 bits are one " +
+					"address. 0 and -1: no limit.",
+			},
+			{
+				Key: "limits.auth_failures_time", Reloadable: true,
+				field: func(c *Config) any { return &c.Limits.AuthFailuresTime },
+				rule:  between(100*ms, 24*time.Hour),
+				Doc:   "How long it takes until as many may fail again as `limits.auth_failures_per_client` says; they come back at an even pace.",
+			},
+			{
 				Key: "limits.kv_max_value_size", Aliases: []string{"kv_max_value_size"}, Reloadable: true,
 				field: func(c *Config) any { return &c.Limits.KVMaxValueSize },
 				rule:  between[Bytes](1, 32*MiB),

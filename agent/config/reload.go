@@ -16,6 +16,8 @@ type Reloadable struct {
 	TxnMaxOps             int
 	ParkedPerClient       int
 	ParkedTotal           int
+	AuthFailuresPerClient int
+	AuthFailuresTime      time.Duration
 
 	ResponseHeaders map[string]string
 	BlockEndpoints  []string
@@ -56,6 +58,8 @@ func (c *Config) Reloadable() Reloadable {
 		TxnMaxOps:             c.Limits.TxnMaxOps,
 		ParkedPerClient:       c.Limits.ParkedPerClient,
 		ParkedTotal:           c.Limits.ParkedTotal,
+		AuthFailuresPerClient: c.Limits.AuthFailuresPerClient,
+		AuthFailuresTime:      c.Limits.AuthFailuresTime,
 
 		ResponseHeaders: c.HTTP.ResponseHeaders,
 		BlockEndpoints:  c.HTTP.BlockEndpoints,
