@@ -44,7 +44,8 @@ type Event struct {
 	Path     string `json:"path,omitempty"` // as it is escaped, without the query
 	Reason   string `json:"reason,omitempty"`
 
-	Ops []Op `json:"ops,omitempty"`
+	Ops  []Op `json:"ops,omitempty"`
+	More bool `json:"more,omitempty"` // the next line has further operations of the request
 
 	Index  uint64 `json:"index,omitempty"` // of the log entry
 	Result string `json:"result,omitempty"`

@@ -60,6 +60,7 @@ type Log struct {
 	opts   Options
 	sink   sink
 	file   *fileSink     // the sink, when it is a file
+	most   int           // bytes of an event from which it is told in several lines; 0: any
 	wake   chan struct{} // of capacity 1: something waits, or the file shall be opened anew
 	reopen atomic.Bool
 
@@ -98,6 +99,9 @@ func Open(opts Options) (*Log, error) {
 		}
 	}
 	l.file, _ = l.sink.(*fileSink)
+	if opts.Sink == SinkSyslog {
+		l.most = limit.AuditSyslogBytes
+	}
 	first := &Event{Kind: start}
 	if l.file != nil {
 		first.File = l.file.before
@@ -117,7 +121,7 @@ func openSink(opts *Options) (sink, chain, error) {
 	case SinkStdout:
 		return newStdout(), chain{}, nil
 	case SinkSyslog:
-		s, err := openSyslog()
+		s, err := openSyslog(opts.Now, syslogPlaces...)
 		return s, chain{}, err
 	}
 	return nil, chain{}, fmt.Errorf("there is no sink %q", opts.Sink)
@@ -167,24 +171,49 @@ func (l *Log) add(e *Event, done chan error) bool {
 	if e.Time.IsZero() {
 		e.Time = l.opts.Now()
 	}
-	event, err := e.encode()
+	events, err := l.parts(e)
 	if err != nil {
 		l.opts.Log.Error("audit line cannot be encoded", "error", err) // of texts and numbers: cannot be
 		return false
 	}
+	size := 0
+	for _, event := range events {
+		size += len(event)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || l.size+len(event) > limit.AuditQueueBytes {
+	if l.closed || l.size+size > limit.AuditQueueBytes {
 		if done == nil {
-			l.dropped++
-			l.lostLines.Add(1)
+			l.dropped += uint64(len(events))
+			l.lostLines.Add(uint64(len(events)))
 		}
 		return false
 	}
-	l.waiting = append(l.waiting, entry{event, done})
-	l.size += len(event)
+	for _, event := range events {
+		l.waiting = append(l.waiting, entry{event: event})
+	}
+	l.waiting[len(l.waiting)-1].done = done
+	l.size += size
 	l.kick()
 	return true
+}
+
+// parts encodes an event, in several parts if it is too long for the device and has
+// several operations. All but the last say that there is more.
+func (l *Log) parts(e *Event) ([][]byte, error) {
+	event, err := e.encode()
+	if err != nil || l.most == 0 || len(event) <= l.most || len(e.Ops) < 2 {
+		return [][]byte{event}, err
+	}
+	first, rest := *e, *e
+	first.Ops, first.More = e.Ops[:len(e.Ops)/2], true
+	rest.Ops = e.Ops[len(e.Ops)/2:]
+	events, err := l.parts(&first)
+	if err != nil {
+		return nil, err
+	}
+	more, err := l.parts(&rest)
+	return append(events, more...), err
 }
 
 func (l *Log) kick() {

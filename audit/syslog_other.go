@@ -2,6 +2,13 @@
 
 package audit
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
-func openSyslog() (sink, error) { return nil, errors.New("this system has no syslog") }
+var syslogPlaces []string
+
+func openSyslog(func() time.Time, ...string) (sink, error) {
+	return nil, errors.New("this system has no syslog")
+}

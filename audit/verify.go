@@ -23,6 +23,7 @@ type Report struct {
 	From, To    time.Time
 	Torn        int    // lines that a crash cut short
 	Lost        uint64 // lines that the server could not keep, by its own account
+	Chains      int    `json:",omitempty"` // of the system's log: how often the server began anew
 }
 
 // Fault is the first thing in an audit log that is not as it was written.
@@ -47,8 +48,26 @@ func Verify(names ...string) (Report, error) {
 	return v.Report, nil
 }
 
+// VerifySyslog is Verify for files that a daemon has written of what it was sent. Lines
+// of other programs are passed over, and so are those of other servers when server is not
+// "". A server that is started anew begins another chain there, for it cannot read where
+// it was: lines cut off at the end of a chain leave no trace.
+func VerifySyslog(server string, names ...string) (Report, error) {
+	v := verifier{syslog: true, server: server, only: server != ""}
+	for _, name := range names {
+		if err := v.file(name); err != nil {
+			return v.Report, err
+		}
+	}
+	return v.Report, nil
+}
+
 type verifier struct {
 	Report
+	syslog bool   // what is read is a file of the system's log
+	server string // whose lines are looked at there; "" before the first one
+	only   bool   // those of others are passed over
+
 	at   chain
 	torn bool // the last thing read was no line, and the next one must admit it
 }
@@ -74,16 +93,59 @@ func (v *verifier) file(name string) error {
 		case err != nil:
 			return fmt.Errorf("%s:%d: %w", name, n, err)
 		}
-		if why, at := v.line(bytes.TrimSuffix(text, []byte("\n"))); why != "" {
+		text = bytes.TrimSuffix(text, []byte("\n"))
+		at := 0
+		var why string
+		if v.syslog {
+			why = v.syslogLine(text)
+		} else {
+			why, at = v.line(text)
+		}
+		if why != "" {
 			return &Fault{name, n + at, why}
 		}
 	}
 }
 
+// syslogLine checks one line of a file of the system's log.
+func (v *verifier) syslogLine(text []byte) (why string) {
+	if text = fromSyslog(text); text == nil {
+		return ""
+	}
+	l, err := readLine(text)
+	switch {
+	case errors.Is(err, errNoLine):
+		return "the line was changed, or the daemon has cut it off: see how long it lets messages be"
+	case err != nil:
+		return err.Error()
+	case v.server == "":
+		v.server = l.event.Server
+	case v.server != l.event.Server && v.only:
+		return ""
+	case v.server != l.event.Server:
+		return fmt.Sprintf("a line of the server %q among those of %q: say whose shall be checked", l.event.Server, v.server)
+	}
+	begins := l.n == 1 && l.prev == hash{}
+	if begins {
+		v.at = chain{}
+	}
+	if begins || v.Lines == 0 {
+		v.Chains++
+	}
+	why, _ = v.check(l, nil)
+	return why
+}
+
 // line checks one line. The text says what is wrong, and with which: this one, or the
 // one before (-1).
 func (v *verifier) line(text []byte) (why string, at int) {
-	l, err := readLine(text)
+	if fromSyslog(text) != nil {
+		return "this is a file of the system's log: it must be checked as one (-syslog)", 0
+	}
+	return v.check(readLine(text))
+}
+
+func (v *verifier) check(l line, err error) (why string, at int) {
 	switch {
 	case v.torn && (err != nil || l.event.Torn == 0):
 		return "no audit line, and the next one does not say that it was cut short", -1

@@ -28,16 +28,29 @@ it was written is named. No server is asked.
 
 Lines that were cut off at the end leave no trace in what remains: compare the last number and
 hash with what you have noted elsewhere. A server logs them whenever it begins a file and when
-it ends.`,
+it ends.
+
+With -syslog the files are those of a daemon that was sent the lines: what stands in front of them
+and lines of other programs are passed over. There, a server that is started anew begins another
+chain. Where several servers write to one file, -server says whose lines to check.`,
 		Example:     "  holdfast audit verify /var/lib/holdfast/audit/audit-*.log /var/lib/holdfast/audit/audit.log",
 		Annotations: exits(""),
 	}
 	out := prints(c)
+	syslog := c.Flags().Bool("syslog", false, "The files are those of the system's log")
+	server := c.Flags().String("server", "", "With -syslog: name of the server whose lines to check; others are passed over")
 	c.RunE = func(_ *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return usagef("verify wants the audit logs to check: FILE...")
 		}
-		report, err := audit.Verify(args...)
+		if *server != "" && !*syslog {
+			return usagef("-server goes with -syslog: other audit logs are those of one server")
+		}
+		check := audit.Verify
+		if *syslog {
+			check = func(names ...string) (audit.Report, error) { return audit.VerifySyslog(*server, names...) }
+		}
+		report, err := check(args...)
 		if err != nil {
 			return err
 		}
@@ -57,6 +70,9 @@ func writeAuditReport(w io.Writer, r audit.Report) error {
 			[2]string{"Last", fmt.Sprintf("%d, %s", r.Last, r.To.Format(time.RFC3339))},
 			[2]string{"Hash", r.Head},
 		)
+	}
+	if r.Chains > 1 {
+		rows = append(rows, [2]string{"Chains", strconv.Itoa(r.Chains)})
 	}
 	if r.Torn > 0 {
 		rows = append(rows, [2]string{"Cut short", strconv.Itoa(r.Torn)})

@@ -25,6 +25,15 @@ const (
 	// AuditMethodBytes is how much of the method of a request an audit line shows.
 	AuditMethodBytes = 32
 
+	// AuditSyslogBytes is from how many bytes on an event is told in several lines when
+	// they go to the system's log: daemons cut messages off, commonly at 8 KiB with what
+	// they put in front.
+	AuditSyslogBytes = 7 << 10
+
+	// AuditSyslogTime is how long the system's log may take to accept what is written at
+	// once, before it counts as one that does not work.
+	AuditSyslogTime = 5 * time.Second
+
 	// AuditRetry is how long an audit log that could not be written is left alone
 	// before the next attempt.
 	AuditRetry = time.Second
