@@ -309,7 +309,7 @@ func TestVerifySyslog(t *testing.T) {
 		{"lines of other programs between", join(a[:2], []string{other}, a[2:]), "", 5, 1, ""},
 		{"a server that was started anew", join(a, a), "", 10, 2, ""},
 		{"ISO time", join(chainOf(t, "a", "2026-11-29T10:22:33.123456+00:00 host holdfast-audit[1]: ", 3)), "", 3, 1, ""},
-		{"RFC 5424", join(chainOf(t, "a", "<85>1 2026-11-29T10:22:33Z host holdfast-audit 123 - - ", 3)), "", 3, 1, ""},
+		{"RFC 5424", join(chainOf(t, "a", "<85>1 2026-11-29T10:22:33Z host holdfast-audit 123 - -  ", 3)), "", 3, 1, ""},
 		{"the text alone is no line there", join(chainOf(t, "a", "", 3)), "", 0, 0, ""},
 		{"one taken out", join(a[:2], a[3:]), "", 2, 1, "syslog:3: lines are missing: number 4 follows on number 2"},
 		{"the first of a restart taken out", join(a, a[1:]), "", 5, 1, "syslog:6: number 2 follows on number 5"},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/holdfast-kv/holdfast/internal/limit"
@@ -38,16 +39,18 @@ func openSyslog(now func() time.Time, places ...string) (*syslogSink, error) {
 
 // connect finds the daemon. A socket that nobody serves is none.
 func (s *syslogSink) connect() error {
-	var all []error
+	var first error
 	for _, place := range s.places {
 		conn, err := net.Dial("unixgram", place)
 		if err == nil {
 			s.conn = conn
 			return nil
 		}
-		all = append(all, err)
+		if first == nil {
+			first = err
+		}
 	}
-	return errors.Join(all...)
+	return fmt.Errorf("no syslog daemon listens on %s: %w", strings.Join(s.places, ", "), first)
 }
 
 // write sends lines. A datagram arrives whole or not at all.
