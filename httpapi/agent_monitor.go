@@ -87,7 +87,7 @@ func logLevel(name string) (hclog.Level, error) {
 		return hclog.Info, nil
 	case "warn":
 		return hclog.Warn, nil
-	case "error":
+	case "error", "err": // the latter is what existing clients offer
 		return hclog.Error, nil
 	}
 	return hclog.NoLevel, badRequest("Unknown log level: " + name)

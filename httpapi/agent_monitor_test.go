@@ -21,6 +21,7 @@ func TestMonitorLevel(t *testing.T) {
 		{"in any case", "?loglevel=TrAcE", hclog.Trace, false, "text/plain; charset=utf-8"},
 		{"debug", "?loglevel=debug", hclog.Debug, false, "text/plain; charset=utf-8"},
 		{"warn", "?loglevel=WARN", hclog.Warn, false, "text/plain; charset=utf-8"},
+		{"error in short", "?loglevel=err", hclog.Error, false, "text/plain; charset=utf-8"},
 		{"error, as JSON", "?loglevel=error&logjson", hclog.Error, true, "application/x-ndjson"},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
