@@ -7,12 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"time"
 
 	"github.com/hashicorp/raft"
 
+	"github.com/holdfast-kv/holdfast/agent/logstore"
 	"github.com/holdfast-kv/holdfast/agent/rpc"
 	"github.com/holdfast-kv/holdfast/agent/rpc/rpcpb"
 	"github.com/holdfast-kv/holdfast/fsm"
@@ -101,45 +101,40 @@ func (b *backend) Restore(ctx context.Context, m *rpcpb.RestoreMeta, r io.Reader
 	if !b.a.leading.Load() {
 		return 0, notLeader()
 	}
-	f, err := os.CreateTemp(b.a.ScratchDir(), "restore-*")
+	kept, err := b.a.keep()
 	if err != nil {
 		return 0, refusal(fmt.Errorf("keep the archive: %w", err))
 	}
-	defer func() {
-		_ = errors.Join(f.Close(), os.Remove(f.Name())) // a file of ours that nobody reads any more
-	}()
-	if err := receiveArchive(f, r, m.GetSize(), b.a.writable); err != nil {
-		return 0, refusal(err)
+	defer kept.Discard()
+	// Raft does nothing else while it reads an archive, so this must not wait for another
+	// server then.
+	broken, err := kept.Take(&wholeReader{r: r, left: m.GetSize()})
+	if err = cmp.Or(err, broken); err != nil {
+		return 0, refusal(fmt.Errorf("receive the archive: %w", err))
 	}
 	meta := httpapi.SnapshotMeta{ID: m.GetId(), Index: m.GetIndex(), Term: m.GetTerm()}
-	err = b.a.restoreHere(ctx, meta, m.GetSize(), f, nil)
+	err = b.a.restoreHere(ctx, meta, kept)
 	return b.a.store.Applied(), refusal(err)
 }
 
-// receiveArchive reads an archive of a size to its end and leaves f at its beginning.
-// Raft does nothing else while it reads one, so it must not wait for another server.
-func receiveArchive(f io.ReadWriteSeeker, r io.Reader, size int64, writable func() error) error {
-	for left := size; left > 0; {
-		n, err := io.CopyN(f, r, min(left, archiveCare))
-		if left -= n; err != nil {
-			return fmt.Errorf("receive the archive, %d bytes before its end: %w", left, err)
-		}
-		if err := writable(); err != nil {
-			return err
-		}
-	}
-	if n, err := io.Copy(io.Discard, io.LimitReader(r, 1)); err != nil || n > 0 {
-		return fmt.Errorf("the archive does not end after %d bytes: %w", size, cmp.Or(err, io.ErrShortWrite))
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return fmt.Errorf("read the archive again: %w", err)
-	}
-	return nil
+// wholeReader reads as many bytes as were announced, no fewer and no more.
+type wholeReader struct {
+	r    io.Reader
+	left int64
 }
 
-// archiveCare is how much of an archive is received before the disk is asked again
-// whether it has room.
-const archiveCare = 8 << 20
+// Read is part of io.Reader.
+func (w *wholeReader) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	w.left -= int64(n)
+	switch {
+	case w.left < 0:
+		return 0, errors.New("the archive is longer than was announced")
+	case err == io.EOF && w.left > 0:
+		return n, fmt.Errorf("%d bytes before its end: %w", w.left, io.ErrUnexpectedEOF)
+	}
+	return n, err
+}
 
 // TransferLeader is part of rpc.Backend.
 func (b *backend) TransferLeader(_ context.Context, id string) error {
@@ -279,9 +274,9 @@ const onceTimeout = 10 * time.Second
 // restoreChunk is how much of an archive travels in one message.
 const restoreChunk = 256 << 10
 
-// restoreThere hands a restore to the leader. It is not repeated: the archive was
-// read, and the leader may have taken it.
-func (a *Agent) restoreThere(ctx context.Context, address string, meta httpapi.SnapshotMeta, size int64, r io.Reader) error {
+// restoreThere hands a restore to the leader. It is not repeated: the leader may have
+// taken it.
+func (a *Agent) restoreThere(ctx context.Context, address string, meta httpapi.SnapshotMeta, kept *logstore.Kept) error {
 	server, err := a.peers.client.Server(address)
 	if err != nil {
 		return err
@@ -299,9 +294,9 @@ func (a *Agent) restoreThere(ctx context.Context, address string, meta httpapi.S
 	if err != nil {
 		return fmt.Errorf("hand the restore to the leader: %w", err)
 	}
-	first := &rpcpb.RestoreRequest{Meta: &rpcpb.RestoreMeta{Id: meta.ID, Index: meta.Index, Term: meta.Term, Size: size}}
+	first := &rpcpb.RestoreRequest{Meta: &rpcpb.RestoreMeta{Id: meta.ID, Index: meta.Index, Term: meta.Term, Size: kept.Size()}}
 	err = stream.Send(first)
-	buf := make([]byte, restoreChunk)
+	r, buf := kept.Reader(), make([]byte, restoreChunk)
 	for err == nil {
 		n, readErr := io.ReadFull(r, buf)
 		if n > 0 {

@@ -294,11 +294,3 @@ func (a *Agent) SnapshotMeta(s *fsm.Snapshot) (httpapi.SnapshotMeta, error) {
 
 // Writable returns why the server takes no writes now; nil when it does.
 func (a *Agent) Writable() error { return a.writable() }
-
-// ScratchDir is where an archive may be kept while it is checked.
-func (a *Agent) ScratchDir() string {
-	if a.dir == nil {
-		return ""
-	}
-	return a.dir.Path()
-}

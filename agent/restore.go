@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/holdfast-kv/holdfast/agent/logstore"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/httpapi"
 )
@@ -28,7 +30,8 @@ type restoringSnapshots struct {
 // archive is what Raft is given to restore.
 type archive struct {
 	io.Reader
-	loaded *fsm.Loaded // nil: it is not in memory
+	kept   *logstore.Kept // what Reader reads
+	loaded *fsm.Loaded    // nil: it is not in memory
 }
 
 // Create is part of raft.SnapshotStore.
@@ -94,6 +97,9 @@ const archiveBuffer = 256 << 10
 func (s *restoringSink) ReadFrom(r io.Reader) (int64, error) {
 	if a, ok := r.(*archive); ok {
 		s.loaded = a.loaded
+		if adopter, ok := s.SnapshotSink.(logstore.Adopter); ok && a.kept != nil && adopter.Adopt(a.kept) {
+			return a.kept.Size(), nil
+		}
 	}
 	return io.CopyBuffer(struct{ io.Writer }{s.SnapshotSink}, struct{ io.Reader }{r}, make([]byte, archiveBuffer))
 }
@@ -140,49 +146,133 @@ func (c *loadedContent) Close() error {
 // Loaded is part of fsm.LoadedReader.
 func (c *loadedContent) Loaded() *fsm.Loaded { return c.loaded }
 
-// MayLoad tells whether this server would restore an archive itself. It is said to one
-// request at a time: each takes the memory of another state.
-func (a *Agent) MayLoad() (done func(), ok bool) {
-	if !a.leading.Load() || !a.loading.TryLock() {
-		return nil, false
+// keptState is the state of an archive that was received. It is part of httpapi.Kept.
+type keptState struct {
+	*logstore.Kept
+	a      *Agent
+	loaded *fsm.Loaded // nil: it was only checked
+	loads  bool        // it holds a.loading
+}
+
+// Keep is part of httpapi.Snapshots. The state is loaded while it is received where this
+// server would restore it: of one at a time, for each takes the memory of another state.
+func (a *Agent) Keep() (httpapi.Kept, error) { return a.keep() }
+
+func (a *Agent) keep() (*keptState, error) {
+	leading := a.leading.Load()
+	kept, err := a.storage.Keep(leading)
+	if err != nil {
+		return nil, err
 	}
-	return a.loading.Unlock, true
+	return &keptState{Kept: kept, a: a, loads: leading && a.loading.TryLock()}, nil
+}
+
+// Take is part of httpapi.Kept.
+func (k *keptState) Take(state io.Reader) (broken, err error) {
+	kept := &keepingReader{r: state, w: &carefulWriter{w: k.Kept, writable: k.a.writable}}
+	if k.loads {
+		k.loaded, broken = fsm.LoadSnapshot(kept)
+	} else {
+		broken = fsm.CheckSnapshot(kept)
+	}
+	n, err := io.Copy(io.Discard, kept)
+	if broken == nil && n > 0 {
+		broken = errors.New("something follows the state") // it was read to its end
+	}
+	return broken, err
+}
+
+// Discard is part of httpapi.Kept.
+func (k *keptState) Discard() {
+	if err := k.Kept.Discard(); err != nil {
+		k.a.log.Warn("remove what was kept of an archive", "error", err)
+	}
+	if k.loads {
+		k.a.loading.Unlock()
+	}
+}
+
+// keepingReader writes what is read from it to w. The first error of either is that of
+// all further reads.
+type keepingReader struct {
+	r   io.Reader
+	w   io.Writer
+	err error
+}
+
+func (k *keepingReader) Read(p []byte) (int, error) {
+	if k.err != nil {
+		return 0, k.err
+	}
+	n, err := k.r.Read(p)
+	if n > 0 {
+		if _, werr := k.w.Write(p[:n]); werr != nil {
+			k.err = werr
+			return 0, werr
+		}
+	}
+	k.err = err
+	return n, err
+}
+
+// carefulWriter writes to a file as long as the disk has room for more than that.
+type carefulWriter struct {
+	w        io.Writer
+	writable func() error
+	since    int // bytes since it was asked
+}
+
+// careAfter is how much is written before it is asked again.
+const careAfter = 8 << 20
+
+func (c *carefulWriter) Write(p []byte) (int, error) {
+	if c.since += len(p); c.since > careAfter {
+		c.since = 0
+		if err := c.writable(); err != nil {
+			return 0, err
+		}
+	}
+	return c.w.Write(p)
 }
 
 // restoreTimeout bounds the wait for Raft to take a restore.
 const restoreTimeout = 10 * time.Minute
 
-// Restore replaces the state by the one in r and marks the place in the log, so
+// Restore replaces the state by the one that was kept and marks the place in the log, so
 // that watchers with an index from before can be told.
-func (a *Agent) Restore(ctx context.Context, meta httpapi.SnapshotMeta, size int64, r io.ReadSeeker, loaded *fsm.Loaded) error {
+func (a *Agent) Restore(ctx context.Context, meta httpapi.SnapshotMeta, kept httpapi.Kept) error {
+	k, ok := kept.(*keptState)
+	if !ok {
+		return fmt.Errorf("restore snapshot: it is kept in a %T", kept)
+	}
 	held, cancel := context.WithTimeout(ctx, a.config().RPCHoldTimeout)
 	defer cancel()
 	if err := a.awaitLeader(held, a.writable); err != nil {
 		return err
 	}
 	if address := a.otherLeader(); address != "" && !a.leading.Load() {
-		return a.restoreThere(ctx, address, meta, size, r)
+		return a.restoreThere(ctx, address, meta, k.Kept)
 	}
-	return a.restoreHere(ctx, meta, size, r, loaded)
+	return a.restoreHere(ctx, meta, k)
 }
 
-func (a *Agent) restoreHere(ctx context.Context, meta httpapi.SnapshotMeta, size int64, r io.ReadSeeker, loaded *fsm.Loaded) error {
+func (a *Agent) restoreHere(ctx context.Context, meta httpapi.SnapshotMeta, k *keptState) error {
 	if err := a.writable(); err != nil {
 		return err
 	}
-	needs, err := fsm.SnapshotNeeds(r)
-	if err == nil {
-		_, err = r.Seek(0, io.SeekStart)
-	}
+	needs, err := fsm.SnapshotNeeds(k.Reader())
 	if err == nil {
 		err = a.heldBack(needs) // the others are sent it, too
+	}
+	if err == nil {
+		err = k.Flush() // before Raft, which does nothing else meanwhile, waits for it
 	}
 	if err != nil {
 		return fmt.Errorf("restore snapshot: %w", err)
 	}
 	err = a.raft.Restore(&raft.SnapshotMeta{
-		Version: raft.SnapshotVersionMax, ID: meta.ID, Index: meta.Index, Term: meta.Term, Size: size,
-	}, &archive{Reader: r, loaded: loaded}, restoreTimeout)
+		Version: raft.SnapshotVersionMax, ID: meta.ID, Index: meta.Index, Term: meta.Term, Size: k.Size(),
+	}, &archive{Reader: k.Reader(), kept: k.Kept, loaded: k.loaded}, restoreTimeout)
 	a.restoring.keep("", nil)
 	if err != nil {
 		return fmt.Errorf("restore snapshot: %w", err)

@@ -188,22 +188,27 @@ type SnapshotMeta struct {
 	ConfigurationIndex uint64
 }
 
+// Kept is the state of an archive between its arrival and its use.
+type Kept interface {
+	// Take reads the state to its end, checks it and keeps it. broken says why it could
+	// not be restored, and err why it was not read or kept.
+	Take(state io.Reader) (broken, err error)
+
+	// Discard gives up what is kept. It is called once, behind all else.
+	Discard()
+}
+
 // Snapshots saves and restores the whole state.
 type Snapshots interface {
 	// SnapshotMeta describes the state in s.
 	SnapshotMeta(s *fsm.Snapshot) (SnapshotMeta, error)
 
-	// Restore replaces the state of the cluster by the one read from r, which was
-	// checked before, and returns when it is in use. loaded is the same state, if it is
-	// in memory already; nil: it is not.
-	Restore(ctx context.Context, meta SnapshotMeta, size int64, r io.ReadSeeker, loaded *fsm.Loaded) error
+	// Keep begins to receive the state of an archive, for Restore.
+	Keep() (Kept, error)
 
-	// MayLoad tells whether the state of an archive is to be loaded while it is checked,
-	// for Restore. If so, done must be called behind Restore.
-	MayLoad() (done func(), ok bool)
-
-	// ScratchDir is where an archive may be kept while it is checked.
-	ScratchDir() string
+	// Restore replaces the state of the cluster by the one that was kept, and returns
+	// when it is in use.
+	Restore(ctx context.Context, meta SnapshotMeta, kept Kept) error
 
 	// Writable returns why the server takes no writes now, a *ReadOnlyError; nil when
 	// it does.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -28,9 +29,8 @@ type localNode struct {
 	machine *fsm.FSM
 	full    error  // what Writable returns
 	scratch string // where restores keep their archive
+	loads   bool   // restores load it while they check it
 	between func() // called between the two steps of a restore, if not nil
-
-	loading sync.Mutex // held by a request that loads an archive
 
 	mu      sync.Mutex
 	index   uint64      // guarded by mu
@@ -128,10 +128,45 @@ func (n *localNode) SnapshotMeta(s *fsm.Snapshot) (SnapshotMeta, error) {
 	}, err
 }
 
+// keptFile is a Kept in a file, and its state if it was loaded.
+type keptFile struct {
+	n      *localNode
+	f      *os.File
+	loaded *fsm.Loaded
+}
+
+// Keep is part of Snapshots.
+func (n *localNode) Keep() (Kept, error) {
+	f, err := os.CreateTemp(n.scratch, "restore-*")
+	if err != nil {
+		return nil, err
+	}
+	return &keptFile{n: n, f: f}, nil
+}
+
+// Take is part of Kept. Whether the state is loaded or only checked must not matter.
+func (k *keptFile) Take(state io.Reader) (broken, err error) {
+	kept := io.TeeReader(state, k.f)
+	if k.n.loads {
+		k.loaded, broken = fsm.LoadSnapshot(kept)
+	} else {
+		broken = fsm.CheckSnapshot(kept)
+	}
+	_, err = io.Copy(io.Discard, kept)
+	return broken, err
+}
+
+// Discard is part of Kept.
+func (k *keptFile) Discard() { _ = errors.Join(k.f.Close(), os.Remove(k.f.Name())) } // a test looks for what is left
+
 // Restore goes on above every index ever used, as Raft does, and notes the
 // restore in the log.
-func (n *localNode) Restore(ctx context.Context, meta SnapshotMeta, _ int64, r io.ReadSeeker, loaded *fsm.Loaded) error {
-	if err := n.replaceWith(meta, r, loaded); err != nil {
+func (n *localNode) Restore(ctx context.Context, meta SnapshotMeta, kept Kept) error {
+	k := kept.(*keptFile)
+	if _, err := k.f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	if err := n.replaceWith(meta, k.f, k.loaded); err != nil {
 		return err
 	}
 	if n.between != nil {
@@ -169,16 +204,6 @@ type loadedState struct {
 
 func (l loadedState) Close() error        { return nil }
 func (l loadedState) Loaded() *fsm.Loaded { return l.loaded }
-
-// MayLoad is part of Snapshots.
-func (n *localNode) MayLoad() (done func(), ok bool) {
-	if !n.loading.TryLock() {
-		return nil, false
-	}
-	return n.loading.Unlock, true
-}
-
-func (n *localNode) ScratchDir() string { return n.scratch }
 
 // Writable is part of Snapshots.
 func (n *localNode) Writable() error { return n.full }

@@ -1,14 +1,11 @@
 package httpapi
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 
 	"github.com/holdfast-kv/holdfast/acl"
-	"github.com/holdfast-kv/holdfast/fsm"
 )
 
 var typeArchive = []string{"application/x-gzip"}
@@ -84,19 +81,12 @@ func (c *call) snapshotRestore() error {
 	if err := c.s.opts.Snapshots.Writable(); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(c.s.opts.Snapshots.ScratchDir(), "restore-*")
+	kept, err := c.s.opts.Snapshots.Keep()
 	if err != nil {
 		return fmt.Errorf("keep the archive while it is checked: %w", err)
 	}
-	defer func() {
-		_ = errors.Join(f.Close(), os.Remove(f.Name())) // a file of ours that nobody reads any more
-	}()
-	check := func(r io.Reader) (*fsm.Loaded, error) { return nil, fsm.CheckSnapshot(r) }
-	if done, ok := c.s.opts.Snapshots.MayLoad(); ok {
-		defer done()
-		check = fsm.LoadSnapshot
-	}
-	meta, size, loaded, err := c.receive(f, check)
+	defer kept.Discard()
+	meta, err := c.receive(kept)
 	if err != nil {
 		return err
 	}
@@ -104,7 +94,7 @@ func (c *call) snapshotRestore() error {
 	if err := c.needFresh(acl.ResourceACL, acl.AccessWrite, ""); err != nil {
 		return err
 	}
-	if err := c.s.opts.Snapshots.Restore(c.r.Context(), meta, size, f, loaded); err != nil {
+	if err := c.s.opts.Snapshots.Restore(c.r.Context(), meta, kept); err != nil {
 		return err
 	}
 	// Who asked after the state had been replaced and before the log said so did
@@ -118,63 +108,28 @@ func (c *call) snapshotRestore() error {
 	return nil
 }
 
-// receive reads the archive in the body, keeps its state in f, has it checked on the way,
-// and leaves f at its beginning.
-func (c *call) receive(f *os.File, check func(io.Reader) (*fsm.Loaded, error)) (meta SnapshotMeta, size int64, loaded *fsm.Loaded, err error) {
+// receive reads the archive in the body to its end, has its state kept and checks it all.
+func (c *call) receive(kept Kept) (SnapshotMeta, error) {
 	body := &steadyReader{r: c.r.Body, deadline: *http.NewResponseController(c.w), pause: c.s.settings.Load().BodyTimeout}
 	l := c.leash(func(error) { body.interrupt() })
 	var broken error // what is wrong with the state; counts when the archive is what was saved
-	m, err := throughArchive(body, func(state io.Reader) error {
-		kept := &keepingReader{r: state, w: &carefulWriter{w: f, writable: c.s.opts.Snapshots.Writable}}
-		loaded, broken = check(kept)
-		n, err := io.Copy(io.Discard, kept)
-		if broken == nil && n > 0 {
-			broken = errors.New("something follows the state") // check has read to the end
-		}
-		size = kept.n
+	m, err := throughArchive(body, func(state io.Reader) (err error) {
+		broken, err = kept.Take(state)
 		return err
 	})
 	if refused, _ := l.release(); refused != nil {
 		c.refused = &steadyReader{r: c.r.Body, deadline: body.deadline, pause: body.pause}
 		c.w.Header()["Connection"] = []string{"close"}
-		return meta, 0, nil, refused
+		return SnapshotMeta{}, refused
 	}
 	if err != nil {
-		return meta, 0, nil, serverError(err.Error())
+		return SnapshotMeta{}, serverError(err.Error())
 	}
 	body.disarm()
 	if broken != nil {
-		return meta, 0, nil, serverError("failed to read snapshot file: " + broken.Error())
+		return SnapshotMeta{}, serverError("failed to read snapshot file: " + broken.Error())
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return meta, 0, nil, fmt.Errorf("read the archive again: %w", err)
-	}
-	return SnapshotMeta{ID: m.ID, Index: m.Index, Term: m.Term, ConfigurationIndex: m.ConfigurationIndex}, size, loaded, nil
-}
-
-// keepingReader writes what is read from it to w. The first error of either is that of
-// all further reads.
-type keepingReader struct {
-	r   io.Reader
-	w   io.Writer
-	n   int64
-	err error
-}
-
-func (k *keepingReader) Read(p []byte) (int, error) {
-	if k.err != nil {
-		return 0, k.err
-	}
-	n, err := k.r.Read(p)
-	if n > 0 {
-		if _, werr := k.w.Write(p[:n]); werr != nil {
-			k.err = werr
-			return 0, werr
-		}
-		k.n += int64(n)
-	}
-	k.err = err
-	return n, err
+	return SnapshotMeta{ID: m.ID, Index: m.Index, Term: m.Term, ConfigurationIndex: m.ConfigurationIndex}, nil
 }
 
 // steadyWriter writes to a client that must keep reading, and keep the right to it.
@@ -188,24 +143,4 @@ func (s *steadyWriter) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return s.w.Write(p)
-}
-
-// carefulWriter writes to a file as long as the disk has room for more than that.
-type carefulWriter struct {
-	w        io.Writer
-	writable func() error
-	since    int // bytes since it was asked
-}
-
-// careAfter is how much is written before it is asked again.
-const careAfter = 8 << 20
-
-func (c *carefulWriter) Write(p []byte) (int, error) {
-	if c.since += len(p); c.since > careAfter {
-		c.since = 0
-		if err := c.writable(); err != nil {
-			return 0, err
-		}
-	}
-	return c.w.Write(p)
 }

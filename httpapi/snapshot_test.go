@@ -9,8 +9,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-
-	"github.com/holdfast-kv/holdfast/fsm"
 )
 
 // TestSnapshotSave: an archive with the index and what is known of the leader.
@@ -136,11 +134,7 @@ type brokenSnapshots struct {
 	err error
 }
 
-func (b brokenSnapshots) Restore(context.Context, SnapshotMeta, int64, io.ReadSeeker, *fsm.Loaded) error {
-	return b.err
-}
-
-func (b brokenSnapshots) ScratchDir() string { return b.scratch }
+func (b brokenSnapshots) Restore(context.Context, SnapshotMeta, Kept) error { return b.err }
 
 // Writable is part of Snapshots.
 func (b brokenSnapshots) Writable() error { return nil }
@@ -185,32 +179,20 @@ func TestRestoreWithoutRoom(t *testing.T) {
 	if w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), "read-only") {
 		t.Errorf("answer %d %q, want 500 that says the server is read-only", w.Code, w.Body)
 	}
-	careful := &carefulWriter{w: io.Discard, writable: n.Writable}
-	if _, err := careful.Write(make([]byte, careAfter+1)); err == nil {
-		t.Error("writing goes on although there is no room")
-	}
 }
 
-// TestRestoreWhileAnotherLoads: the state of one archive at a time is in memory, and both
-// are restored.
-func TestRestoreWhileAnotherLoads(t *testing.T) {
+// TestRestoreLoadedOrChecked: a state that was loaded while it was received, and one that
+// was only checked, are restored alike.
+func TestRestoreLoadedOrChecked(t *testing.T) {
 	node := filled(t, 3)
 	archive, want := string(node.archive(t)), node.store.View().Meta().Live
 	s := newTestServer(t, node)
-	for _, busy := range []bool{false, true} {
-		if busy {
-			done, _ := node.MayLoad()
-			defer done()
-		}
+	for _, node.loads = range []bool{false, true} {
 		expect(t, ask(t, s, http.MethodDelete, "/v1/kv/?recurse", ""), 200, "true")
 		expect(t, ask(t, s, http.MethodPut, "/v1/snapshot", archive), 200, "")
 		if live := node.store.View().Meta().Live; live != want || want == 0 {
-			t.Errorf("while another loads, %v: %d keys are restored, want %d", busy, live, want)
+			t.Errorf("loaded %v: %d keys are restored, want %d", node.loads, live, want)
 		}
-		if done, ok := node.MayLoad(); ok == busy {
-			t.Errorf("while another loads, %v: a further one may, %v", busy, ok)
-		} else if ok {
-			done()
-		}
+		leftOver(t, node)
 	}
 }

@@ -7,13 +7,14 @@
 //	  stable.db         term and vote
 //	  acked             the last entry that was acknowledged, as far as known
 //	  snapshots/        the newest two snapshots
+//	  restore-*.tmp/    the state of an archive that is being restored
 //
 // It owns the judgement, at opening, whether these files together are what the
 // server once acknowledged, the checksum in every entry, the cache of recent
 // entries, and what happens when the disk fails a write. It does not own who may
 // use the folder and whether it was used before (package datadir), nor when a
-// server is bootstrapped (the agent, which asks [Store.State]). It starts no
-// goroutine of its own; raft-wal has one, which Close ends.
+// server is bootstrapped (the agent, which asks [Store.State]). Its goroutines are
+// those that flush a [Kept], which waits for them, and raft-wal's, which Close ends.
 //
 // The way through it: [Open], or [Memory] for a server without a disk; then
 // raft.NewRaft with the Store itself, [Store.Stable] and [Store.Snapshots];

@@ -72,10 +72,10 @@ func OpenSnapshots(dir string, log hclog.Logger) (*Snapshots, error) {
 		return nil, fmt.Errorf("open snapshots: %w", err)
 	}
 	s := &Snapshots{dir: path, hidden: map[string]bool{}, stored: func(uint64) {}, writing: map[string]bool{}}
-	if err := s.removeUnfinished(); err != nil {
+	err := errors.Join(s.removeUnfinished(), removeKept(dir))
+	if err != nil {
 		return nil, fmt.Errorf("open snapshots: %w", err)
 	}
-	var err error
 	if s.keeper, err = raft.NewFileSnapshotStoreWithLogger(dir, retain, log); err != nil {
 		return nil, fmt.Errorf("open snapshots: %w", err)
 	}
@@ -134,8 +134,8 @@ func (s *Snapshots) survey(store *raft.FileSnapshotStore) error {
 
 // inspect reads all of a snapshot; bad says what is wrong with it.
 func (s *Snapshots) inspect(store *raft.FileSnapshotStore, name snapshotName) (meta raft.SnapshotMeta, bad *damagedSnapshot) {
-	metaFile := filepath.Join(s.dir, name.id, "meta.json")
-	stateFile := filepath.Join(s.dir, name.id, "state.bin")
+	metaFile := filepath.Join(s.dir, name.id, metaName)
+	stateFile := filepath.Join(s.dir, name.id, stateName)
 	damage := func(file, what string) (raft.SnapshotMeta, *damagedSnapshot) {
 		return meta, &damagedSnapshot{index: name.index, file: file, what: what}
 	}
@@ -185,6 +185,12 @@ func sameSum(metaFile string) bool {
 	return err == nil && sumErr == nil && string(want) == got
 }
 
+// describedState is the description of a snapshot, as raft's own store writes it.
+type describedState struct {
+	raft.SnapshotMeta
+	CRC []byte // crc64 of the state
+}
+
 // readMeta reads the description of a snapshot. One without a sum must at least make
 // sense: a bit that flips in the name of a field makes one of it that nobody knows.
 func readMeta(path string) (meta raft.SnapshotMeta, err error) {
@@ -193,10 +199,7 @@ func readMeta(path string) (meta raft.SnapshotMeta, err error) {
 		return meta, err
 	}
 	defer f.Close() // only read
-	var whole struct {
-		raft.SnapshotMeta
-		CRC []byte
-	}
+	var whole describedState
 	in := json.NewDecoder(io.LimitReader(f, maxMetaBytes))
 	in.DisallowUnknownFields()
 	err = in.Decode(&whole)
@@ -287,10 +290,15 @@ type snapshotSink struct {
 	raft.SnapshotSink
 	store *Snapshots
 	index uint64
+	kept  *Kept // its content; nil: it is what was written
 }
 
 func (s *snapshotSink) Close() error {
-	if err := s.SnapshotSink.Close(); err != nil {
+	finish := s.SnapshotSink.Close
+	if s.kept != nil {
+		finish = func() error { return s.install(s.kept) }
+	}
+	if err := finish(); err != nil {
 		return errors.Join(fmt.Errorf("finish the snapshot: %w", err), s.end())
 	}
 	s.store.stored(s.index)
@@ -299,7 +307,7 @@ func (s *snapshotSink) Close() error {
 
 func (s *snapshotSink) writeSum() error {
 	folder := filepath.Join(s.store.dir, s.ID())
-	sum, err := metaSum(filepath.Join(folder, "meta.json"))
+	sum, err := metaSum(filepath.Join(folder, metaName))
 	if err == nil {
 		err = datadir.WriteFile(filepath.Join(folder, metaSumName), []byte(sum))
 	}
