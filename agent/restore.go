@@ -13,6 +13,7 @@ import (
 	"github.com/holdfast-kv/holdfast/agent/logstore"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/httpapi"
+	"github.com/holdfast-kv/holdfast/internal/ahead"
 )
 
 // restoringSnapshots is a snapshot store through which the state of an archive that is
@@ -167,9 +168,16 @@ func (a *Agent) keep() (*keptState, error) {
 	return &keptState{Kept: kept, a: a, loads: leading && a.loading.TryLock()}, nil
 }
 
-// Take is part of httpapi.Kept.
+// Take is part of httpapi.Kept. Writing the file costs about as much as loading the
+// state, so another goroutine does it.
 func (k *keptState) Take(state io.Reader) (broken, err error) {
-	kept := &keepingReader{r: state, w: &carefulWriter{w: k.Kept, writable: k.a.writable}}
+	file := ahead.NewWriter(&carefulWriter{w: k.Kept, writable: k.a.writable})
+	defer func() {
+		if closeErr := file.Close(); err == nil { // else it is the same, or less
+			err = closeErr
+		}
+	}()
+	kept := &keepingReader{r: state, w: file}
 	if k.loads {
 		k.loaded, broken = fsm.LoadSnapshot(kept)
 	} else {

@@ -17,6 +17,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/holdfast-kv/holdfast/fsm"
+	"github.com/holdfast-kv/holdfast/internal/ahead"
 	"github.com/holdfast-kv/holdfast/internal/limit"
 )
 
@@ -86,9 +87,9 @@ func writeArchive(client io.Writer, meta SnapshotMeta, s *fsm.Snapshot) error {
 	if err := t.WriteHeader(&tar.Header{Name: memberState, Mode: 0o600, Size: m.Size}); err != nil {
 		return err
 	}
-	ahead := newAheadWriter(t)
-	_, err = s.WriteTo(io.MultiWriter(sums[memberState], ahead))
-	if err := errors.Join(err, ahead.Close()); err != nil {
+	packed := ahead.NewWriter(t) // making the state and compressing it share the time
+	_, err = s.WriteTo(io.MultiWriter(sums[memberState], packed))
+	if err := errors.Join(err, packed.Close()); err != nil {
 		return err
 	}
 	var list bytes.Buffer
@@ -171,18 +172,18 @@ func throughArchive(r io.Reader, take func(state io.Reader) error) (meta archive
 	if err != nil {
 		return meta, fmt.Errorf("failed to decompress snapshot: %w", err)
 	}
-	ahead := newAheadReader(z)
+	plain := ahead.NewReader(z)
 	defer func() {
 		var interrupt func()
 		if i, ok := r.(interrupted); ok && err != nil { // otherwise it has been read to its end
 			interrupt = i.interrupt
 		}
-		ahead.Close(interrupt)
+		plain.Close(interrupt)
 		if closeErr := z.Close(); err == nil { // else it says the same
 			err = closeErr
 		}
 	}()
-	sums, err := readMembers(tar.NewReader(io.LimitReader(ahead, limit.SnapshotBytes+metaBytes)), take)
+	sums, err := readMembers(tar.NewReader(io.LimitReader(plain, limit.SnapshotBytes+metaBytes)), take)
 	if err != nil {
 		return meta, fmt.Errorf("failed to read snapshot file: %w", err)
 	}
@@ -192,7 +193,7 @@ func throughArchive(r io.Reader, take func(state io.Reader) error) (meta archive
 	if err := json.Unmarshal(sums.meta, &meta); err != nil {
 		return meta, fmt.Errorf("failed to read snapshot file: failed to decode snapshot metadata: %w", err)
 	}
-	n, err := padding(ahead)
+	n, err := padding(plain)
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return meta, fmt.Errorf("failed to read snapshot file: failed to read or write snapshot data: %w", err)

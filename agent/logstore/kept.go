@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 
@@ -26,7 +27,8 @@ const (
 const keptPattern = "restore-*" + tempSuffix
 
 // flushBytes is how much of a Kept is written before it is flushed, by another
-// goroutine: so little is left to wait for at its end.
+// goroutine: so little is left to wait for at its end. A disk that is slower than the
+// client is flushed again when it is done, and is not waited for.
 const flushBytes = 8 << 20
 
 // crcTable is that of the checksum by which raft's own store knows a state.
@@ -43,7 +45,8 @@ type Kept struct {
 	size   int64
 
 	unflushed int
-	flushing  sync.WaitGroup // the one flush that may be under way
+	flushes   atomic.Bool    // a flush is under way
+	flushing  sync.WaitGroup // for it
 
 	mu  sync.Mutex
 	err error // why a flush failed, which the system says once; guarded by mu
@@ -90,10 +93,12 @@ func (k *Kept) Write(p []byte) (int, error) {
 		return n, err
 	}
 	_, _ = k.crc.Write(p[:n]) // a hash cannot fail
-	if k.unflushed += n; k.unflushed >= flushBytes {
+	if k.unflushed += n; k.unflushed >= flushBytes && k.flushes.CompareAndSwap(false, true) {
 		k.unflushed = 0
-		k.flushing.Wait() // no more than one, so that what is not on disk is bounded
-		k.flushing.Go(func() { k.failed(k.file.Sync()) })
+		k.flushing.Go(func() {
+			_ = k.failed(k.file.Sync()) // Flush tells
+			k.flushes.Store(false)
+		})
 	}
 	return n, k.failed(nil)
 }

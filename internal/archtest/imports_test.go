@@ -26,14 +26,14 @@ var mayImport = map[string][]string{
 	"audit": {"internal/limit"},
 
 	// The wire. It never sees the agent, which implements the interfaces it declares.
-	"httpapi": {"fsm", "acl", "acl/login", "audit", "kvs", "session", "catalog", "event", "internal/limit", "internal/jitter", "internal/version", "internal/http1", "internal/wheel"},
+	"httpapi": {"fsm", "acl", "acl/login", "audit", "kvs", "session", "catalog", "event", "internal/limit", "internal/jitter", "internal/version", "internal/http1", "internal/wheel", "internal/ahead"},
 
 	// The process.
 	"agent": {
 		"agent/config", "agent/datadir", "agent/logstore", "agent/rpc", "agent/rpc/rpcpb", "agent/gossip", "agent/tlsconf",
 		"httpapi", "audit", "fsm", "fsm/fsmpb", "acl", "kvs", "session", "catalog", "ui",
 		"internal/run", "internal/limit", "internal/jitter", "internal/version", "internal/metrics", "internal/hostinfo",
-		"internal/backup", "internal/http1",
+		"internal/backup", "internal/http1", "internal/ahead",
 	},
 	"agent/config":          {"internal/limit"},
 	"agent/datadir":         {},
@@ -53,6 +53,7 @@ var mayImport = map[string][]string{
 	"cmd/holdfast": {"cmd"},
 
 	// Small named tools, and what only tests and measurements use.
+	"internal/ahead":          {},
 	"internal/limit":          {},
 	"internal/certs":          {},
 	"internal/backup":         {},

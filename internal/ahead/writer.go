@@ -1,4 +1,4 @@
-package httpapi
+package ahead
 
 import (
 	"io"
@@ -6,14 +6,13 @@ import (
 )
 
 const (
-	aheadBytes = 256 << 10 // of a piece
-	aheadAhead = 4         // pieces that wait, at most
+	pieceBytes  = 256 << 10 // of a piece
+	piecesAhead = 4         // pieces that wait, at most
 )
 
-// aheadWriter hands what is written to it on to another goroutine, which writes it
-// to w: so making an archive and compressing it share the time. It holds a bounded
-// number of pieces. It is used by one goroutine, which must call Close.
-type aheadWriter struct {
+// A Writer hands what is written to it on to another goroutine, which writes it in
+// order. It is used by one goroutine, which must call Close.
+type Writer struct {
 	w       io.Writer
 	running sync.WaitGroup // the other goroutine
 	piece   []byte
@@ -23,9 +22,10 @@ type aheadWriter struct {
 	err     error         // why writing to w ended; set before done is closed
 }
 
-func newAheadWriter(w io.Writer) *aheadWriter {
-	a := &aheadWriter{
-		w: w, full: make(chan []byte, aheadAhead), empty: make(chan []byte, aheadAhead+2), done: make(chan struct{}),
+// NewWriter writes to w.
+func NewWriter(w io.Writer) *Writer {
+	a := &Writer{
+		w: w, full: make(chan []byte, piecesAhead), empty: make(chan []byte, piecesAhead+2), done: make(chan struct{}),
 	}
 	for range cap(a.empty) { // one that is filled, one that is written, and those between
 		a.empty <- nil
@@ -35,7 +35,7 @@ func newAheadWriter(w io.Writer) *aheadWriter {
 	return a
 }
 
-func (a *aheadWriter) run() {
+func (a *Writer) run() {
 	defer close(a.done)
 	for piece := range a.full {
 		if _, a.err = a.w.Write(piece); a.err != nil {
@@ -46,15 +46,15 @@ func (a *aheadWriter) run() {
 }
 
 // Write fails with the error that an earlier piece met.
-func (a *aheadWriter) Write(p []byte) (int, error) {
+func (a *Writer) Write(p []byte) (int, error) {
 	n := len(p)
 	for len(p) > 0 {
 		if a.piece == nil {
-			a.piece = make([]byte, 0, aheadBytes)
+			a.piece = make([]byte, 0, pieceBytes)
 		}
-		k := min(len(p), aheadBytes-len(a.piece))
+		k := min(len(p), pieceBytes-len(a.piece))
 		a.piece, p = append(a.piece, p[:k]...), p[k:]
-		if len(a.piece) == aheadBytes {
+		if len(a.piece) == pieceBytes {
 			if err := a.pass(); err != nil {
 				return n - len(p), err
 			}
@@ -64,7 +64,7 @@ func (a *aheadWriter) Write(p []byte) (int, error) {
 }
 
 // pass hands the piece on and takes an empty one.
-func (a *aheadWriter) pass() error {
+func (a *Writer) pass() error {
 	select {
 	case a.full <- a.piece:
 	case <-a.done:
@@ -80,7 +80,7 @@ func (a *aheadWriter) pass() error {
 
 // Close waits until everything is written, or writing has failed, and the other
 // goroutine has ended.
-func (a *aheadWriter) Close() error {
+func (a *Writer) Close() error {
 	select {
 	case a.full <- a.piece:
 		close(a.full)

@@ -1,4 +1,4 @@
-package httpapi
+package ahead
 
 import (
 	"bytes"
@@ -6,11 +6,11 @@ import (
 	"testing"
 )
 
-func TestAheadWriterWritesAllInOrder(t *testing.T) {
-	for _, total := range []int{0, 1, aheadBytes - 1, aheadBytes, aheadBytes + 1, 9*aheadBytes + 7} {
-		for _, step := range []int{1000, aheadBytes, 3*aheadBytes + 1} {
+func TestWriterWritesAllInOrder(t *testing.T) {
+	for _, total := range []int{0, 1, pieceBytes - 1, pieceBytes, pieceBytes + 1, 9*pieceBytes + 7} {
+		for _, step := range []int{1000, pieceBytes, 3*pieceBytes + 1} {
 			var out bytes.Buffer
-			a := newAheadWriter(&out)
+			a := NewWriter(&out)
 			want := make([]byte, total)
 			for i := range want {
 				want[i] = byte(i * 7 >> 3)
@@ -46,17 +46,17 @@ func (f *failingWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestAheadWriterTellsOfAFailureAndEnds(t *testing.T) {
+func TestWriterTellsOfAFailureAndEnds(t *testing.T) {
 	broken := errors.New("broken pipe")
-	for _, left := range []int{0, aheadBytes, 20 * aheadBytes} {
-		a := newAheadWriter(&failingWriter{left, broken})
+	for _, left := range []int{0, pieceBytes, 20 * pieceBytes} {
+		a := NewWriter(&failingWriter{left, broken})
 		var err error
 		for range 20 { // more than it may hold
-			if _, err = a.Write(make([]byte, aheadBytes)); err != nil {
+			if _, err = a.Write(make([]byte, pieceBytes)); err != nil {
 				break
 			}
 		}
-		if left < 10*aheadBytes && !errors.Is(err, broken) {
+		if left < 10*pieceBytes && !errors.Is(err, broken) {
 			t.Errorf("failing after %d bytes: writing on gives %v", left, err)
 		}
 		if _, more := a.Write([]byte("x")); err == nil && more != nil {

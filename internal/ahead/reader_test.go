@@ -1,4 +1,4 @@
-package httpapi
+package ahead
 
 import (
 	"bytes"
@@ -8,15 +8,15 @@ import (
 	"testing/iotest"
 )
 
-func TestAheadReaderReadsAllInOrder(t *testing.T) {
+func TestReaderReadsAllInOrder(t *testing.T) {
 	broken := errors.New("broken")
-	for _, total := range []int{0, 1, aheadBytes - 1, aheadBytes, aheadBytes + 1, 9*aheadBytes + 7} {
+	for _, total := range []int{0, 1, pieceBytes - 1, pieceBytes, pieceBytes + 1, 9*pieceBytes + 7} {
 		for _, end := range []error{io.EOF, broken} {
 			want := make([]byte, total)
 			for i := range want {
 				want[i] = byte(i * 7 >> 3)
 			}
-			a := newAheadReader(io.MultiReader(bytes.NewReader(want), iotest.ErrReader(end)))
+			a := NewReader(io.MultiReader(bytes.NewReader(want), iotest.ErrReader(end)))
 			var got bytes.Buffer
 			_, err := io.CopyBuffer(struct{ io.Writer }{&got}, struct{ io.Reader }{a}, make([]byte, 1000))
 			if end == io.EOF && err != nil || end != io.EOF && !errors.Is(err, end) {
@@ -45,15 +45,15 @@ func (e *endless) Read(p []byte) (int, error) {
 	}
 }
 
-func TestAheadReaderEndsEarly(t *testing.T) {
+func TestReaderEndsEarly(t *testing.T) {
 	e := &endless{make(chan struct{})}
-	a := newAheadReader(e)
-	if _, err := io.ReadFull(a, make([]byte, 2*aheadBytes)); err != nil {
+	a := NewReader(e)
+	if _, err := io.ReadFull(a, make([]byte, 2*pieceBytes)); err != nil {
 		t.Fatal(err)
 	}
 	a.Close(nil) // it reads no further than its pieces reach
 
 	stuck, w := io.Pipe() // in a read that nothing comes for
-	a = newAheadReader(stuck)
+	a = NewReader(stuck)
 	a.Close(func() { _ = w.Close() })
 }

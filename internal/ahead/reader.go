@@ -1,14 +1,13 @@
-package httpapi
+package ahead
 
 import (
 	"io"
 	"sync"
 )
 
-// aheadReader has another goroutine read r ahead of whoever reads from it: so
-// decompressing an archive and judging it share the time. It holds a bounded number of
-// pieces. It is used by one goroutine, which must call Close.
-type aheadReader struct {
+// A Reader has another goroutine read ahead of whoever reads from it. It is used by one
+// goroutine, which must call Close.
+type Reader struct {
 	r       io.Reader
 	running sync.WaitGroup // the other goroutine
 	piece   []byte         // what is left of the present one
@@ -19,9 +18,10 @@ type aheadReader struct {
 	err     error         // why reading r ended; set before full is closed
 }
 
-func newAheadReader(r io.Reader) *aheadReader {
-	a := &aheadReader{
-		r: r, full: make(chan []byte, aheadAhead), empty: make(chan []byte, aheadAhead+2), stop: make(chan struct{}),
+// NewReader reads from r.
+func NewReader(r io.Reader) *Reader {
+	a := &Reader{
+		r: r, full: make(chan []byte, piecesAhead), empty: make(chan []byte, piecesAhead+2), stop: make(chan struct{}),
 	}
 	for range cap(a.empty) { // one that is filled, one that is read, and those between
 		a.empty <- nil
@@ -30,7 +30,7 @@ func newAheadReader(r io.Reader) *aheadReader {
 	return a
 }
 
-func (a *aheadReader) run() {
+func (a *Reader) run() {
 	defer close(a.full)
 	for a.err == nil {
 		var piece []byte
@@ -40,12 +40,12 @@ func (a *aheadReader) run() {
 			return
 		}
 		if piece == nil {
-			piece = make([]byte, aheadBytes)
+			piece = make([]byte, pieceBytes)
 		}
 		n := 0
-		for n < aheadBytes && a.err == nil {
+		for n < pieceBytes && a.err == nil {
 			var k int
-			k, a.err = a.r.Read(piece[n:aheadBytes])
+			k, a.err = a.r.Read(piece[n:pieceBytes])
 			n += k
 		}
 		select {
@@ -57,7 +57,7 @@ func (a *aheadReader) run() {
 }
 
 // Read gives all that was read, and then the error that ended it.
-func (a *aheadReader) Read(p []byte) (int, error) {
+func (a *Reader) Read(p []byte) (int, error) {
 	for len(a.piece) == 0 {
 		if a.whole != nil {
 			a.empty <- a.whole // there is room for all pieces
@@ -67,7 +67,7 @@ func (a *aheadReader) Read(p []byte) (int, error) {
 		if !more {
 			return 0, a.err
 		}
-		a.piece, a.whole = piece, piece[:aheadBytes]
+		a.piece, a.whole = piece, piece[:pieceBytes]
 	}
 	n := copy(p, a.piece)
 	a.piece = a.piece[n:]
@@ -76,7 +76,7 @@ func (a *aheadReader) Read(p []byte) (int, error) {
 
 // Close wants no more and waits until the other goroutine has ended. That may be in the
 // middle of a read of r, which interrupt ends; nil: it will end by itself.
-func (a *aheadReader) Close(interrupt func()) {
+func (a *Reader) Close(interrupt func()) {
 	close(a.stop)
 	if interrupt != nil {
 		interrupt()
