@@ -45,7 +45,11 @@ func (a *Agent) tuneGC(ctx context.Context) error {
 	defer tick.Stop()
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	set := 100
+	state := replacement{seen: a.store.View().Generation}
 	for {
+		if state.settled(a.store.View().Generation) {
+			debug.FreeOSMemory()
+		}
 		metrics.Read(sample)
 		if sample[0].Value.Kind() == metrics.KindUint64 {
 			if want := gcPercent(sample[0].Value.Uint64()); want < set*9/10 || want > set*11/10 {
@@ -59,4 +63,24 @@ func (a *Agent) tuneGC(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// replacement notices that a snapshot has replaced the state. For a while both were in
+// memory, which the runtime would keep, and the collector might not run for minutes: so the
+// earlier one is given back, once that disturbs nobody.
+type replacement struct {
+	seen uint64 // the generation of the state at the last look
+	due  bool   // it was another one then than before
+}
+
+// settled is asked now and then. It is true once for each replacement that nothing has
+// followed until the next look: then the restore has been answered, or nearly.
+func (r *replacement) settled(generation uint64) bool {
+	if generation != r.seen {
+		r.seen, r.due = generation, true
+		return false
+	}
+	was := r.due
+	r.due = false
+	return was
 }

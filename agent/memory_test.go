@@ -1,6 +1,11 @@
 package agent
 
-import "testing"
+import (
+	"net/http"
+	"runtime/metrics"
+	"testing"
+	"time"
+)
 
 func TestGCPercent(t *testing.T) {
 	for _, tc := range []struct {
@@ -20,5 +25,40 @@ func TestGCPercent(t *testing.T) {
 				t.Errorf("live heap of %d MiB: GOGC = %d, want %d", tc.live>>20, got, tc.want)
 			}
 		})
+	}
+}
+
+func TestAReplacedStateIsGivenBackOnce(t *testing.T) {
+	r := replacement{seen: 3}
+	for i, step := range []struct {
+		generation uint64
+		want       bool
+	}{{3, false}, {3, false}, {4, false}, {4, true}, {4, false}, {5, false}, {7, false}, {7, true}, {7, false}} {
+		if got := r.settled(step.generation); got != step.want {
+			t.Errorf("look %d, at generation %d: %v, want %v", i, step.generation, got, step.want)
+		}
+	}
+}
+
+func TestMemoryIsGivenBackAfterARestore(t *testing.T) {
+	m, stop := startInMemory(t, Options{})
+	defer stop()
+	forced := func() uint64 {
+		sample := []metrics.Sample{{Name: "/gc/cycles/forced:gc-cycles"}}
+		metrics.Read(sample)
+		return sample[0].Value.Uint64()
+	}
+	_, _, archive := m.ask(t, http.MethodGet, "/v1/snapshot", "")
+	before := forced()
+	if status, _, body := m.ask(t, http.MethodPut, "/v1/snapshot", archive); status != http.StatusOK {
+		t.Fatalf("restore: %d %s", status, body)
+	}
+	late := time.After(20 * time.Second)
+	for forced() == before {
+		select {
+		case <-late:
+			t.Fatal("nothing is given back")
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
 }
