@@ -13,10 +13,6 @@ import (
 // errAgain says that nothing can be read or written without waiting.
 var errAgain error = unix.EAGAIN
 
-// readNow and its siblings use package syscall and not unix, as package net does: the race
-// detector takes what one side of a socket writes to have happened before the other reads it, but
-// only within one package.
-
 // readNow reads what there is: errAgain if that is nothing.
 func readNow(raw syscall.RawConn, p []byte) (int, error) {
 	o := calls.Get().(*call)
@@ -25,11 +21,15 @@ func readNow(raw syscall.RawConn, p []byte) (int, error) {
 	if err := raw.Read(o.read); err != nil {
 		o.n, o.err = 0, err
 	}
-	n, err := o.result()
+	return eof(o.result())
+}
+
+// eof makes io.EOF of what read(2) says when nothing more comes.
+func eof(n int, err error) (int, error) {
 	if n == 0 && err == nil {
 		err = io.EOF
 	}
-	return n, err
+	return max(n, 0), err
 }
 
 // writeNow writes what can be written at once, which may be a part.
@@ -64,7 +64,7 @@ func (o *call) doFirst(fd uintptr) (done bool) {
 		o.turn = newTurn(o.conn)
 	}
 	o.p = o.turn.buf[:]
-	o.repeat(fd, syscall.Read)
+	o.repeat(fd, sysRead)
 	if o.err == errAgain {
 		o.p = nil
 		o.turn.release()
@@ -89,17 +89,22 @@ type call struct {
 
 var calls = sync.Pool{New: func() any {
 	o := &call{}
-	o.read = func(fd uintptr) bool { return o.repeat(fd, syscall.Read) }
-	o.write = func(fd uintptr) bool { return o.repeat(fd, syscall.Write) }
+	o.read = func(fd uintptr) bool { return o.repeat(fd, sysRead) }
+	o.write = func(fd uintptr) bool { return o.repeat(fd, sysWrite) }
 	o.first = o.doFirst
 	return o
 }}
 
-// repeat makes the call until no signal comes in between.
 func (o *call) repeat(fd uintptr, do func(int, []byte) (int, error)) (done bool) {
+	o.n, o.err = repeated(do, int(fd), o.p)
+	return true
+}
+
+// repeated makes the call until no signal comes in between.
+func repeated(do func(int, []byte) (int, error), fd int, p []byte) (n int, err error) {
 	for {
-		if o.n, o.err = do(int(fd), o.p); o.err != unix.EINTR {
-			return true
+		if n, err = do(fd, p); err != unix.EINTR {
+			return n, err
 		}
 	}
 }
