@@ -23,7 +23,8 @@ import (
 type conn struct {
 	s      *Server
 	nc     net.Conn        // as it was accepted
-	sock   io.Writer       // what plain bytes are written to: the socket, or nc with TLS
+	io     net.Conn        // what is read and written; as a rule nc, see giveBack
+	sock   io.Writer       // what plain bytes are written to: the socket, or io with TLS
 	raw    syscall.RawConn // the socket below
 	ctx    context.Context // of the connection
 	remote string
@@ -35,10 +36,13 @@ type conn struct {
 	posted  bool  // the last request was a POST, and nothing behind it was looked at; of the goroutine that serves
 	skipped bool  // something before the next head was; of the goroutine that serves
 	parks   bool  // a request was parked; of the goroutine that serves
+	owned   bool  // the socket was taken from package net; of the goroutine that serves
+	keeps   bool  // it is not to be, any more; of the goroutine that serves
 	timed   bool  // there is a deadline for the head; of the goroutine that serves
 	failed  error // how the last read ended, if net/http is to know; of the goroutine that serves
 
 	mu       sync.Mutex
+	fd       int             // of the socket, if it is owned and not closed, or -1; guarded by mu
 	state    connState       // guarded by mu
 	since    uint32          // the sweep after which it began to rest; guarded by mu
 	watch    watch           // what the poller tells of it; guarded by mu
@@ -79,7 +83,7 @@ const (
 
 // newConn takes a connection; false if it cannot be served here.
 func (s *Server) newConn(nc net.Conn) (*conn, bool) {
-	c := &conn{s: s, nc: nc, sock: nc}
+	c := &conn{s: s, nc: nc, io: nc, sock: nc, fd: -1}
 	below := nc
 	if secure, ok := nc.(*tls.Conn); ok {
 		state := secure.ConnectionState()
@@ -194,8 +198,9 @@ func (c *conn) nextHead(t *turn) (*turn, string, got) {
 	if !ok {
 		// A part of a head: the rest must come in time.
 		c.begun()
+		c.giveBack()
 		if d := c.s.std.ReadHeaderTimeout; d > 0 && !c.timed {
-			c.timed = c.nc.SetReadDeadline(time.Now().Add(d)) == nil
+			c.timed = c.io.SetReadDeadline(time.Now().Add(d)) == nil
 		}
 	}
 	if !ok {
@@ -217,7 +222,7 @@ func (c *conn) nextHead(t *turn) (*turn, string, got) {
 	}
 	if c.timed {
 		c.timed = false
-		_ = c.nc.SetReadDeadline(time.Time{}) // if it is closed, the next read says so
+		_ = c.io.SetReadDeadline(time.Time{}) // if it is closed, the next read says so
 	}
 	if !c.enter() {
 		return t, "", theEnd
@@ -250,6 +255,7 @@ func (c *conn) firstBytes(t *turn) (*turn, got) {
 		}
 	}
 	c.mayWait()
+	c.giveBack()
 	if !c.restHere() {
 		return t, theEnd
 	}
@@ -261,7 +267,7 @@ func (c *conn) firstBytes(t *turn) (*turn, got) {
 		if t == nil {
 			t = newTurn(c)
 		}
-		n, err = c.nc.Read(t.buf[:])
+		n, err = c.io.Read(t.buf[:])
 	}
 	if n <= 0 || err != nil {
 		return t, theEnd
@@ -306,44 +312,6 @@ func (c *conn) watches(w watch) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.watch == w
-}
-
-// tryRead reads what there is, without waiting. A part of what there is may be left; then the
-// connection stays readable.
-func (c *conn) tryRead(p []byte) (n int, err error) {
-	c.mu.Lock()
-	c.readable = false // what comes from here on makes it so again
-	c.mu.Unlock()
-	if n, err = readNow(c.raw, p); err != nil {
-		return 0, err
-	}
-	if n == len(p) {
-		c.mu.Lock()
-		c.readable = true
-		c.mu.Unlock()
-	}
-	return n, nil
-}
-
-// tryWrite writes what can be written without waiting, and tells what is left.
-func (c *conn) tryWrite(head, rest []byte) (head1, rest1 []byte, done bool) {
-	if c.tls != nil {
-		if c.unsent() != 0 || len(head)+len(rest) > tlsAtOnce {
-			return head, rest, false
-		}
-		// The socket is empty and takes this much. If the connection is broken, the next use says so.
-		return head, rest, c.writeAll(head, rest) == nil
-	}
-	for _, part := range []*[]byte{&head, &rest} {
-		for len(*part) > 0 {
-			n, err := writeNow(c.raw, *part)
-			if err != nil { // by waiting, or the next write gets it too
-				return head, rest, false
-			}
-			*part = (*part)[n:]
-		}
-	}
-	return nil, nil, true
 }
 
 // tlsAtOnce is how much an empty socket takes, TLS around it included: the smallest buffer
@@ -395,11 +363,12 @@ func (c *conn) close() {
 	was := c.state
 	c.state = closed
 	c.unwatchLocked()
+	c.closeOwnLocked()
 	c.mu.Unlock()
 	if was != closed {
 		c.s.forget(c)
 	}
-	_ = c.nc.Close() // there is nobody to tell
+	_ = c.io.Close() // there is nobody to tell
 }
 
 // lingerTime is how long a client that is still sending may take to read the answer to what
@@ -408,16 +377,18 @@ func (c *conn) close() {
 const lingerTime = 500 * time.Millisecond
 
 func (c *conn) lingerAndClose() {
-	if half, ok := c.nc.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-		_ = c.nc.SetReadDeadline(time.Now().Add(lingerTime))
-		_, _ = io.CopyN(io.Discard, c.nc, maxDiscarded)
+	c.giveBack()
+	if half, ok := c.io.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		_ = c.io.SetReadDeadline(time.Now().Add(lingerTime))
+		_, _ = io.CopyN(io.Discard, c.io, maxDiscarded)
 	}
 	c.close()
 }
 
 // handOver gives the connection to net/http, with what was read of it.
 func (c *conn) handOver(t *turn) {
-	given := &handedOver{Conn: c.nc, of: c.ctx, tls: c.tls, raw: c.raw, failed: c.failed, read: append([]byte(nil), t.buf[t.r:t.w]...)}
+	c.giveBack()
+	given := &handedOver{Conn: c.io, of: c.ctx, tls: c.tls, raw: c.raw, failed: c.failed, read: append([]byte(nil), t.buf[t.r:t.w]...)}
 	t.release()
 	c.mu.Lock()
 	was := c.state
@@ -428,7 +399,7 @@ func (c *conn) handOver(t *turn) {
 	}
 	c.mu.Unlock()
 	if was == closed {
-		_ = c.nc.Close()
+		_ = c.io.Close()
 		return
 	}
 	c.s.forget(c)

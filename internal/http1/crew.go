@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // maxIdle is how many goroutines are kept that have nothing to do: their stacks have grown
@@ -84,7 +86,8 @@ func (w *crew) close() {
 // and would have to wait, and a handler that asks for its context's channel, as handlers do that
 // are about to wait. Should all lanes be stuck in something else, more are opened.
 type queue struct {
-	crew *crew
+	crew   *crew
+	poller *poller // nil: there is none
 
 	mu          sync.Mutex
 	first, last *conn       // guarded by mu
@@ -92,6 +95,7 @@ type queue struct {
 	taken       uint64      // connections, ever; guarded by mu
 	seen        uint64      // taken, when unstick looked last; guarded by mu
 	watched     bool        // unstick will look; guarded by mu
+	looks       bool        // lanes look for events; guarded by mu
 	timer       *time.Timer // of unstick; guarded by mu
 }
 
@@ -102,7 +106,11 @@ const stuckAfter = 5 * time.Millisecond
 type lane struct {
 	queue *queue
 	left  atomic.Bool
+	batch [lookEvents]unix.EpollEvent
 }
+
+// lookEvents is how many events a lane takes at a time.
+const lookEvents = 64
 
 func (q *queue) push(c *conn) {
 	q.mu.Lock()
@@ -154,32 +162,59 @@ func (q *queue) unstick() {
 	}
 }
 
-// pop takes the next connection; nil when there is none: then the lane has ended.
-func (q *queue) pop() *conn {
+// looksItself has the lanes look for events, or not. It tells whether there are any that will.
+func (q *queue) looksItself(yes bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	c := q.first
+	q.looks = yes && q.lanes > 0
+	return q.looks
+}
+
+// pop takes the next connection; nil when there is none: then the lane has ended, unless it is to
+// look for events.
+func (q *queue) pop() (c *conn, look bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	c = q.first
 	if c == nil {
+		if q.looks {
+			return nil, true
+		}
 		q.lanes--
-		return nil
+		return nil, false
 	}
 	q.taken++
 	q.first, c.behind = c.behind, nil
 	if q.first == nil {
 		q.last = nil
 	}
-	return c
+	return c, false
 }
 
 func (q *queue) work() {
 	l := &lane{queue: q}
 	for !l.left.Load() {
-		c := q.pop()
-		if c == nil {
+		c, look := q.pop()
+		switch {
+		case c != nil:
+			c.lane.Store(l)
+			c.goOn()
+		case !look:
 			return
+		case !q.poller.look(l.batch[:]):
+			q.relieve()
 		}
-		c.lane.Store(l)
-		c.goOn()
+	}
+}
+
+// relieve has the poller look for events, and no lane.
+func (q *queue) relieve() {
+	q.mu.Lock()
+	looked := q.looks
+	q.looks = false
+	q.mu.Unlock()
+	if looked {
+		q.poller.relieve()
 	}
 }
 
@@ -195,6 +230,8 @@ func (l *lane) leave() {
 	q.mu.Unlock()
 	if more {
 		q.crew.do(job{queue: q})
+	} else {
+		q.relieve()
 	}
 }
 

@@ -30,6 +30,9 @@ type poller struct {
 	raw  syscall.RawConn
 	wg   sync.WaitGroup
 
+	queue    *queue
+	relieved chan struct{} // see run; has room for one
+
 	mu    sync.Mutex
 	slots []slot  // guarded by mu
 	free  []int32 // places of slots that nobody has; guarded by mu
@@ -43,7 +46,7 @@ type slot struct {
 	gen  uint32
 }
 
-func newPoller() (*poller, error) {
+func newPoller(q *queue) (*poller, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("make an epoll set: %w", err)
@@ -52,7 +55,7 @@ func newPoller() (*poller, error) {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("make an epoll set: %w", err)
 	}
-	p := &poller{file: os.NewFile(uintptr(fd), "epoll")}
+	p := &poller{file: os.NewFile(uintptr(fd), "epoll"), queue: q, relieved: make(chan struct{}, 1)}
 	if p.raw, err = p.file.SyscallConn(); err != nil {
 		_ = p.file.Close()
 		return nil, fmt.Errorf("make an epoll set: %w", err)
@@ -73,27 +76,69 @@ func (p *poller) close() {
 	p.wg.Wait()
 }
 
+// crowded is how many events at a time are many.
+const crowded = 4
+
+// patience is how long the lanes are left to look for events themselves, should all of them be held
+// up by something.
+const patience = time.Millisecond
+
+// run waits for events. As long as there are many, the lanes look for them on their own, whenever
+// they have nothing else to do: then thousands of connections cost no switch to this goroutine
+// and back, and the events that come together are taken together.
 func (p *poller) run() {
 	batch := make([]unix.EpollEvent, events)
+	bored := time.NewTimer(patience)
+	defer bored.Stop()
 	_ = p.raw.Read(func(fd uintptr) bool { // ends when the file is closed
 		for {
-			n, err := unix.EpollWait(int(fd), batch, 0)
-			if err == unix.EINTR {
-				continue
-			}
-			if err != nil {
+			n, err := p.collect(fd, batch)
+			switch {
+			case err != nil:
 				return true
-			}
-			for i := range batch[:n] {
-				if c := p.find(&batch[i]); c != nil {
-					c.tell(batch[i].Events)
-				}
-			}
-			if n < len(batch) {
+			case n == len(batch):
+			case n < crowded || !p.queue.looksItself(true):
 				return false // the runtime tells when there is more
+			default:
+				bored.Reset(patience)
+				select {
+				case <-p.relieved:
+				case <-bored.C:
+					p.queue.looksItself(false)
+				}
 			}
 		}
 	})
+}
+
+// collect takes the events that are there and tells the connections.
+func (p *poller) collect(fd uintptr, batch []unix.EpollEvent) (n int, err error) {
+	for {
+		if n, err = epollNow(int(fd), batch); err != unix.EINTR {
+			break
+		}
+	}
+	for i := range batch[:max(n, 0)] {
+		if c := p.find(&batch[i]); c != nil {
+			c.tell(batch[i].Events)
+		}
+	}
+	return n, err
+}
+
+// look is collect for a lane. It tells whether there was anything.
+func (p *poller) look(batch []unix.EpollEvent) bool {
+	n := 0
+	_ = p.raw.Control(func(fd uintptr) { n, _ = p.collect(fd, batch) }) // of a broken set, run hears
+	return n > 0
+}
+
+// relieve lets the poller wait for events again.
+func (p *poller) relieve() {
+	select {
+	case p.relieved <- struct{}{}:
+	default:
+	}
 }
 
 // find is the connection that an event is about; nil if it is not watched any more.
@@ -177,17 +222,18 @@ func (c *conn) unwatchLocked() {
 	c.watch = watchNothing
 }
 
-func (c *conn) control(op int, e *unix.EpollEvent) bool {
-	var err error
-	failed := c.raw.Control(func(fd uintptr) {
-		set := c.s.poller.raw.Control(func(epfd uintptr) {
-			err = unix.EpollCtl(int(epfd), op, int(fd), e)
-		})
-		if set != nil {
-			err = set
-		}
-	})
-	return failed == nil && err == nil
+// control changes what the poller knows of the connection.
+func (c *conn) control(op int, e *unix.EpollEvent) (ok bool) {
+	if c.fd >= 0 {
+		return c.controlFd(c.fd, op, e)
+	}
+	_ = c.raw.Control(func(fd uintptr) { ok = c.controlFd(int(fd), op, e) }) // if it is closed, it is not done
+	return ok
+}
+
+func (c *conn) controlFd(fd, op int, e *unix.EpollEvent) (ok bool) {
+	_ = c.s.poller.raw.Control(func(epfd uintptr) { ok = unix.EpollCtl(int(epfd), op, fd, e) == nil })
+	return ok
 }
 
 // tell is called by the poller.

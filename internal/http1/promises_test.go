@@ -81,11 +81,25 @@ func (s *Server) allRead(t *testing.T, client syscall.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := s.conns; c != nil; c = c.next {
-		if queued(t, c.raw, unix.TIOCINQ) > 0 {
+		if c.unread(t) > 0 {
 			return false
 		}
 	}
 	return true
+}
+
+// unread is how many bytes of a client have not been read.
+func (c *conn) unread(t *testing.T) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fd < 0 {
+		return queued(t, c.raw, unix.TIOCINQ)
+	}
+	n, err := unix.IoctlGetInt(c.fd, unix.TIOCINQ)
+	if err != nil {
+		t.Error(err)
+	}
+	return n
 }
 
 // queued is how many bytes the system keeps for a socket.

@@ -142,9 +142,10 @@ func (s *Server) end(l net.Listener) {
 // start starts what all listeners share.
 func (s *Server) start(addr net.Addr) {
 	var err error
-	if s.poller, err = newPoller(); err != nil {
+	if s.poller, err = newPoller(&s.ready); err != nil {
 		s.logf("http: requests that wait will need a goroutine each: %v", err)
 	}
+	s.ready.poller = s.poller
 	given := newHandOvers(addr)
 	s.given = given
 	s.tasks.Go(func() { _ = s.std.Serve(given) }) // until given is closed
@@ -270,8 +271,9 @@ func (s *Server) closeEach(is func(*conn) bool) (left int) {
 			}
 			c.state = closed
 			c.unwatchLocked()
+			c.closeOwnLocked()
 			s.forgetLocked(c)
-			_ = c.nc.Close() // there is nobody to tell
+			_ = c.io.Close() // there is nobody to tell
 		} else {
 			left++
 		}

@@ -74,6 +74,9 @@ func (c *conn) park(t *turn, k *ticket) bool {
 	if c.tls != nil {
 		want = watchHangUp // what can be read of the socket does not tell what there is to read
 	}
+	if c.state != closed {
+		c.disownLocked()
+	}
 	if c.state == closed || c.gone || !c.watchLocked(want) {
 		k.over = true
 		c.mu.Unlock()
@@ -142,8 +145,9 @@ func (c *conn) writeShared(same answer) bool {
 		return true
 	}
 	c.mayWait()
-	if c.nc.SetWriteDeadline(time.Now().Add(slowWrite)) != nil || c.writeAll(left, nil) != nil {
+	c.giveBack()
+	if c.io.SetWriteDeadline(time.Now().Add(slowWrite)) != nil || c.writeAll(left, nil) != nil {
 		return false
 	}
-	return c.nc.SetWriteDeadline(time.Time{}) == nil
+	return c.io.SetWriteDeadline(time.Time{}) == nil
 }

@@ -118,7 +118,7 @@ func (t *turn) room() bool {
 
 // fill reads more; it may block.
 func (t *turn) fill() error {
-	n, err := t.c.nc.Read(t.buf[t.w:])
+	n, err := t.c.io.Read(t.buf[t.w:])
 	t.w += n
 	if n > 0 {
 		return nil
@@ -282,10 +282,13 @@ const (
 
 // write writes an answer, or a part of it.
 func (t *turn) write(head, rest []byte) error {
-	if t.c.onLane() {
+	if lane := t.c.onLane(); lane || t.c.owned {
 		var done bool
 		if head, rest, done = t.c.tryWrite(head, rest); done {
 			return nil
+		}
+		if !lane {
+			return t.writeConn(head, rest)
 		}
 		// The client is slow. Others must not wait for it.
 		t.c.mayWait()
@@ -315,16 +318,18 @@ func (t *turn) setReadDeadline(at time.Time) error {
 	d := &t.deadlines
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.read.change(at, t.c.nc.SetReadDeadline)
+	return d.read.change(at, func(at time.Time) error { return t.c.io.SetReadDeadline(at) })
 }
 
 func (t *turn) setWriteDeadline(at time.Time) error {
 	d := &t.deadlines
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.write.change(at, t.c.nc.SetWriteDeadline)
+	return d.write.change(at, func(at time.Time) error { return t.c.io.SetWriteDeadline(at) })
 }
 
+// change sets a deadline. apply is called only while the connection is in use for it: until
+// then it may be another one yet, see giveBack.
 func (d *deadline) change(at time.Time, apply func(time.Time) error) error {
 	d.at = at
 	if !d.busy {
@@ -337,16 +342,18 @@ func (d *deadline) change(at time.Time, apply func(time.Time) error) error {
 // readConn reads from the connection, within the deadline.
 func (t *turn) readConn(p []byte) (int, error) {
 	t.c.mayWait()
+	t.c.giveBack()
 	d := &t.deadlines
-	d.begin(&d.read, t.c.nc.SetReadDeadline)
+	d.begin(&d.read, t.c.io.SetReadDeadline)
 	defer d.end(&d.read)
-	return t.c.nc.Read(p)
+	return t.c.io.Read(p)
 }
 
 // writeConn writes to the connection, within the deadline.
 func (t *turn) writeConn(head, rest []byte) error {
+	t.c.giveBack()
 	d := &t.deadlines
-	d.begin(&d.write, t.c.nc.SetWriteDeadline)
+	d.begin(&d.write, t.c.io.SetWriteDeadline)
 	defer d.end(&d.write)
 	return t.c.writeAll(head, rest)
 }
@@ -381,10 +388,10 @@ func (d *deadlines) clear(c *conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.read.set {
-		_ = c.nc.SetReadDeadline(time.Time{}) // if it is closed, the next read says so
+		_ = c.io.SetReadDeadline(time.Time{}) // if it is closed, the next read says so
 	}
 	if d.write.set {
-		_ = c.nc.SetWriteDeadline(time.Time{})
+		_ = c.io.SetWriteDeadline(time.Time{})
 	}
 	d.read, d.write = deadline{}, deadline{}
 }

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -250,7 +251,7 @@ var wirePaths = strings.Fields(`/empty /small /html /2047 /2048 /2049 /large /pa
 var dateLine = regexp.MustCompile(`Date: [A-Z][a-z]{2}, [^\r]*GMT`)
 
 // exchange sends bytes and reads until the server closes the connection.
-func exchange(t *testing.T, addr, send string) string {
+func exchange(t *testing.T, addr, send string, before ...func(net.Conn)) string {
 	t.Helper()
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -258,6 +259,9 @@ func exchange(t *testing.T, addr, send string) string {
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	for _, do := range before {
+		do(c)
+	}
 	var wg sync.WaitGroup
 	wg.Go(func() { _, _ = io.WriteString(c, send) }) // the server may not read all of it
 	defer wg.Wait()
@@ -272,8 +276,15 @@ func exchange(t *testing.T, addr, send string) string {
 // TestWireIsNetHTTPs sends requests to a server of net/http and to one of this package: all the
 // bytes of the answers must be the same.
 func TestWireIsNetHTTPs(t *testing.T) {
+	fresh := func(net.Conn) {}
+	compareWires(t, wireHandler(t), fresh, wireHandler(t), func(*Server) func(net.Conn) { return fresh })
+}
+
+// compareWires does that with connections of theirs and ours with which something was done before.
+func compareWires(t *testing.T, theirHandler http.Handler, before func(net.Conn), ourHandler http.Handler, ourBefore func(*Server) func(net.Conn)) {
 	const last = "GET /small HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 	var requests []string
+	wirePaths := slices.Clone(wirePaths)
 	for _, code := range []int{201, 204, 304, 307, 400, 404, 405, 429, 500, 503, 299, 999} {
 		for _, kind := range []string{"status", "status-length", "status-only"} {
 			wirePaths = append(wirePaths, fmt.Sprintf("/%s/%d", kind, code))
@@ -308,17 +319,18 @@ func TestWireIsNetHTTPs(t *testing.T) {
 		"GET /small HTTP/1.1\r\nHost: a\r\n\r\nGET /small HTTP/1.0\r\n\r\n",
 		"GET /small HTTP/1.1\r\nHost: a\r\n\r\nnonsense\r\n\r\n",
 	)
-	std := func() *http.Server {
-		return &http.Server{Handler: wireHandler(t), MaxHeaderBytes: 8 << 10, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second}
+	std := func(h http.Handler) *http.Server {
+		return &http.Server{Handler: h, MaxHeaderBytes: 8 << 10, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second}
 	}
-	theirs, _ := serve(t, std(), false)
-	ours, _ := serve(t, std(), true)
+	theirs, _ := serve(t, std(theirHandler), false)
+	ours, s := serve(t, std(ourHandler), true)
+	ownBefore := ourBefore(s)
 	work := make(chan string)
 	var wg sync.WaitGroup
 	for range 16 { // some answers take half a second
 		wg.Go(func() {
 			for send := range work {
-				want, got := exchange(t, theirs, send), exchange(t, ours, send)
+				want, got := exchange(t, theirs, send, before), exchange(t, ours, send, ownBefore)
 				if want != got {
 					t.Errorf("%.120q is answered with\n%.600q\nnet/http sends\n%.600q", send, got, want)
 				}
