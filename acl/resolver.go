@@ -156,6 +156,10 @@ func (r *Resolver) Resolve(secret string) (*Identity, error) {
 	return id, nil
 }
 
+// Forget drops what is kept of secrets. It is to be called when the recovery token has
+// become another one: who is known by that secret as somebody else is that no more.
+func (r *Resolver) Forget() { r.now.Store(&generation{}) }
+
 // saltBytes is so much that the salt cannot be guessed, and so little that it and a UUID are
 // one block of the hash.
 const saltBytes = 16

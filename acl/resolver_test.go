@@ -370,3 +370,20 @@ func TestWarmParsesEveryPolicy(t *testing.T) {
 		t.Errorf("%d policies are parsed after they were asked for, want 12", n)
 	}
 }
+
+// TestRecoveryTokenThatIsAToken: it stands for this server's recovery from when it is made
+// that, also when it was in use before, and until it is not that any more.
+func TestRecoveryTokenThatIsAToken(t *testing.T) {
+	w, recovery, secret := ready(t), "", testToken(9, Links{}).Secret
+	w.must(t, &Change{Bootstrap: &Bootstrap{Token: testToken(9, Links{Policies: []string{ManagementID}})}})
+	r := NewResolver(w.view, Settings{Datacenter: "dc1", NodeName: "node1", Now: time.Now, Recovery: func() string { return recovery }})
+	for _, step := range []struct{ recovery, want string }{{"", uuid(9)}, {secret, "agent-recovery:node1"}, {"", uuid(9)}} {
+		recovery = step.recovery
+		r.Forget()
+		for range 2 {
+			if who := resolve(t, r, secret); who.Accessor != step.want {
+				t.Errorf("with the recovery token %q it is %s, want %s", step.recovery, who.Accessor, step.want)
+			}
+		}
+	}
+}

@@ -46,6 +46,9 @@ func (c *call) agentToken() error {
 	if err := c.s.opts.Tokens.SetToken(slot, asked.Token); err != nil {
 		return fmt.Errorf("keep the token: %w", err)
 	}
+	if c.guarded() {
+		c.s.opts.ACL.Forget() // the secret of the recovery token may have been in use as another's
+	}
 	c.s.TokensChanged()
 	if asked.Token != "" && slot != slotRecovery { // which is in no table
 		if _, err := c.s.opts.ACL.Resolve(asked.Token); err != nil {
