@@ -46,9 +46,6 @@ func (c *call) agentToken() error {
 	if err := c.s.opts.Tokens.SetToken(slot, asked.Token); err != nil {
 		return fmt.Errorf("keep the token: %w", err)
 	}
-	if c.guarded() {
-		c.s.opts.ACL.Forget() // the secret of the recovery token may have been in use as another's
-	}
 	c.s.TokensChanged()
 	if asked.Token != "" && slot != slotRecovery { // which is in no table
 		if _, err := c.s.opts.ACL.Resolve(asked.Token); err != nil {
@@ -63,4 +60,9 @@ func (c *call) agentToken() error {
 
 // TokensChanged makes whatever waits look at its rights again, because this server has
 // other tokens of its own: who waits with one that was taken away ends.
-func (s *Server) TokensChanged() { s.node.Store().Topics().Notify([]string{fsm.TopicRules}) }
+func (s *Server) TokensChanged() {
+	if s.opts.ACL != nil {
+		s.opts.ACL.Forget() // the secret of the recovery token may have been in use as another's
+	}
+	s.node.Store().Topics().Notify([]string{fsm.TopicRules})
+}
