@@ -238,7 +238,7 @@ func (l Links) CheckIdentities(of string, local bool) error {
 		}
 		t, known := TemplateByName(l.Template)
 		if !known {
-			return fmt.Errorf("templated policy with an invalid templated name: %s for this %s", l.Template, of)
+			return fmt.Errorf("no such ACL templated policy with Name %q", l.Template)
 		}
 		if local && len(l.Datacenters) > 0 {
 			return fmt.Errorf("templated policy %q cannot specify a list of datacenters on a local token", l.Template)

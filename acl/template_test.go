@@ -127,7 +127,7 @@ func TestIdentityNames(t *testing.T) {
 		{Links{NodeIdentities: []NodeIdentity{{Datacenter: "d"}}}, false, "Node identity is missing the node name field on this token"},
 		{Links{NodeIdentities: []NodeIdentity{{"N", "d"}}}, false, `Node identity "N" has an invalid name. Only lowercase alphanumeric characters, '-' and '_' are allowed`},
 		{Links{Templates: []TemplateLink{{}}}, false, "templated policy is missing the template name field on this token"},
-		{Links{Templates: []TemplateLink{{Template: "none"}}}, false, `templated policy with an invalid templated name: none for this token`},
+		{Links{Templates: []TemplateLink{{Template: "none"}}}, false, `no such ACL templated policy with Name "none"`},
 		{Links{Templates: []TemplateLink{{Template: "builtin/service"}}}, false, `validation error for templated policy "builtin/service": name is required`},
 		{Links{Templates: []TemplateLink{{Template: "builtin/dns", Datacenters: []string{"x"}}}}, true, `templated policy "builtin/dns" cannot specify a list of datacenters on a local token`},
 	} {
