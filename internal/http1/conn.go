@@ -36,7 +36,6 @@ type conn struct {
 	posted  bool  // the last request was a POST, and nothing behind it was looked at; of the goroutine that serves
 	skipped bool  // something before the next head was; of the goroutine that serves
 	parks   bool  // a request was parked; of the goroutine that serves
-	owned   bool  // the socket was taken from package net; of the goroutine that serves
 	keeps   bool  // it is not to be, any more; of the goroutine that serves
 	timed   bool  // there is a deadline for the head; of the goroutine that serves
 	failed  error // how the last read ended, if net/http is to know; of the goroutine that serves
@@ -57,6 +56,7 @@ type conn struct {
 	text   string  // its head; guarded by mu
 	rest   []byte  // what was read beyond it; guarded by mu
 
+	owned  atomic.Bool          // the socket was taken from package net
 	lane   atomic.Pointer[lane] // on which it is served, or was last; nil: on none
 	behind *conn                // in the queue; guarded by queue.mu
 }

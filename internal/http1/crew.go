@@ -170,18 +170,14 @@ func (q *queue) looksItself(yes bool) bool {
 	return q.looks
 }
 
-// pop takes the next connection; nil when there is none: then the lane has ended, unless it is to
-// look for events.
+// pop takes the next connection; nil when there is none: then the lane is to look for events, or to
+// end.
 func (q *queue) pop() (c *conn, look bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	c = q.first
 	if c == nil {
-		if q.looks {
-			return nil, true
-		}
-		q.lanes--
-		return nil, false
+		return nil, q.looks
 	}
 	q.taken++
 	q.first, c.behind = c.behind, nil
@@ -200,7 +196,7 @@ func (q *queue) work() {
 			c.lane.Store(l)
 			c.goOn()
 		case !look:
-			return
+			l.leave()
 		case !q.poller.look(l.batch[:]):
 			q.relieve()
 		}

@@ -42,12 +42,15 @@ func (h *handedOver) Read(p []byte) (int, error) {
 // sends on, so that this would happen more often than it does with net/http alone.
 func (h *handedOver) Close() error {
 	if h.tls == nil {
-		var buf [4 << 10]byte
-		for range maxDrained / len(buf) {
-			if n, err := readNow(h.raw, buf[:]); n < len(buf) || err != nil {
-				break
+		// Beside whoever reads it now, and waits for it: a Read would wait for its end.
+		_ = h.raw.Control(func(fd uintptr) { // if it is closed, there is nothing to read
+			var buf [4 << 10]byte
+			for range maxDrained / len(buf) {
+				if n, err := repeated(sysRead, int(fd), buf[:]); n < len(buf) || err != nil {
+					break
+				}
 			}
-		}
+		})
 	}
 	return h.Conn.Close()
 }

@@ -24,7 +24,8 @@ type Parker interface {
 // Waiting is what a handler keeps of a request that waits.
 type Waiting interface {
 	// Gone is called, once, when the client has left or the server closes the connection
-	// while the request waits. It is not called after Resume. It must not block.
+	// while the request waits. After Resume it is called only if the client could not be
+	// sent the answer of another request, instead of Shared. It must not block.
 	Gone()
 
 	// Shared is called when the request was answered with the answer to another request

@@ -640,6 +640,52 @@ func TestSlowClientHoldsNobodyUp(t *testing.T) {
 	}
 }
 
+// TestShareThatCannotBeSent: who gets no answer, since his connection has broken in the meantime, is
+// told all the same, once.
+func TestShareThatCannotBeSent(t *testing.T) {
+	l := newLot()
+	addr, s := serve(t, &http.Server{Handler: l}, true)
+	l.say("woken")
+	const clients = 8
+	for range clients {
+		dial(t, addr).send("/wait")
+	}
+	await(t, "parked", func() bool { return s.waiting() == clients })
+	share := &Share{}
+	share.put("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n", answer{raw: []byte("x"), status: http.StatusOK})
+	// Their sockets are broken before their answer is written.
+	s.mu.Lock()
+	for c := s.conns; c != nil; c = c.next {
+		_ = c.sock.(net.Conn).Close()
+	}
+	s.mu.Unlock()
+	l.resume(share)
+	await(t, "all are told", func() bool {
+		called, shared, gone := l.counts()
+		return called+shared+gone == clients
+	})
+	if _, _, gone := l.counts(); gone != clients {
+		t.Errorf("%d of %d are told that they are gone", gone, clients)
+	}
+}
+
+// TestShutdownWithAnIdleConnectionOfNetHTTP: one that was handed over and waits for its next request
+// is closed at once.
+func TestShutdownWithAnIdleConnectionOfNetHTTP(t *testing.T) {
+	addr, s := serve(t, &http.Server{Handler: newLot()}, true)
+	c := dial(t, addr)
+	_, _ = io.WriteString(c, "PUT /1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+	c.wants("/1")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if !c.ended() {
+		t.Error("the connection is open")
+	}
+}
+
 func TestDroppedPark(t *testing.T) {
 	for name, after := range map[string]func(w http.ResponseWriter){
 		"answered all the same": func(w http.ResponseWriter) { _, _ = io.WriteString(w, "x") },

@@ -18,7 +18,7 @@ import (
 
 // disownLocked takes the socket from package net.
 func (c *conn) disownLocked() {
-	if c.owned || !c.parks || c.keeps || c.tls != nil {
+	if c.owned.Load() || !c.parks || c.keeps || c.tls != nil {
 		return
 	}
 	_ = c.raw.Control(func(old uintptr) { // if it is closed, there is nothing to take
@@ -34,7 +34,7 @@ func (c *conn) disownLocked() {
 		_ = c.raw.Control(func(old uintptr) { c.controlFd(int(old), unix.EPOLL_CTL_DEL, nil) })
 		c.unwatchLocked()
 	}
-	c.owned = true
+	c.owned.Store(true)
 	_ = c.sock.(net.Conn).Close() // the socket stays open, and whoever counts it is told later
 }
 
@@ -42,12 +42,15 @@ func (c *conn) disownLocked() {
 // socket, and is called by the goroutine that serves the connection. Should that fail, the
 // connection is as good as broken.
 func (c *conn) giveBack() {
-	if !c.owned {
+	if !c.owned.Load() {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.owned, c.keeps = false, true
+	// At last: who finds it given back finds what it was given back to, also a handler's own
+	// goroutine that reads the body while the answer is written.
+	defer c.owned.Store(false)
+	c.keeps = true
 	if c.fd < 0 { // it was closed
 		return
 	}
@@ -96,14 +99,14 @@ func (r regained) CloseWrite() error {
 	return nil
 }
 
-// tryRead reads what there is, without waiting. A part of what there is may be left; then the
-// connection stays readable.
+// tryRead reads what there is, without waiting. A part of what there is may be left, or the end
+// that came with it; then the connection stays readable.
 func (c *conn) tryRead(p []byte) (n int, err error) {
 	c.mu.Lock()
 	c.readable = false // what comes from here on makes it so again
 	if c.fd >= 0 {
 		n, err = eof(repeated(sysRead, c.fd, p)) // nobody closes it while the mutex is held
-		c.readable = n == len(p)
+		c.readable = err == nil && (n == len(p) || c.gone)
 		c.mu.Unlock()
 		return n, err
 	}
@@ -111,11 +114,9 @@ func (c *conn) tryRead(p []byte) (n int, err error) {
 	if n, err = readNow(c.raw, p); err != nil {
 		return 0, err
 	}
-	if n == len(p) {
-		c.mu.Lock()
-		c.readable = true
-		c.mu.Unlock()
-	}
+	c.mu.Lock()
+	c.readable = c.readable || n == len(p) || c.gone
+	c.mu.Unlock()
 	return n, nil
 }
 
@@ -142,12 +143,12 @@ func (c *conn) tryWrite(head, rest []byte) (head1, rest1 []byte, done bool) {
 
 // writeSome writes what can be written at once.
 func (c *conn) writeSome(p []byte) (int, error) {
-	if !c.owned {
+	if !c.owned.Load() {
 		return writeNow(c.raw, p)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.fd < 0 { // it was closed
+	if c.fd < 0 { // it was closed, or given back a moment ago
 		return 0, net.ErrClosed
 	}
 	n, err := repeated(sysWrite, c.fd, p)

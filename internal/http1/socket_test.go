@@ -192,6 +192,18 @@ func TestOwnSocket(t *testing.T) {
 		_ = c.Close()
 		await(t, "the request is told", func() bool { _, _, gone := l.counts(); return gone == before+1 })
 	})
+	t.Run("ends with a request", func(t *testing.T) {
+		defer alone()
+		c := connect(t)
+		c.send("/1")
+		if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		c.wants("/1")
+		if !c.ended() { // and not when it has rested for too long
+			t.Error("the connection is open")
+		}
+	})
 	t.Run("no more keep-alives", func(t *testing.T) {
 		defer alone()
 		c := connect(t)

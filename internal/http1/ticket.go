@@ -112,6 +112,7 @@ func (c *conn) goOn() {
 	if same, ok := share.get(text); ok && c.s.keepAlives() {
 		if !c.writeShared(same) {
 			c.close()
+			k.waiting.Gone()
 			return
 		}
 		k.waiting.Shared(same.status, same.bytes)

@@ -282,7 +282,7 @@ const (
 
 // write writes an answer, or a part of it.
 func (t *turn) write(head, rest []byte) error {
-	if lane := t.c.onLane(); lane || t.c.owned {
+	if lane := t.c.onLane(); lane || t.c.owned.Load() {
 		var done bool
 		if head, rest, done = t.c.tryWrite(head, rest); done {
 			return nil
