@@ -88,7 +88,7 @@ func (a *Agent) openRaft() error {
 	a.machine = fsm.New(a.store, a.logs.Named("fsm"), a.stop)
 	a.verifier = newVerifier(a.readIndexRound)
 	a.restoring = &restoringSnapshots{SnapshotStore: a.storage.Snapshots()}
-	a.raft, err = raft.NewRaft(conf, a.machine, a.storage, a.storage.Stable(), a.restoring, transport)
+	a.raft, err = raft.NewRaft(conf, a.machine, cutLog{a.storage}, a.storage.Stable(), a.restoring, transport)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}

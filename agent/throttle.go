@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-kv/holdfast/agent/logstore"
 )
 
 // InstallSnapshot sends a snapshot to a follower, at a bounded speed, so that writes go
@@ -48,6 +50,27 @@ func (a *Agent) hasLogFrom(index uint64) error {
 		return fmt.Errorf("the log begins at index %d and the follower would need it from %d: a newer snapshot will be sent", first, index)
 	}
 	return nil
+}
+
+// cutLog is the log as Raft gets it. Raft removes it up to a new snapshot, with the entry in
+// which that one ends. A follower that was just sent it has its next entries checked against
+// that very entry, and would be sent a newer snapshot instead, and so on for as long as there
+// are writes. So one entry more is kept.
+type cutLog struct{ *logstore.Store }
+
+// DeleteRange removes the start or the end of the log, see [logstore.Store.DeleteRange].
+func (l cutLog) DeleteRange(minIndex, maxIndex uint64) error {
+	last, err := l.LastIndex()
+	if err != nil {
+		return err
+	}
+	if maxIndex < last { // it is the start
+		maxIndex--
+	}
+	if minIndex > maxIndex {
+		return nil
+	}
+	return l.Store.DeleteRange(minIndex, maxIndex)
 }
 
 // How often it is looked how far a follower has come, and how long one may be silent
