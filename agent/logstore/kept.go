@@ -173,14 +173,26 @@ func (s *snapshotSink) install(k *Kept) error {
 	if err != nil {
 		return err
 	}
-	if err := datadir.WriteFile(filepath.Join(k.folder, metaName), append(text, '\n')); err != nil {
+	metaFile := filepath.Join(k.folder, metaName)
+	if err := datadir.WriteFile(metaFile, append(text, '\n')); err != nil {
 		return err
 	}
-	if err := os.Rename(k.folder, filepath.Join(s.store.dir, s.ID())); err != nil {
+	sum, err := metaSum(metaFile)
+	if err != nil {
 		return err
 	}
-	if err := datadir.SyncFolder(s.store.dir); err != nil {
+	if err := datadir.WriteFile(filepath.Join(k.folder, metaSumName), []byte(sum)); err != nil {
 		return err
 	}
-	return s.store.keeper.ReapSnapshots()
+	// Whole from here on. Raft takes an error for "there is no such snapshot" and goes on
+	// with the state it has: so there must be none then.
+	folder := filepath.Join(s.store.dir, s.ID())
+	err = os.Rename(k.folder, folder)
+	if err == nil {
+		err = datadir.SyncFolder(s.store.dir)
+	}
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(folder), datadir.SyncFolder(s.store.dir))
+	}
+	return nil
 }

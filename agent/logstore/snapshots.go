@@ -47,6 +47,7 @@ type Snapshots struct {
 	damaged []damagedSnapshot // the ones younger than it, youngest first
 	hidden  map[string]bool   // their ids
 	stored  func(index uint64)
+	log     hclog.Logger
 
 	mu      sync.Mutex
 	writing map[string]bool // names of the folders being written; guarded by mu
@@ -71,7 +72,7 @@ func OpenSnapshots(dir string, log hclog.Logger) (*Snapshots, error) {
 	if err := os.Mkdir(path, folderMode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("open snapshots: %w", err)
 	}
-	s := &Snapshots{dir: path, hidden: map[string]bool{}, stored: func(uint64) {}, writing: map[string]bool{}}
+	s := &Snapshots{dir: path, hidden: map[string]bool{}, stored: func(uint64) {}, log: log, writing: map[string]bool{}}
 	err := errors.Join(s.removeUnfinished(), removeKept(dir))
 	if err != nil {
 		return nil, fmt.Errorf("open snapshots: %w", err)
@@ -302,6 +303,12 @@ func (s *snapshotSink) Close() error {
 		return errors.Join(fmt.Errorf("finish the snapshot: %w", err), s.end())
 	}
 	s.store.stored(s.index)
+	if s.kept != nil { // it is there, whatever comes
+		if err := errors.Join(s.store.keeper.ReapSnapshots(), s.end()); err != nil {
+			s.store.log.Warn("older snapshots stay", "error", err)
+		}
+		return nil
+	}
 	return errors.Join(s.writeSum(), s.end())
 }
 
