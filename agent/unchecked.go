@@ -22,36 +22,74 @@ import (
 // unchecked says why this server must answer nothing although it would check no rights; nil
 // when it may.
 func (a *Agent) unchecked() error {
-	if a.acl != nil || a.store.View().ACL().Key() == nil { // the cluster has none
+	if a.acl != nil {
 		return nil
+	}
+	if a.store.View().ACL().Key() == nil {
+		select {
+		case <-a.caughtUp: // the cluster has none
+			return nil
+		default:
+			return a.uncheckedMembers()
+		}
 	}
 	l, _ := a.leader.get()
 	return uncheckedBy(a.nodeID, l.id, a.configuration().Servers, a.memberOf)
 }
 
+// uncheckedMembers is unchecked for a server that has not got the state of its cluster yet:
+// the other servers say whether they check rights.
+func (a *Agent) uncheckedMembers() error {
+	if a.gossip == nil {
+		return nil
+	}
+	for _, m := range a.gossip.Members() {
+		if m.ID != a.nodeID && m.Tags[tagACLs] == "1" {
+			return errChecks(m.Name)
+		}
+	}
+	return nil
+}
+
+func errChecks(name string) error {
+	return fmt.Errorf("this server checks no rights (acl.enabled = false), and others of its cluster do, such as %s: "+
+		"ask one of them, or set acl.enabled = true here", name)
+}
+
 // uncheckedBy is unchecked for the servers of a configuration. One that has not been met is
-// taken for one that checks, unless the leader, whoever it is, does not: then it is down, or
-// new.
+// taken for one that checks, unless those that are known not to, of whom the leader must be
+// one, are a quorum: then it is down, or new. (A server may be elected before it has met
+// anybody.)
 func uncheckedBy(self, leader string, servers []raft.Server, memberOf func(id string) *gossip.Member) error {
-	open := leader == self
+	voters, without, open := 0, 0, leader == self
+	count := func(s raft.Server, checks bool) {
+		if s.Suffrage != raft.Voter {
+			return
+		}
+		if voters++; !checks {
+			without++
+		}
+	}
 	var unmet error
 	for _, s := range servers {
 		id := string(s.ID)
 		if id == self {
+			count(s, false)
 			continue
 		}
 		switch m := memberOf(id); {
 		case m == nil:
+			count(s, true)
 			unmet = fmt.Errorf("this server checks no rights (acl.enabled = false), the state has access control, and server %s at %s has not been met yet: "+
 				"ask another server, or set acl.enabled = true here", id, s.Address)
 		case m.Tags[tagACLs] != "0":
-			return fmt.Errorf("this server checks no rights (acl.enabled = false), and others of its cluster do, such as %s: "+
-				"ask one of them, or set acl.enabled = true here", m.Name)
+			return errChecks(m.Name)
 		default:
+			count(s, false)
 			open = open || id == leader
 		}
 	}
-	if open {
+	if open && without > voters/2 {
 		return nil
 	}
 	return unmet

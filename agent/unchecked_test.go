@@ -36,6 +36,7 @@ func TestAServerWithoutAccessControlAmongOthers(t *testing.T) {
 		{"one does not say", map[string]string{"a": off, "b": silent}, "a", "such as name-b"},
 		{"one is down for long, and the leader does not check", map[string]string{"a": off, "b": unmet}, "a", ""},
 		{"one is down for long, and this one leads", map[string]string{"a": off, "b": unmet}, "self", ""},
+		{"it was elected before it has met anybody", map[string]string{"a": unmet, "b": unmet}, "self", "has not been met yet"},
 		{"it has just begun to run", map[string]string{"a": unmet, "b": unmet}, "", "has not been met yet"},
 		{"it knows the leader by its id alone", map[string]string{"a": unmet, "b": off}, "a", "server a at"},
 	} {
