@@ -37,6 +37,9 @@ func (a *attempts) failed(client netip.Addr, now time.Time, most int, per time.D
 	if full.Before(now) {
 		full = now
 	}
+	if latest := now.Add(per); full.After(latest) { // per was made shorter, or the clock was set back
+		full = latest
+	}
 	full = full.Add(per / time.Duration(most))
 	if left := full.Sub(now) - per; left > 0 {
 		return left

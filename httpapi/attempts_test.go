@@ -62,14 +62,14 @@ func TestAttemptsWithoutABound(t *testing.T) {
 	}
 }
 
-// TestAttemptsAfterABoundWasLowered: what was let through before counts as it did.
+// TestAttemptsAfterABoundWasLowered: what was let through before fills the bucket, and no more.
 func TestAttemptsAfterABoundWasLowered(t *testing.T) {
 	var a attempts
 	one, now := netip.MustParseAddr("192.0.2.1"), time.Unix(1000, 0)
 	for range 100 {
 		a.failed(one, now, 100, 10*time.Second)
 	}
-	if left := a.failed(one, now, 10, time.Second); left != 9100*time.Millisecond {
+	if left := a.failed(one, now, 10, time.Second); left != 100*time.Millisecond {
 		t.Errorf("it is slowed for %s", left)
 	}
 }
