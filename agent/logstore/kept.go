@@ -187,11 +187,10 @@ func (s *snapshotSink) install(k *Kept) error {
 	// Whole from here on. Raft takes an error for "there is no such snapshot" and goes on
 	// with the state it has: so there must be none then.
 	folder := filepath.Join(s.store.dir, s.ID())
-	err = os.Rename(k.folder, folder)
-	if err == nil {
-		err = datadir.SyncFolder(s.store.dir)
+	if err := os.Rename(k.folder, folder); err != nil {
+		return err
 	}
-	if err != nil {
+	if err := datadir.SyncFolder(s.store.dir); err != nil {
 		return errors.Join(err, os.RemoveAll(folder), datadir.SyncFolder(s.store.dir))
 	}
 	return nil

@@ -182,6 +182,23 @@ func TestAKeptStateThatIsNotAdopted(t *testing.T) {
 		}
 		mustLeaveNothing(t, dir)
 	})
+	t.Run("one whose snapshot cannot be finished", func(t *testing.T) {
+		k := mustKeep(t, s, true, "state")
+		sink := createSnapshot(t, s, 3)
+		if !sink.(Adopter).Adopt(k) {
+			t.Error("it is not adopted")
+		}
+		if err := os.Mkdir(filepath.Join(k.folder, metaSumName), 0o700); err != nil { // as a full disk might
+			t.Fatal(err)
+		}
+		if err := sink.Close(); err == nil {
+			t.Error("the snapshot is finished without its checksum")
+		}
+		if err := k.Discard(); err != nil {
+			t.Error(err)
+		}
+		mustLeaveNothing(t, dir)
+	})
 	if list, err := s.Snapshots().List(); err != nil || len(list) != 0 {
 		t.Errorf("there are snapshots: %v, %v", list, err)
 	}
