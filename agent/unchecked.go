@@ -30,21 +30,21 @@ func (a *Agent) unchecked() error {
 		case <-a.caughtUp: // the cluster has none
 			return nil
 		default:
-			return a.uncheckedMembers()
 		}
+		if a.gossip == nil {
+			return nil
+		}
+		return uncheckedAmong(a.nodeID, a.gossip.Members())
 	}
 	l, _ := a.leader.get()
 	return uncheckedBy(a.nodeID, l.id, a.configuration().Servers, a.memberOf)
 }
 
-// uncheckedMembers is unchecked for a server that has not got the state of its cluster yet:
+// uncheckedAmong is unchecked for a server that has not got the state of its cluster yet:
 // the other servers say whether they check rights.
-func (a *Agent) uncheckedMembers() error {
-	if a.gossip == nil {
-		return nil
-	}
-	for _, m := range a.gossip.Members() {
-		if m.ID != a.nodeID && m.Tags[tagACLs] == "1" {
+func uncheckedAmong(self string, members []gossip.Member) error {
+	for _, m := range members {
+		if m.ID != self && m.Tags[tagACLs] == "1" {
 			return errChecks(m.Name)
 		}
 	}

@@ -65,6 +65,27 @@ func TestAServerWithoutAccessControlAmongOthers(t *testing.T) {
 	}
 }
 
+// TestAServerWithoutStateAsksTheOthers: until it knows its cluster's state, their tags tell.
+func TestAServerWithoutStateAsksTheOthers(t *testing.T) {
+	tagged := func(id, tag string) gossip.Member {
+		return gossip.Member{ID: id, Name: "name-" + id, Tags: map[string]string{tagACLs: tag}}
+	}
+	for _, tc := range []struct {
+		rule    string
+		members []gossip.Member
+		says    string // "": it may
+	}{
+		{"it is alone", []gossip.Member{tagged("self", "0")}, ""},
+		{"nobody checks", []gossip.Member{tagged("self", "0"), tagged("a", "0")}, ""},
+		{"one checks", []gossip.Member{tagged("self", "0"), tagged("a", "0"), tagged("b", "1")}, "such as name-b"},
+	} {
+		err := uncheckedAmong("self", tc.members)
+		if (err != nil) != (tc.says != "") || err != nil && !strings.Contains(err.Error(), tc.says) {
+			t.Errorf("%s: %v, want %q", tc.rule, err, tc.says)
+		}
+	}
+}
+
 // TestALeaderTakesNothingUnchecked: what another server sends without saying who was found
 // to have the right is refused, whatever it is; what a server that checks does by itself,
 // or for a login, says that somebody has looked.

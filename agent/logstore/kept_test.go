@@ -165,40 +165,34 @@ func TestAKeptStateThatIsNotAdopted(t *testing.T) {
 		}
 		mustLeaveNothing(t, dir)
 	})
-	t.Run("one whose folder is gone", func(t *testing.T) {
-		k := mustKeep(t, s, true, "state")
-		sink := createSnapshot(t, s, 3)
-		if !sink.(Adopter).Adopt(k) {
-			t.Error("it is not adopted")
-		}
-		if err := os.RemoveAll(k.folder); err != nil {
-			t.Fatal(err)
-		}
-		if err := sink.Close(); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("the snapshot is finished without it: %v", err)
-		}
-		if err := k.Discard(); err != nil {
-			t.Error(err)
-		}
-		mustLeaveNothing(t, dir)
-	})
-	t.Run("one whose snapshot cannot be finished", func(t *testing.T) {
-		k := mustKeep(t, s, true, "state")
-		sink := createSnapshot(t, s, 3)
-		if !sink.(Adopter).Adopt(k) {
-			t.Error("it is not adopted")
-		}
-		if err := os.Mkdir(filepath.Join(k.folder, metaSumName), 0o700); err != nil { // as a full disk might
-			t.Fatal(err)
-		}
-		if err := sink.Close(); err == nil {
-			t.Error("the snapshot is finished without its checksum")
-		}
-		if err := k.Discard(); err != nil {
-			t.Error(err)
-		}
-		mustLeaveNothing(t, dir)
-	})
+	for _, tc := range []struct {
+		rule  string
+		want  error // nil: any
+		spoil func(k *Kept) error
+	}{
+		{"one whose folder is gone", os.ErrNotExist, func(k *Kept) error { return os.RemoveAll(k.folder) }},
+		{"one whose snapshot cannot be finished, as on a full disk", nil, func(k *Kept) error {
+			return os.Mkdir(filepath.Join(k.folder, metaSumName), 0o700)
+		}},
+	} {
+		t.Run(tc.rule, func(t *testing.T) {
+			k := mustKeep(t, s, true, "state")
+			sink := createSnapshot(t, s, 3)
+			if !sink.(Adopter).Adopt(k) {
+				t.Error("it is not adopted")
+			}
+			if err := tc.spoil(k); err != nil {
+				t.Fatal(err)
+			}
+			if err := sink.Close(); err == nil || tc.want != nil && !errors.Is(err, tc.want) {
+				t.Errorf("the snapshot is finished without it: %v", err)
+			}
+			if err := k.Discard(); err != nil {
+				t.Error(err)
+			}
+			mustLeaveNothing(t, dir)
+		})
+	}
 	if list, err := s.Snapshots().List(); err != nil || len(list) != 0 {
 		t.Errorf("there are snapshots: %v, %v", list, err)
 	}
@@ -284,18 +278,7 @@ func TestRaftRestoresAKeptArchive(t *testing.T) {
 	if err := k.Discard(); err != nil {
 		t.Error(err)
 	}
-	if n, total := s.fsm.state(); n != wantN || total != wantTotal {
-		t.Fatalf("restored state %d, %d, want %d, %d", n, total, wantN, wantTotal)
-	}
-	s.mustApply(51, 60)
-	wantN, wantTotal = s.fsm.state()
-	s.stop()
-	s = startServer(t, dir, testOptions(WAL))
-	defer s.stop()
-	s.await()
-	if n, total := s.fsm.state(); n != wantN || total != wantTotal {
-		t.Fatalf("state after restart %d, %d, want %d, %d", n, total, wantN, wantTotal)
-	}
+	mustGoOn(t, s, dir, testOptions(WAL), wantN, wantTotal)
 }
 
 // adopting has the sink that it is copied to adopt a state.

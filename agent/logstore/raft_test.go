@@ -190,19 +190,26 @@ func TestRaftRestoresAnArchive(t *testing.T) {
 		if err := content.Close(); err != nil {
 			t.Error(err)
 		}
-		if n, total := s.fsm.state(); n != wantN || total != wantTotal {
-			t.Fatalf("restored state %d, %d, want %d, %d", n, total, wantN, wantTotal)
-		}
-		s.mustApply(51, 60)
-		wantN, wantTotal = s.fsm.state()
-		s.stop()
-		s = startServer(t, dir, testOptions(backend))
-		defer s.stop()
-		s.await()
-		if n, total := s.fsm.state(); n != wantN || total != wantTotal {
-			t.Fatalf("state after restart %d, %d, want %d, %d", n, total, wantN, wantTotal)
-		}
+		mustGoOn(t, s, dir, testOptions(backend), wantN, wantTotal)
 	})
+}
+
+// mustGoOn wants a server that has restored a state to have it, and to go on from it, also when it
+// is started anew.
+func mustGoOn(t *testing.T, s *server, dir string, o Options, wantN, wantTotal uint64) {
+	t.Helper()
+	if n, total := s.fsm.state(); n != wantN || total != wantTotal {
+		t.Fatalf("restored state %d, %d, want %d, %d", n, total, wantN, wantTotal)
+	}
+	s.mustApply(51, 60)
+	wantN, wantTotal = s.fsm.state()
+	s.stop()
+	s = startServer(t, dir, o)
+	defer s.stop()
+	s.await()
+	if n, total := s.fsm.state(); n != wantN || total != wantTotal {
+		t.Fatalf("state after restart %d, %d, want %d, %d", n, total, wantN, wantTotal)
+	}
 }
 
 func TestRaftInMemory(t *testing.T) {
