@@ -81,6 +81,9 @@ func TestRecoverAsks(t *testing.T) {
 	c := testcluster.StartCluster(t, testcluster.ClusterOptions{})
 	left := c.Followers()[0]
 	left.Put("k", "v")
+	if v, _ := left.Get("k"); v != "v" { // linearizable, so this server has it, not just a majority
+		t.Fatalf("it has %q before anything happened", v)
+	}
 	for _, s := range c.Servers() {
 		s.Kill9()
 	}
