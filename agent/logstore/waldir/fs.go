@@ -144,6 +144,17 @@ type openFile struct {
 	// opened rather than made counts as new too: whoever made it may have been
 	// killed before flushing the folder.
 	named atomic.Bool
+
+	ahead ahead
+}
+
+// WriteAt appends: what is behind it is not of the log.
+func (s *openFile) WriteAt(p []byte, off int64) (int, error) {
+	n, err := s.File.WriteAt(p, off)
+	if err == nil && !s.fs.noSync {
+		s.ahead.fill(s.File, off+int64(n))
+	}
+	return n, err
 }
 
 // Sync makes all that was written durable, and the first time the file's name.
