@@ -292,9 +292,9 @@ func answerIndex(q *question, r reply, v *fsm.View, o readOptions) uint64 {
 // those that do so without a goroutine.
 type parking struct {
 	mu    sync.Mutex
-	count int                // guarded by mu
-	by    map[netip.Addr]int // guarded by mu
-	first *waiting           // of those without a goroutine; guarded by mu
+	count int                 // guarded by mu
+	by    map[netip.Addr]*int // none is 0; guarded by mu
+	first *waiting            // of those without a goroutine; guarded by mu
 }
 
 // enter counts one more, or says why there may be none. w is nil for who keeps a goroutine.
@@ -304,11 +304,16 @@ func (p *parking) enter(client netip.Addr, w *waiting, bounds *Settings) error {
 	if bounds.ParkedTotal > 0 && p.count >= bounds.ParkedTotal {
 		return tooMany(causeParkedTotal, "Too many blocking queries are waiting on this server, ask another one or raise limits.parked_queries_total")
 	}
-	if bounds.ParkedPerClient > 0 && p.by[client] >= bounds.ParkedPerClient {
+	from := p.by[client]
+	if bounds.ParkedPerClient > 0 && from != nil && *from >= bounds.ParkedPerClient {
 		return tooMany(causeParkedClient, "Your IP has too many blocking queries waiting, please reuse them or raise limits.parked_queries_per_client")
 	}
 	p.count++
-	p.by[client]++
+	if from == nil {
+		from = new(int)
+		p.by[client] = from
+	}
+	*from++
 	if w != nil {
 		if w.next = p.first; w.next != nil {
 			w.next.prev = w
@@ -322,7 +327,8 @@ func (p *parking) leave(client netip.Addr, w *waiting) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.count--
-	if p.by[client]--; p.by[client] == 0 {
+	from := p.by[client]
+	if *from--; *from == 0 {
 		delete(p.by, client)
 	}
 	if w == nil {

@@ -24,7 +24,8 @@ type one struct {
 	r        *http.Request
 	endpoint *endpoint
 	arg      string // what follows the endpoint's prefix in the decoded path
-	status   int    // of the answer, for the metrics
+	start    time.Time
+	status   int // of the answer, for the metrics
 
 	// waited is how long the client let the request wait, which is not counted as
 	// the time of an answer.

@@ -121,7 +121,7 @@ func (c *call) depart() {
 func (c *call) awaitParked(q parkable, o readOptions) error {
 	client := clientOf(c.r)
 	w := &waiting{
-		s: c.s, endpoint: c.endpoint, client: client, came: time.Now().UnixNano(),
+		s: c.s, endpoint: c.endpoint, client: client, came: c.start.UnixNano(),
 		until: time.Since(c.s.began) + c.s.waitTime(o.wait, wheel.Tick),
 		index: o.index, mode: o.mode, awake: true,
 	}
@@ -239,20 +239,17 @@ func (w *waiting) park(p http1.Parker) {
 	}
 }
 
-// wake wakes it. It tells whether whoever calls it has to have it resumed: if not, somebody
-// else has woken it before, or its handler is still there and sees to it.
-func (w *waiting) wake(why wake) bool {
+// wake wakes it, at a time since the server began. It tells whether whoever calls it has to have
+// it resumed: if not, somebody else has woken it before, or its handler is still there and sees
+// to it.
+func (w *waiting) wake(why wake, now time.Duration) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.awake {
 		return false
 	}
-	w.wakeLocked(why)
+	w.awake, w.reason, w.woke = true, why, now
 	return w.ticket != nil
-}
-
-func (w *waiting) wakeLocked(why wake) {
-	w.awake, w.reason, w.woke = true, why, time.Since(w.s.began)
 }
 
 // leave counts it no more.

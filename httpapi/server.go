@@ -131,7 +131,7 @@ type Server struct {
 func New(opts Options, settings Settings) *Server {
 	s := &Server{
 		opts: opts, node: opts.Node, log: opts.Log,
-		parked:    parking{by: map[netip.Addr]int{}},
+		parked:    parking{by: map[netip.Addr]*int{}},
 		lists:     newListCache(),
 		draining:  make(chan struct{}),
 		endpoints: table(),
@@ -251,7 +251,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, e *endpoint, arg 
 	h["X-Consul-Default-Acl-Policy"] = settings.DefaultPolicy
 
 	c := calls.Get().(*call)
-	c.one = one{s: s, w: w, r: r, endpoint: e, arg: arg}
+	c.one = one{s: s, w: w, r: r, endpoint: e, arg: arg, start: start}
 	c.arrive()
 	answered := false
 	defer func() {

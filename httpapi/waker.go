@@ -97,12 +97,13 @@ func (k *waker) wakeCrowds(crowds []*kvs.Crowd, why kvs.Cause) {
 	var list []awoken
 	for _, c := range crowds {
 		shares := sharing{now: time.Now()}
+		now := shares.now.Sub(k.s.began)
 		many := c.Len() > 1
 		for n := len(room); n == len(room); {
 			n = c.Take(room[:])
 			for _, place := range room[:n] {
 				w, _ := place.Of.(*waiting)
-				if !k.wakeOne(w, place, why) {
+				if !k.wakeOne(w, place, why, now) {
 					continue
 				}
 				x := awoken{w: w}
@@ -120,16 +121,16 @@ func (k *waker) wakeCrowds(crowds []*kvs.Crowd, why kvs.Cause) {
 	k.resume(list...)
 }
 
-// wakeOne wakes a query at one of the places where it waits. It tells whether it is to be
-// resumed.
-func (k *waker) wakeOne(w *waiting, place *kvs.Waiter, why kvs.Cause) bool {
+// wakeOne wakes a query at one of the places where it waits, at a time since the server began.
+// It tells whether it is to be resumed.
+func (k *waker) wakeOne(w *waiting, place *kvs.Waiter, why kvs.Cause, now time.Duration) bool {
 	switch {
 	case why == kvs.Replaced:
-		return w.wake(stateReplaced)
+		return w.wake(stateReplaced, now)
 	case place == &w.place:
-		return w.wake(changed)
+		return w.wake(changed, now)
 	}
-	return w.wakeForRights()
+	return w.wakeForRights(now)
 }
 
 // sharing finds the Share of each of a crowd: as a rule the same for all.
@@ -163,7 +164,7 @@ func (x *sharing) of(w *waiting) *http1.Share {
 // wakeForRights wakes a query of which a token or anybody's rules have changed, unless its
 // rights are the same as before: that is found out here, for it is so for nearly all. It
 // tells whether it is to be resumed.
-func (w *waiting) wakeForRights() bool {
+func (w *waiting) wakeForRights(now time.Duration) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.awake {
@@ -177,7 +178,7 @@ func (w *waiting) wakeForRights() bool {
 		w.rights.who = who
 		return false
 	}
-	w.wakeLocked(rightsChanged)
+	w.awake, w.reason, w.woke = true, rightsChanged, now
 	return w.ticket != nil
 }
 
@@ -190,7 +191,7 @@ func (k *waker) due(due []*waiting) {
 		if now >= w.until {
 			why = timeOver
 		}
-		if w.wake(why) {
+		if w.wake(why, now) {
 			list = append(list, awoken{w: w})
 		}
 	}
@@ -209,6 +210,7 @@ func (k *waker) notBefore(end time.Time) time.Time {
 // cut off.
 func (k *waker) end() {
 	var list []awoken
+	now := time.Since(k.s.began)
 	for _, w := range k.s.parked.all() {
 		why := cutOff
 		switch {
@@ -217,7 +219,7 @@ func (k *waker) end() {
 		case w.mode == Stale:
 			continue
 		}
-		if w.wake(why) {
+		if w.wake(why, now) {
 			list = append(list, awoken{w: w})
 		}
 	}

@@ -237,10 +237,14 @@ const minHead = 4
 // the goroutine if the poller knows the connection and it is new, or has had a request that
 // waited: then it is likely to have another.
 func (c *conn) firstBytes(t *turn) (*turn, got) {
-	for (c.parks || !c.served) && c.watches(watchAll) {
-		if c.settle() {
+	for c.parks || !c.served {
+		watched, rests := c.settle()
+		if rests {
 			t.release()
 			return nil, nothing
+		}
+		if !watched {
+			break
 		}
 		if t == nil {
 			t = newTurn(c)
@@ -276,15 +280,17 @@ func (c *conn) firstBytes(t *turn) (*turn, got) {
 	return t, aHead
 }
 
-// settle lets the connection rest without a goroutine, unless there is something to read.
-func (c *conn) settle() bool {
+// settle lets the connection rest without a goroutine, if the poller tells what can be read of it
+// and there is nothing yet.
+func (c *conn) settle() (watched, rests bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.readable || c.state == closed {
-		return false
+	watched = c.watch == watchAll
+	if !watched || c.readable || c.state == closed {
+		return watched, false
 	}
 	c.state, c.since = quiet, c.s.sweeps.Load()
-	return true
+	return true, true
 }
 
 // restHere lets the connection rest with the goroutine that serves it; false if it was closed.
@@ -306,12 +312,6 @@ func (c *conn) begun() {
 	if c.state != closed {
 		c.state, c.since = resting, c.s.sweeps.Load()
 	}
-}
-
-func (c *conn) watches(w watch) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.watch == w
 }
 
 // tlsAtOnce is how much an empty socket takes, TLS around it included: the smallest buffer

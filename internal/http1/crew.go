@@ -112,16 +112,40 @@ type lane struct {
 // lookEvents is how many events a lane takes at a time.
 const lookEvents = 64
 
-func (q *queue) push(c *conn) {
+// chain are connections that are to be queued one behind the other.
+type chain struct {
+	first, last *conn
+	n           int
+}
+
+// add adds a connection that belongs to whoever adds it.
+func (l *chain) add(c *conn) {
+	if l.last == nil {
+		l.first = c
+	} else {
+		l.last.behind = c
+	}
+	l.last = c
+	l.n++
+}
+
+// push puts connections behind those that are in the queue.
+func (q *queue) push(l chain) {
+	if l.n == 0 {
+		return
+	}
 	q.mu.Lock()
 	if q.last == nil {
-		q.first = c
+		q.first = l.first
 	} else {
-		q.last.behind = c
+		q.last.behind = l.first
 	}
-	q.last = c
-	more := q.wantsLaneLocked()
-	if !more && !q.watched {
+	q.last = l.last
+	more := 0
+	for more < l.n && q.wantsLaneLocked() {
+		more++
+	}
+	if more < l.n && !q.watched {
 		q.watched, q.seen = true, q.taken
 		if q.timer == nil {
 			q.timer = time.AfterFunc(stuckAfter, q.unstick)
@@ -130,7 +154,7 @@ func (q *queue) push(c *conn) {
 		}
 	}
 	q.mu.Unlock()
-	if more {
+	for range more {
 		q.crew.do(job{queue: q})
 	}
 }

@@ -118,12 +118,25 @@ func (p *poller) collect(fd uintptr, batch []unix.EpollEvent) (n int, err error)
 			break
 		}
 	}
-	for i := range batch[:max(n, 0)] {
-		if c := p.find(&batch[i]); c != nil {
-			c.tell(batch[i].Events)
-		}
-	}
+	p.tell(batch[:max(n, 0)])
 	return n, err
+}
+
+// tell tells the connections what has happened to them, and has those served that can be read.
+func (p *poller) tell(batch []unix.EpollEvent) {
+	var about [lookEvents]*conn
+	for len(batch) > 0 {
+		some := batch[:min(len(batch), len(about))]
+		batch = batch[len(some):]
+		p.find(some, &about)
+		var ready chain
+		for i := range some {
+			if c := about[i]; c != nil && c.tell(some[i].Events) {
+				ready.add(c)
+			}
+		}
+		p.queue.push(ready)
+	}
 }
 
 // look is collect for a lane. It tells whether there was anything.
@@ -141,14 +154,17 @@ func (p *poller) relieve() {
 	}
 }
 
-// find is the connection that an event is about; nil if it is not watched any more.
-func (p *poller) find(e *unix.EpollEvent) *conn {
+// find finds the connections that events are about; nil for one that is not watched any more.
+func (p *poller) find(batch []unix.EpollEvent, about *[lookEvents]*conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s := &p.slots[e.Fd]; s.gen == uint32(e.Pad) {
-		return s.conn
+	for i := range batch {
+		e := &batch[i]
+		about[i] = nil
+		if s := &p.slots[e.Fd]; s.gen == uint32(e.Pad) {
+			about[i] = s.conn
+		}
 	}
-	return nil
 }
 
 // take gives a connection a place in the table.
@@ -236,8 +252,8 @@ func (c *conn) controlFd(fd, op int, e *unix.EpollEvent) (ok bool) {
 	return ok
 }
 
-// tell is called by the poller.
-func (c *conn) tell(event uint32) {
+// tell is called by the poller. It tells whether the connection is to be served.
+func (c *conn) tell(event uint32) bool {
 	c.mu.Lock()
 	if event&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		c.gone = true
@@ -246,8 +262,7 @@ func (c *conn) tell(event uint32) {
 	case c.state == quiet || c.state == fresh:
 		c.state, c.readable = active, true
 		c.mu.Unlock()
-		c.s.ready.push(c)
-		return
+		return true
 	case c.state == waiting && c.gone:
 		k := c.ticket
 		k.over, c.ticket, c.text, c.rest = true, nil, "", nil
@@ -255,7 +270,7 @@ func (c *conn) tell(event uint32) {
 		c.mu.Unlock()
 		k.waiting.Gone()
 		c.close()
-		return
+		return false
 	}
 	c.readable = true
 	asked := c.asked
@@ -264,6 +279,7 @@ func (c *conn) tell(event uint32) {
 	if gone && asked != nil {
 		asked.end()
 	}
+	return false
 }
 
 // watchLater has the connection watched if the request, whose context is asked for, takes

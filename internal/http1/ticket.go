@@ -46,7 +46,7 @@ func (k *ticket) Resume(share *Share) bool {
 	}
 	c.mu.Unlock()
 	if parked {
-		c.s.ready.push(c)
+		c.s.ready.push(chain{c, c, 1})
 	}
 	return true
 }
