@@ -25,7 +25,8 @@ type one struct {
 	endpoint *endpoint
 	arg      string // what follows the endpoint's prefix in the decoded path
 	start    time.Time
-	status   int // of the answer, for the metrics
+	settings *Settings // that it began with
+	status   int       // of the answer, for the metrics
 
 	// waited is how long the client let the request wait, which is not counted as
 	// the time of an answer.

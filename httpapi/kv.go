@@ -180,6 +180,10 @@ func (c *call) answerQuestion(q *question, o readOptions, contact Contact) error
 	if err := c.needQuestion(q); err != nil {
 		return err
 	}
+	if c.answeredAsOthers(q, o, contact, view) {
+		c.status = http.StatusOK
+		return nil
+	}
 	var keep bool
 	var filter *keyFilter
 	if q.tree() {

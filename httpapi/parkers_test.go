@@ -49,10 +49,12 @@ func (p *parkedRequest) serve() {
 			return
 		}
 		clear(p.w.Header())
-		x := &parker{ResponseRecorder: p.w, resumed: p.resumed}
+		x := &parker{ResponseRecorder: p.w, resumed: p.resumed, of: p, share: share}
 		p.s.ServeHTTP(x, p.r)
 		if x.ticket == nil {
-			shares.put(share, p)
+			if !x.answered {
+				shares.put(x.share, p)
+			}
 			return
 		}
 		select {
@@ -72,8 +74,11 @@ func (p *parkedRequest) serve() {
 // parker is an http1.Parker.
 type parker struct {
 	*httptest.ResponseRecorder
-	resumed http1.Waiting
-	ticket  *ticket
+	resumed  http1.Waiting
+	ticket   *ticket
+	of       *parkedRequest
+	share    *http1.Share // that the answer is offered to; nil: to none
+	answered bool         // from a Share
 }
 
 func (p *parker) Park(w http1.Waiting) http1.Ticket {
@@ -82,6 +87,11 @@ func (p *parker) Park(w http1.Waiting) http1.Ticket {
 	}
 	p.ticket = &ticket{waiting: w, c: make(chan *http1.Share, 1)}
 	return p.ticket
+}
+
+func (p *parker) AnswerFrom(share *http1.Share) bool {
+	p.share, p.answered = share, shares.send(share, p.of)
+	return p.answered
 }
 
 func (p *parker) Resumed() http1.Waiting { return p.resumed }
@@ -112,8 +122,17 @@ type sharedAnswers struct {
 	by map[*http1.Share]map[string]*httptest.ResponseRecorder // guarded by mu
 }
 
-// get answers a request with the answer to another.
+// get answers a request that was resumed with the answer to another.
 func (x *sharedAnswers) get(share *http1.Share, p *parkedRequest) bool {
+	if !x.send(share, p) {
+		return false
+	}
+	p.resumed.Shared(p.w.Code, p.w.Body.Len())
+	return true
+}
+
+// send answers a request with the answer to another.
+func (x *sharedAnswers) send(share *http1.Share, p *parkedRequest) bool {
 	x.mu.Lock()
 	same := x.by[share][p.head]
 	x.mu.Unlock()
@@ -125,7 +144,6 @@ func (x *sharedAnswers) get(share *http1.Share, p *parkedRequest) bool {
 	p.w.WriteHeader(same.Code)
 	_, _ = p.w.Write(same.Body.Bytes()) // it never fails
 	x.shared.Add(1)
-	p.resumed.Shared(same.Code, same.Body.Len())
 	return true
 }
 

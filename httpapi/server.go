@@ -111,6 +111,7 @@ type Server struct {
 	waker    waker
 	lists    *listCache
 	packed   packedCache
+	late     latecomers
 	denials  denials
 	attempts attempts
 	refusals RefusalMetrics
@@ -251,7 +252,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, e *endpoint, arg 
 	h["X-Consul-Default-Acl-Policy"] = settings.DefaultPolicy
 
 	c := calls.Get().(*call)
-	c.one = one{s: s, w: w, r: r, endpoint: e, arg: arg, start: start}
+	c.one = one{s: s, w: w, r: r, endpoint: e, arg: arg, start: start, settings: settings}
 	c.arrive()
 	answered := false
 	defer func() {

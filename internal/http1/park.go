@@ -19,6 +19,12 @@ type Parker interface {
 
 	// Resumed is what was given to Park when the request waited before; nil the first time.
 	Resumed() Waiting
+
+	// AnswerFrom answers the request with the answer to another one of the Share that was the
+	// same byte for byte, and tells whether there was one: then the handler must write nothing. If
+	// there was none, what the handler answers is offered to the Share. It is for requests that
+	// were not resumed with a Share.
+	AnswerFrom(share *Share) bool
 }
 
 // Waiting is what a handler keeps of a request that waits.

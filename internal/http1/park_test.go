@@ -581,6 +581,64 @@ func TestShareIsBounded(t *testing.T) {
 	}
 }
 
+// TestAnswerFrom: requests that are the same have the answer to the first, byte for byte, without
+// having waited; others, and those after which the connection ends, have their own.
+func TestAnswerFrom(t *testing.T) {
+	var share Share
+	var made, same atomic.Int32
+	addr, _ := serve(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if w.(Parker).AnswerFrom(&share) {
+			same.Add(1)
+			return
+		}
+		w.Header().Set("X-Made", fmt.Sprint(made.Add(1)))
+		_, _ = io.WriteString(w, strings.Repeat(r.URL.Path, 1000)) // more than is sent at once
+	})}, true)
+	ask := func(text string) string {
+		t.Helper()
+		c := dial(t, addr)
+		if _, err := io.WriteString(c, text); err != nil {
+			t.Fatal(err)
+		}
+		var raw strings.Builder
+		c.r = bufio.NewReader(io.TeeReader(c, &raw))
+		if body := c.body(); !strings.HasPrefix(body, "/a/a/a") && !strings.HasPrefix(body, "/b/b/b") {
+			t.Errorf("answer %.80q", body)
+		}
+		if strings.Contains(text, "close") {
+			if !c.ended() {
+				t.Error("the connection goes on")
+			}
+		} else { // the next request is answered
+			raw.Reset()
+			if _, err := io.WriteString(c, text); err != nil {
+				t.Fatal(err)
+			}
+			_ = c.body()
+		}
+		return raw.String()
+	}
+	const a = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
+	first := ask(a)
+	for range 3 {
+		if got := ask(a); got != first || !strings.Contains(got, "X-Made: 1\r\n") {
+			t.Errorf("answer %.200q, the first one was %.200q", got, first)
+		}
+	}
+	if got := ask("GET /b HTTP/1.1\r\nHost: a\r\n\r\n"); !strings.Contains(got, "X-Made: 2\r\n") {
+		t.Errorf("another request has the answer %.200q", got)
+	}
+	closing := "GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+	for n := int32(3); n < 5; n++ {
+		if got := ask(closing); !strings.Contains(got, fmt.Sprintf("X-Made: %d\r\n", n)) {
+			t.Errorf("the last request of a connection has the answer %.200q", got)
+		}
+	}
+	if made.Load() != 4 || same.Load() != 8 {
+		t.Errorf("%d answers were made and %d were those to another, want 4 and 8", made.Load(), same.Load())
+	}
+}
+
 // TestAnswersThatAreNotShared are those that are made anew for each.
 func TestAnswersThatAreNotShared(t *testing.T) {
 	for name, answer := range map[string]func(w http.ResponseWriter){

@@ -24,6 +24,9 @@ const (
 
 	// keepBuffer is the largest buffer that is kept for another answer.
 	keepBuffer = 64 << 10
+
+	// keepNames is how many names of fields are kept for another answer.
+	keepNames = 16
 )
 
 // response is the answer to one request: an http.ResponseWriter that sends what net/http's
@@ -50,8 +53,9 @@ type response struct {
 // buffers are what an answer is made in. A connection has them only while it answers.
 type buffers struct {
 	fields []field
-	body   []byte // not yet framed, below chunkFrom
-	out    []byte // not yet written to the connection
+	names  []string // of the fields of the last answer that was made in it, in their order
+	body   []byte   // not yet framed, below chunkFrom
+	out    []byte   // not yet written to the connection
 }
 
 var spareBuffers = sync.Pool{New: func() any { return new(buffers) }}
@@ -131,11 +135,36 @@ func (w *response) inform(code int) {
 
 // collect takes the headers down, in the order in which they are sent.
 func (w *response) collect() {
-	w.fields = w.fields[:0]
+	if w.collectAgain() {
+		return
+	}
+	w.fields, w.names = w.fields[:0], w.names[:0]
 	for name, values := range w.header {
 		w.fields = append(w.fields, field{name: name, values: values})
 	}
 	slices.SortFunc(w.fields, func(a, b field) int { return strings.Compare(a.name, b.name) })
+	if len(w.fields) <= keepNames {
+		for i := range w.fields {
+			w.names = append(w.names, w.fields[i].name)
+		}
+	}
+}
+
+// collectAgain is collect for an answer that has the fields of the last one, as most have: to look
+// them up costs less than to sort them. It tells whether that is so.
+func (w *response) collectAgain() bool {
+	if len(w.names) != len(w.header) {
+		return false
+	}
+	w.fields = w.fields[:0]
+	for _, name := range w.names {
+		values, found := w.header[name]
+		if !found {
+			return false
+		}
+		w.fields = append(w.fields, field{name: name, values: values})
+	}
+	return true
 }
 
 func (w *response) find(name string) *field {

@@ -40,6 +40,14 @@ func (s *Share) put(text string, a answer) {
 	}
 }
 
+// offerTo has the answer of t offered to a Share; nil: to none.
+func (t *turn) offerTo(s *Share) {
+	t.share, t.copyBelow = s, copyBelow
+	if s != nil {
+		t.copyBelow = maxShared // or a part of it would be sent before all of it is there
+	}
+}
+
 // offer gives the answer of t to the others of its Share, if all of it is there and it says
 // nothing of this connection.
 func (t *turn) offer() {

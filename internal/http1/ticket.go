@@ -23,6 +23,17 @@ func (p parker) Park(w Waiting) Ticket {
 // Resumed is what was given to Park when the request waited before.
 func (p parker) Resumed() Waiting { return p.t.resumed }
 
+// AnswerFrom answers the request as another one was, or has its answer offered.
+func (p parker) AnswerFrom(share *Share) bool {
+	t := p.t
+	if same, ok := share.get(t.text); ok && t.res.status == 0 && !t.head.close && t.c.s.keepAlives() {
+		t.ready, t.res.status = same.raw, same.status
+		return true
+	}
+	t.offerTo(share)
+	return false
+}
+
 // ticket is a parked request, also while its handler has not returned yet.
 type ticket struct {
 	c       *conn
@@ -127,14 +138,14 @@ func (c *conn) goOn() {
 	}
 	t := newTurn(c)
 	t.w = copy(t.buf[:], rest)
-	t.share, t.resumed, t.copyBelow = share, k.waiting, maxShared
+	t.resumed = k.waiting
+	t.offerTo(share)
 	if !t.head.parse(text) { // it was parsed before
 		t.release()
 		c.close()
 		return
 	}
 	if c.after(t, t.serve(text)) {
-		t.share, t.copyBelow = nil, copyBelow
 		c.run(t)
 	}
 }

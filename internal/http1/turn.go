@@ -36,6 +36,7 @@ type turn struct {
 	ticket  *ticket // what the handler got from Park; nil if it answers
 	resumed Waiting // see Parker
 	share   *Share  // to which the answer is offered; may be nil
+	ready   []byte  // the whole answer, if it is that to another request; nil if not
 
 	deadlines deadlines
 }
@@ -49,7 +50,8 @@ var turns = sync.Pool{New: func() any {
 // newTurn takes a turn for a connection.
 func newTurn(c *conn) *turn {
 	t := turns.Get().(*turn)
-	t.c, t.r, t.w, t.copyBelow = c, 0, 0, copyBelow
+	t.c, t.r, t.w = c, 0, 0
+	t.offerTo(nil)
 	if t.ctx != nil {
 		t.ctx.of(c)
 	}
@@ -164,7 +166,8 @@ func (t *turn) serve(text string) outcome {
 			return parked
 		}
 		// It was resumed before the handler returned.
-		t.resumed, t.share = tk.waiting, tk.share
+		t.resumed = tk.waiting
+		t.offerTo(tk.share)
 		if !t.head.parse(text) { // anew: the handler may have changed what came of it
 			return ended
 		}
@@ -218,9 +221,13 @@ func (t *turn) call() (returned bool) {
 // answer sends the answer.
 func (t *turn) answer() outcome {
 	w := &t.res
-	w.finish()
-	t.offer()
-	w.flush(nil)
+	if t.ready != nil {
+		w.werr = t.write(t.ready, nil)
+	} else {
+		w.finish()
+		t.offer()
+		w.flush(nil)
+	}
 	lingers := w.linger
 	clean := true
 	if t.body != nil {
@@ -266,7 +273,8 @@ func (t *turn) over() {
 		t.c.forget(t.ctx)
 		t.ctx = nil
 	}
-	t.resumed = nil
+	t.resumed, t.ready = nil, nil
+	t.offerTo(nil)
 	t.deadlines.clear(t.c)
 }
 
