@@ -81,13 +81,19 @@ type Resolver struct {
 	compiler *Compiler
 	salt     [saltBytes]byte
 	recovery *Authorizer
+	numbers  atomic.Uint64 // of generations
 	now      atomic.Pointer[generation]
 }
 
 // generation is what was found in one state of the tables.
 type generation struct {
+	number uint64 // none has it but this one
 	meta   *Meta
 	shards [shards]shard
+}
+
+func (r *Resolver) newGeneration(meta *Meta) *generation {
+	return &generation{number: r.numbers.Add(1), meta: meta}
 }
 
 type shard struct {
@@ -110,13 +116,17 @@ func NewResolver(view func() View, settings Settings) *Resolver {
 		rules = nil // a name that cannot be written as a label: then reading nodes is all it gives up
 	}
 	r.recovery = NewAuthorizer(DefaultDeny, []Source{{Rules: rules, ID: "agent-recovery", Name: "agent-recovery", Via: []string{"token"}}})
-	r.now.Store(&generation{})
+	r.now.Store(r.newGeneration(nil))
 	return r
 }
 
 // Resolve finds who has the secret; "" is the anonymous token. The error is
 // ErrNotFound, ErrNotBootstrapped or ErrRoot.
-func (r *Resolver) Resolve(secret string) (*Identity, error) {
+func (r *Resolver) Resolve(secret string) (*Identity, error) { return r.ResolveFor(nil, secret) }
+
+// ResolveFor is Resolve for somebody who has mostly asked with the same secret before; last may be
+// nil.
+func (r *Resolver) ResolveFor(last *Last, secret string) (*Identity, error) {
 	switch secret {
 	case "":
 		secret = AnonymousSecret
@@ -126,8 +136,11 @@ func (r *Resolver) Resolve(secret string) (*Identity, error) {
 	view := r.view()
 	g := r.now.Load()
 	if g.meta != view.meta {
-		g = &generation{meta: view.meta}
+		g = r.newGeneration(view.meta)
 		r.now.Store(g) // whoever is still at an older state puts its own back: only time is lost
+	}
+	if id := last.find(g, secret); id != nil {
+		return r.unlessExpired(id)
 	}
 	key := r.salted(secret)
 	shard := &g.shards[key[0]%shards]
@@ -135,10 +148,8 @@ func (r *Resolver) Resolve(secret string) (*Identity, error) {
 	id := shard.found[key]
 	shard.mu.RUnlock()
 	if id != nil {
-		if r.expired(id) {
-			return nil, ErrNotFound
-		}
-		return id, nil
+		last.keep(g, secret, id)
+		return r.unlessExpired(id)
 	}
 	id, err := r.find(view, secret)
 	if err != nil || id.Checked.Trusted { // the recovery token may be replaced without a change of the tables
@@ -158,7 +169,7 @@ func (r *Resolver) Resolve(secret string) (*Identity, error) {
 
 // Forget drops what is kept of secrets. It is to be called when the recovery token has
 // become another one: who is known by that secret as somebody else is that no more.
-func (r *Resolver) Forget() { r.now.Store(&generation{}) }
+func (r *Resolver) Forget() { r.now.Store(r.newGeneration(nil)) }
 
 // saltBytes is so much that the salt cannot be guessed, and so little that it and a UUID are
 // one block of the hash.
@@ -254,6 +265,13 @@ func (id *Identity) expired(now time.Time) bool {
 // only for one that ends.
 func (r *Resolver) expired(id *Identity) bool {
 	return id.until != 0 && id.expired(r.settings.Now())
+}
+
+func (r *Resolver) unlessExpired(id *Identity) (*Identity, error) {
+	if r.expired(id) {
+		return nil, ErrNotFound
+	}
+	return id, nil
 }
 
 // Again resolves an identity anew in the state as it is: for whoever has waited. It

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -21,9 +22,26 @@ func (w *world) resolver(recovery string) *Resolver {
 	})
 }
 
-func resolve(t testing.TB, r *Resolver, secret string) *Identity {
+// lasts has a Last for each Resolver, which is asked for everything that it is.
+var lasts sync.Map
+
+// resolveBoth asks both ways, and once more with what is known by then.
+func resolveBoth(t testing.TB, r *Resolver, secret string) (*Identity, error) {
 	t.Helper()
 	id, err := r.Resolve(secret)
+	last, _ := lasts.LoadOrStore(r, new(Last))
+	for range 2 {
+		same, sameErr := r.ResolveFor(last.(*Last), secret)
+		if sameErr != err || (same == nil) != (id == nil) || id != nil && same != id && !id.Checked.Trusted {
+			t.Errorf("with what was known of the last one: %+v, %v; without: %+v, %v", same, sameErr, id, err)
+		}
+	}
+	return id, err
+}
+
+func resolve(t testing.TB, r *Resolver, secret string) *Identity {
+	t.Helper()
+	id, err := resolveBoth(t, r, secret)
 	if err != nil {
 		t.Fatalf("resolve: %v", err)
 	}
@@ -32,7 +50,7 @@ func resolve(t testing.TB, r *Resolver, secret string) *Identity {
 
 func refused(t *testing.T, r *Resolver, secret string, want error) {
 	t.Helper()
-	if id, err := r.Resolve(secret); id != nil || !errors.Is(err, want) {
+	if id, err := resolveBoth(t, r, secret); id != nil || !errors.Is(err, want) {
 		t.Errorf("got %+v, %v; want the error %q", id, err, want)
 	}
 }
@@ -337,6 +355,10 @@ func TestResolveAllocatesNothing(t *testing.T) {
 	resolve(t, r, secret)
 	if n := testing.AllocsPerRun(100, func() { _, _ = r.Resolve(secret) }); n > 0 {
 		t.Errorf("%v allocations for a token that is known", n)
+	}
+	var last Last
+	if n := testing.AllocsPerRun(100, func() { _, _ = r.ResolveFor(&last, secret) }); n > 0 {
+		t.Errorf("%v allocations for the token that came last", n)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/fsm"
+	"github.com/holdfast-kv/holdfast/kvs"
 )
 
 // aclBytes bounds the body of a request about tokens, policies, roles, auth methods and
@@ -92,10 +93,7 @@ func (c *call) changeACL(change *acl.Change) (uint64, error) {
 
 // changeACLFreely is changeACL for what needs no right: what allows it was checked.
 func (c *call) changeACLFreely(change *acl.Change) (uint64, error) {
-	cmd := &fsm.Command{ACL: change}
-	if client := clientOf(c.r); client.IsValid() { // not on a Unix socket
-		cmd.Origin.Address = client.String()
-	}
+	cmd := &fsm.Command{ACL: change, Origin: kvs.Origin{Address: c.address()}}
 	if err := c.auditCommand(cmd); err != nil {
 		return 0, err
 	}

@@ -93,7 +93,7 @@ func (a *attempts) makeRoomLocked(now time.Time) {
 // address of the client, it returns what answers instead; nil otherwise.
 func (c *call) tooOften(text string) error {
 	s := c.s.settings.Load()
-	left := c.s.attempts.failed(clientOf(c.r), c.s.opts.ACL.Now(), s.AuthFailures, s.AuthFailuresTime)
+	left := c.s.attempts.failed(c.client(), c.s.opts.ACL.Now(), s.AuthFailures, s.AuthFailuresTime)
 	if left == 0 {
 		return nil
 	}

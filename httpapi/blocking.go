@@ -80,7 +80,7 @@ func (c *call) awaitHere(q parkable, o readOptions) error {
 	if q.settled(store.View(), o.index) {
 		return nil
 	}
-	client := clientOf(c.r)
+	client := c.client()
 	if err := c.s.parked.enter(client, nil, c.s.settings.Load()); err != nil {
 		return err
 	}

@@ -25,8 +25,9 @@ type one struct {
 	endpoint *endpoint
 	arg      string // what follows the endpoint's prefix in the decoded path
 	start    time.Time
-	settings *Settings // that it began with
-	status   int       // of the answer, for the metrics
+	settings *Settings   // that it began with
+	conn     *connection // see connection; nil: not looked up yet, or nothing is known
+	status   int         // of the answer, for the metrics
 
 	// waited is how long the client let the request wait, which is not counted as
 	// the time of an answer.

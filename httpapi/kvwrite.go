@@ -183,14 +183,6 @@ func (c *call) propose(cmd *fsm.Command) (fsm.Result, error) {
 	return res, err
 }
 
-// address is that of the client; "" on a Unix socket.
-func (c *call) address() string {
-	if client := clientOf(c.r); client.IsValid() {
-		return client.String()
-	}
-	return ""
-}
-
 // conflicts refuses a request in which more than one of the given parameters is
 // present. The text lists all parameters, sorted by name.
 func (c *call) conflicts(params ...param) error {

@@ -119,7 +119,7 @@ func (c *call) depart() {
 
 // awaitParked is the beginning of await for a request that can give up its goroutine.
 func (c *call) awaitParked(q parkable, o readOptions) error {
-	client := clientOf(c.r)
+	client := c.client()
 	w := &waiting{
 		s: c.s, endpoint: c.endpoint, client: client, came: c.start.UnixNano(),
 		until: time.Since(c.s.began) + c.s.waitTime(o.wait, wheel.Tick),

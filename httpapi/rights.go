@@ -85,7 +85,7 @@ func (c *call) identity() (*acl.Identity, error) {
 		c.rights.borrowed = c.rights.borrowed && who == nil
 	}
 	if who == nil {
-		if who, err = c.s.opts.ACL.Resolve(secret); err != nil {
+		if who, err = c.s.opts.ACL.ResolveFor(c.lastAsked(), secret); err != nil {
 			return nil, err
 		}
 	}

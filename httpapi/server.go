@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -278,7 +277,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, e *endpoint, arg 
 		came, spent = c.waiting.began(), c.waiting.spent
 	}
 	if who := c.rights.who; who != nil {
-		s.uses.note(who, clientOf(r), came)
+		s.uses.note(who, c.client(), came)
 	}
 	if s.opts.Audit != nil {
 		c.auditAfter(err)
@@ -319,7 +318,7 @@ func (c *call) dispatch(settings *Settings) error {
 		return &statusError{http.StatusMethodNotAllowed, "method " + method + " not allowed"}
 	}
 	if len(settings.WritersFrom) > 0 && method != http.MethodGet && method != http.MethodHead &&
-		!within(settings.WritersFrom, clientOf(c.r)) {
+		!within(settings.WritersFrom, c.client()) {
 		return &statusError{http.StatusForbidden, "Access is restricted"}
 	}
 	if c.r.ContentLength != 0 && (method == http.MethodGet || method == http.MethodHead || method == http.MethodDelete && !c.endpoint.deleteBody) {
@@ -484,24 +483,4 @@ func redirect(w http.ResponseWriter, r *http.Request, path string) {
 		path += "?" + r.URL.RawQuery
 	}
 	http.Redirect(w, r, path, http.StatusTemporaryRedirect)
-}
-
-// clientOf is the address of the TCP peer; the zero Addr for a Unix socket.
-func clientOf(r *http.Request) netip.Addr {
-	if client, ok := r.Context().Value(clientKey{}).(netip.Addr); ok {
-		return client
-	}
-	ap, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return ap.Addr().Unmap()
-}
-
-type clientKey struct{}
-
-// WithClient notes the peer's address in the context of a connection, where it is
-// parsed once.
-func WithClient(ctx context.Context, client netip.Addr) context.Context {
-	return context.WithValue(ctx, clientKey{}, client)
 }
