@@ -24,6 +24,10 @@ type Config struct {
 	// for the watchers: a minute.
 	SettleLimit time.Duration
 
+	// Dir, if set, is a folder on the disk of the servers, where a file is written beside them, to
+	// see what the machine itself costs.
+	Dir string
+
 	// ReportDir, if set, is where a key whose record cannot be explained is drawn.
 	ReportDir string
 }
@@ -49,6 +53,7 @@ type Load struct {
 	clients []*client
 	begin   time.Time
 	faults  faultLog
+	witness *witness
 
 	registers []*registerSet
 	writers   []*writer
@@ -80,6 +85,7 @@ func Start(ctx context.Context, config Config) *Load {
 	}
 	l.writing, l.endWrite = context.WithCancel(ctx)
 	l.reading, l.endRead = context.WithCancel(ctx)
+	l.startWitness()
 	seeds := rand.New(rand.NewPCG(config.Seed, 1))
 	for set := range config.Registers {
 		l.startRegisters(set, seeds)

@@ -58,6 +58,9 @@ func (r Row) Verdict() []string {
 	silence, equal, late := r.spans()
 	over("median silence", median(silence), r.Bars.SilenceMedian)
 	over("silence", worst(silence), r.Bars.Silence)
+	if i := slices.Index(silence, worst(silence)); i >= 0 && r.Bars.Silence > 0 && silence[i] > r.Bars.Silence {
+		missed[len(missed)-1] += fmt.Sprintf(" (a bare flush took %s meanwhile)", rounded(r.Runs[i].Result.Stall))
+	}
 	over("equal after", worst(equal), r.Bars.Equal)
 	over("watchers late by", worst(late), r.Bars.Late)
 	if n := r.faults(); n > 0 {
@@ -84,24 +87,26 @@ func (r Row) faults() int {
 }
 
 // Report writes the rows as a table, with the broken promises below it, and reports
-// whether all of them are well. Beside the silence stands the longest one before the
-// fault: a machine that is busy stops everybody for a while, and no bar can be judged there.
+// whether all of them are well. Beside the silence stand the longest one before the
+// fault, and the longest bare flush of a file: a machine that is busy stops everybody for a while,
+// and no bar can be judged there.
 func Report(w io.Writer, rows []Row) (ok bool) {
 	ok = true
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "fault\tservers\truns\tsilence: median\tbar\tworst\tbar\tbefore it\tequal after\tbar\twatchers late\tbar\twrites\tkeys checked\tunknown\tbroken promises\t")
+	fmt.Fprintln(t, "fault\tservers\truns\tsilence: median\tbar\tworst\tbar\tbefore it\tbare flush\tequal after\tbar\twatchers late\tbar\twrites\tkeys checked\tunknown\tbroken promises\t")
 	for _, r := range rows {
 		silence, equal, late := r.spans()
 		var writes, keys, open int
-		var calm time.Duration
+		var calm, stall time.Duration
 		for _, run := range r.Runs {
 			writes += run.Result.Writes
 			keys += run.Result.Keys
 			open += run.Result.Unknown
 			calm = max(calm, run.Result.CalmSilence)
+			stall = max(stall, run.Result.Stall)
 		}
-		fmt.Fprintf(t, "%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t\n", r.Fault, r.Servers, len(r.Runs),
-			rounded(median(silence)), bar(r.Bars.SilenceMedian), rounded(worst(silence)), bar(r.Bars.Silence), rounded(calm),
+		fmt.Fprintf(t, "%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t\n", r.Fault, r.Servers, len(r.Runs),
+			rounded(median(silence)), bar(r.Bars.SilenceMedian), rounded(worst(silence)), bar(r.Bars.Silence), rounded(calm), rounded(stall),
 			rounded(worst(equal)), bar(r.Bars.Equal), rounded(worst(late)), bar(r.Bars.Late), writes, keys, open, r.faults())
 	}
 	_ = t.Flush() // as the other writes: who cannot read the table has the exit code

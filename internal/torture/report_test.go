@@ -21,6 +21,9 @@ func TestReport(t *testing.T) {
 		{"the median counts", Row{Bars: bars, Runs: []Run{{Result: result(50 * ms)}, {Result: result(110 * ms)}, {Result: result(120 * ms)}}}, "median silence 110ms > 100ms"},
 		{"one bad run does not raise it", Row{Bars: bars, Runs: []Run{{Result: result(50 * ms)}, {Result: result(60 * ms)}, {Result: result(190 * ms)}}}, ""},
 		{"but the worst counts too", Row{Bars: bars, Runs: []Run{{Result: result(50 * ms)}, {Result: result(60 * ms)}, {Result: result(210 * ms)}}}, "silence 210ms > 200ms"},
+		{"with what the machine cost in that run", Row{Bars: bars, Runs: []Run{
+			{Result: &Result{Silence: 90 * ms, Stall: 300 * ms}}, {Result: &Result{Silence: 210 * ms, Stall: 190 * ms}}, {Result: result(50 * ms)},
+		}}, "silence 210ms > 200ms (a bare flush took 190ms meanwhile)"},
 		{"of spared servers the worst", Row{Bars: bars, Runs: []Run{{Spared: []int{0, 2}, Result: result(ms, 60*ms, 900*ms, 300*ms)}}}, "silence 300ms"},
 		{"servers that were hit do not count", Row{Bars: bars, Runs: []Run{{Spared: []int{0, 2}, Result: result(ms, 60*ms, 900*ms, 80*ms)}}}, ""},
 		{"no bar is no judgement", Row{Runs: []Run{{Result: result(time.Hour)}}}, ""},

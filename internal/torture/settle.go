@@ -37,6 +37,10 @@ type Result struct {
 	// clients succeeded: what a busy machine or its disk costs without any fault.
 	CalmSilence time.Duration
 
+	// Stall is how long the longest bare flush of a file took meanwhile, from the beginning of the
+	// fault on: what the machine itself cost.
+	Stall time.Duration
+
 	// Equal is how long after the end of the fault all servers had the same state, that
 	// in which everything was that had been acknowledged.
 	Equal time.Duration
@@ -58,6 +62,7 @@ func (l *Load) Settle(ctx context.Context) *Result {
 		r.FaultEnded = ended
 	}
 	l.measureSilence(r, r.FaultBegan, ended)
+	r.Stall = l.witness.longest(r.FaultBegan, ended)
 	l.settle(ctx, r)
 	l.Close()
 

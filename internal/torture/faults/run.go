@@ -58,7 +58,7 @@ func do(tb testing.TB, f fault, set settings) torture.Run {
 	for _, s := range r.cluster.Servers() {
 		urls = append(urls, s.URL())
 	}
-	r.load = torture.Start(tb.Context(), torture.Config{Servers: urls, Seed: set.seed, ReportDir: set.reportDir})
+	r.load = torture.Start(tb.Context(), torture.Config{Servers: urls, Seed: set.seed, Dir: tb.TempDir(), ReportDir: set.reportDir})
 	defer r.load.Close()
 	r.writable("before the fault")
 	r.wait(set.calm)
