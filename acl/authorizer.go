@@ -112,18 +112,18 @@ func (a *Authorizer) decide(q access, k kind, name string) (grant, bool) {
 	longest := -1
 	for _, part := range a.parts {
 		t := &part.labelled[k]
-		i := t.last(name)
+		i, shared := t.nearest(name)
 		if i < 0 {
 			continue
 		}
-		if e := &t.entries[i]; e.exact.level != LevelNone && e.label == name {
+		if e := &t.entries[i]; e.exact.level != LevelNone && e.is(name, shared) {
 			exact = exact.join(e.exact)
 			continue
 		}
 		if exact.level != LevelNone {
 			continue
 		}
-		e := t.closest(i, name)
+		e := t.closest(i, shared)
 		switch {
 		case e == nil || len(e.label) < longest:
 		case len(e.label) == longest:
@@ -144,11 +144,11 @@ func (a *Authorizer) writePrefix(q access, k kind, prefix string) (allowed, foun
 	longest := -1
 	for _, part := range a.parts {
 		t := &part.labelled[k]
-		i := t.last(prefix)
+		i, shared := t.nearest(prefix)
 		if i < 0 {
 			continue
 		}
-		e := t.closest(i, prefix)
+		e := t.closest(i, shared)
 		switch {
 		case e == nil || len(e.label) < longest:
 		case len(e.label) == longest:
@@ -175,7 +175,7 @@ func (a *Authorizer) together(k kind, label string) *entry {
 	var sum entry
 	for _, part := range a.parts {
 		t := &part.labelled[k]
-		if i := t.last(label); i >= 0 && t.entries[i].label == label {
+		if i, shared := t.nearest(label); i >= 0 && t.entries[i].is(label, shared) {
 			sum = sum.join(t.entries[i])
 		}
 	}

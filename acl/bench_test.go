@@ -67,3 +67,47 @@ func BenchmarkAllow(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkAllowInTurn asks many tokens in turn, as a server does that has as many
+// clients: what an answer costs is then mostly the way to memory that no cache has.
+func BenchmarkAllowInTurn(b *testing.B) {
+	const policies, each, keys = 1000, 4, 256
+	all := make([]*Rules, policies)
+	for i := range all {
+		all[i] = mustParse(b, "key_prefix \"shared/\" { policy = \"write\" }\n"+policyOf(i))
+	}
+	for _, tokens := range []int{64, 1000, 8000} {
+		authorizers := make([]*Authorizer, tokens)
+		var under []string
+		for i := range authorizers {
+			var sources []Source
+			for j := range each {
+				sources = append(sources, Source{Rules: all[(i*7+j)%policies]})
+			}
+			authorizers[i] = NewAuthorizer(DefaultDeny, sources)
+			for range oftenAsked {
+				authorizers[i].Allow(ResourceKey, AccessWrite, "shared/key")
+			}
+			of := (i*7 + i%each) % policies
+			under = append(under, fmt.Sprintf("team-%d/service-%d/%d/some/key", of%40, of, i%5*4))
+		}
+		shared := make([]string, keys)
+		for i := range shared {
+			shared[i] = fmt.Sprintf("shared/acl/%04d", i)
+		}
+		for what, names := range map[string][]string{"shared": shared, "own": under} {
+			b.Run(fmt.Sprintf("tokens=%d/%s", tokens, what), func(b *testing.B) {
+				b.ReportAllocs()
+				i := 0
+				for b.Loop() {
+					if i += 7; i >= tokens {
+						i -= tokens
+					}
+					if !authorizers[i].Allow(ResourceKey, AccessWrite, names[i%len(names)]) {
+						b.Fatal("not allowed")
+					}
+				}
+			})
+		}
+	}
+}

@@ -1,7 +1,6 @@
 package acl
 
 import (
-	"encoding/binary"
 	"slices"
 	"sort"
 	"strings"
@@ -9,24 +8,13 @@ import (
 
 // A table holds the rules for one kind of resource, sorted by label.
 //
-// Whoever asks finds the last label that is not greater than the name. It, or one of
-// those it was told are above it, is the longest label that the name begins with:
-// everything between a label and a name that begins with it begins with it too. So one
-// binary search answers for exact and for prefix rules, and nothing is allocated.
+// Whoever asks finds a label that begins like the name for as long as any does. It, or
+// one of those it was told are above it, is the longest label that the name begins with:
+// all of these are beginnings of what the two have in common. So one search answers for
+// exact and for prefix rules, and nothing is allocated.
 type table struct {
 	entries []entry
-
-	// firsts are the first eight bytes of the labels, as numbers that have their order.
-	// They lie side by side, where the labels are all over the memory: in a server with
-	// thousands of tokens it is the way there that a search pays for.
-	firsts []uint64
-}
-
-// firstOf is the number of a label's first eight bytes, those that it has not being 0.
-func firstOf(label string) uint64 {
-	var b [8]byte
-	copy(b[:], label)
-	return binary.BigEndian.Uint64(b[:])
+	forks   []fork // the way to an entry
 }
 
 // An entry is what the rules say about one label.
@@ -77,62 +65,29 @@ func newTable(entries []entry) table {
 			open = append(open, int32(i))
 		}
 	}
-	firsts := make([]uint64, len(entries))
-	for i := range entries {
-		firsts[i] = firstOf(entries[i].label)
-	}
-	return table{entries: entries, firsts: firsts}
+	return table{entries: entries, forks: newForks(entries)}
 }
 
-// last finds the last entry whose label is not greater than the name, -1 for none.
-func (t *table) last(name string) int {
-	first := firstOf(name)
-	low := lowest(t.firsts, first)
-	high := low
-	for high < len(t.firsts) && t.firsts[high] == first && high-low < fewAlike {
-		high++
+// nearest finds an entry whose label begins like the name for as long as any does, and
+// tells for how many bytes; -1 when there is no entry.
+func (t *table) nearest(name string) (i, shared int) {
+	if len(t.entries) == 0 {
+		return -1, 0
 	}
-	if high-low == fewAlike {
-		high = len(t.firsts)
-	}
-	for low < high {
-		middle := int(uint(low+high) >> 1)
-		if t.entries[middle].label <= name {
-			low = middle + 1
-		} else {
-			high = middle
-		}
-	}
-	return low - 1
-}
-
-// fewAlike is how many labels that begin like the name are counted; more are searched
-// with all that follow.
-const fewAlike = 8
-
-// lowest finds the first number in order that is not below n.
-func lowest(numbers []uint64, n uint64) int {
-	low, high := 0, len(numbers)
-	for low < high {
-		if middle := int(uint(low+high) >> 1); numbers[middle] < n {
-			low = middle + 1
-		} else {
-			high = middle
-		}
-	}
-	return low
+	i = follow(t.forks, len(t.entries), name)
+	return i, common(t.entries[i].label, name)
 }
 
 // decide returns what decides for a name; false when no rule matches.
 func (t *table) decide(a access, name string) (grant, bool) {
-	i := t.last(name)
+	i, shared := t.nearest(name)
 	if i < 0 {
 		return grant{}, false
 	}
-	if e := &t.entries[i]; e.exact.level != LevelNone && e.label == name {
+	if e := &t.entries[i]; e.exact.level != LevelNone && e.is(name, shared) {
 		return e.exact, true
 	}
-	for i = t.covering(i, name); i >= 0; i = int(t.entries[i].above) {
+	for i = t.covering(i, shared); i >= 0; i = int(t.entries[i].above) {
 		if best, found := t.entries[i].best(a, name, false); found {
 			return best.grant, true
 		}
@@ -140,19 +95,24 @@ func (t *table) decide(a access, name string) (grant, bool) {
 	return grant{}, false
 }
 
-// covering finds the first entry from i upwards whose label the name begins with.
-func (t *table) covering(i int, name string) int {
-	shared := common(t.entries[i].label, name)
+// is tells whether a name is the label of an entry that has so many bytes of it.
+func (e *entry) is(name string, shared int) bool {
+	return len(name) == shared && len(e.label) == shared
+}
+
+// covering finds the first entry from i upwards whose label a name begins with that has
+// so many bytes of the label of i.
+func (t *table) covering(i, shared int) int {
 	for i >= 0 && len(t.entries[i].label) > shared {
 		i = int(t.entries[i].above)
 	}
 	return i
 }
 
-// closest finds the entry with the longest prefix rule that the name begins with, from
-// i upwards, in a table without patterns; nil when there is none.
-func (t *table) closest(i int, name string) *entry {
-	for i = t.covering(i, name); i >= 0; i = int(t.entries[i].above) {
+// closest is covering for the first entry that has a prefix rule, in a table without
+// patterns; nil when there is none.
+func (t *table) closest(i, shared int) *entry {
+	for i = t.covering(i, shared); i >= 0; i = int(t.entries[i].above) {
 		if e := &t.entries[i]; e.prefix.level != LevelNone {
 			return e
 		}
@@ -172,6 +132,9 @@ func (t *table) below(prefix string) []entry {
 
 // common counts the bytes that two texts begin with alike.
 func common(a, b string) int {
+	if strings.HasPrefix(b, a) { // as mostly, and sooner found out
+		return len(a)
+	}
 	n := min(len(a), len(b))
 	for i := range n {
 		if a[i] != b[i] {
@@ -236,9 +199,9 @@ func (e *entry) best(a access, name string, whole bool) (candidate, bool) {
 // against the rule that covers the prefix.
 func (t *table) writePrefix(a access, prefix string) (allowed, found bool) {
 	rank := -1
-	i := t.last(prefix)
+	i, shared := t.nearest(prefix)
 	if i >= 0 {
-		for j := t.covering(i, prefix); j >= 0; j = int(t.entries[j].above) {
+		for j := t.covering(i, shared); j >= 0; j = int(t.entries[j].above) {
 			c, has := t.entries[j].best(a, prefix, true)
 			if !has {
 				continue
@@ -249,7 +212,7 @@ func (t *table) writePrefix(a access, prefix string) (allowed, found bool) {
 			found, rank = true, len(t.entries[j].label)
 			break
 		}
-		for j := t.covering(i, prefix); j >= 0 && len(t.entries[j].label) >= rank; j = int(t.entries[j].above) {
+		for j := t.covering(i, shared); j >= 0 && len(t.entries[j].label) >= rank; j = int(t.entries[j].above) {
 			for _, g := range t.entries[j].globs {
 				if !a.allowed(g.grant) && g.reaches(prefix) {
 					return false, true
