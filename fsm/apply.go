@@ -132,12 +132,10 @@ type batch struct {
 
 func (s *Store) begin() *batch {
 	base := s.View()
-	b := &batch{
+	return &batch{
 		store: s, base: base, state: base.state, kv: kvs.Begin(base.View),
 		sessions: session.Begin(base.txn), catalog: catalog.Begin(base.txn), events: event.Begin(base.txn),
 	}
-	b.kv.Remember(&s.origins)
-	return b
 }
 
 // apply performs one command. An error means that the server must stop.
@@ -156,7 +154,7 @@ func (b *batch) apply(index uint64, data []byte) (Result, error) {
 	b.state.LastTime = max(b.state.LastTime, p.time)
 	b.state.Used = max(b.state.Used, p.needs())
 	b.elapsed = b.state.LastTime - before.LastTime
-	b.kv.Command(index, b.state.LastTime, p.origin)
+	b.kv.Command(index, b.state.LastTime, p.by)
 	b.catalog.Command(index)
 	res := Result{Index: index, Applied: true}
 	if res.Denied = b.recheck(p); res.Denied != "" {
@@ -363,7 +361,7 @@ func doAll(tx *kvs.Tx, ops []kvs.Op, sessions kvs.Sessions) (shown []kvs.Shown, 
 // ReadTxn performs a transaction that only reads on this view.
 func (v *View) ReadTxn(ops []kvs.Op) (shown []kvs.Shown, refused []TxnError) {
 	tx := kvs.Begin(v.View)
-	tx.Command(0, 0, kvs.Origin{})
+	tx.Command(0, 0, kvs.Nobody)
 	return doAll(tx, ops, func(id string) (string, bool) { return id, false }) // reads need none
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/kvs"
 )
 
@@ -91,6 +92,69 @@ func BenchmarkApplyChecked(b *testing.B) {
 					m.do(prune(kvs.Plan{Through: m.index}))
 					b.StartTimer()
 				}
+			}
+		})
+	}
+}
+
+// BenchmarkApplyInTurn is a put of 64 bytes, in batches of 64, of tokens that take turns,
+// each with rights that were found in the state as it is. Nobody is the same put without.
+func BenchmarkApplyInTurn(b *testing.B) {
+	const keys = 2_000
+	for _, tokens := range []int{0, 1, 64, 10_000} {
+		b.Run(fmt.Sprint("tokens=", tokens), func(b *testing.B) {
+			m := guarded(b)
+			checked := &acl.Checked{Index: m.store.View().ACL().Index(), Datacenter: "dc1", Secret: 1 << 60}
+			entries := make([][]byte, 10_000) // five values for each key
+			for i := range entries {
+				c := write(set(fmt.Sprintf("app/%07d", i*7919%keys), fmt.Sprintf("%064d", i)))
+				c.Origin.Address = "127.0.0.1"
+				if tokens > 0 {
+					c.Origin.Accessor = fmt.Sprintf("%08x-0000-4000-8000-%012x", i%tokens*7919, i%tokens*2654435761)
+					checked.Accessor = c.Origin.Accessor
+					c.Checked = checked
+				}
+				entries[i] = entry(b, 0, int64(i), c).Data
+			}
+			b.ReportAllocs()
+			batch := make([]*raft.Log, 0, 64)
+			for n := 0; b.Loop(); n++ {
+				m.index++
+				batch = append(batch, &raft.Log{Index: m.index, Type: raft.LogCommand, Data: entries[n%len(entries)]})
+				if len(batch) == cap(batch) {
+					m.fsm.ApplyBatch(batch)
+					batch = batch[:0]
+				}
+				if n%10_000 == 9_999 { // lest the benchmark measures how memory runs out
+					b.StopTimer()
+					m.do(prune(kvs.Plan{Through: m.index}))
+					b.StartTimer()
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkParse reads entries of tokens that take turns, and finds who each is of.
+func BenchmarkParse(b *testing.B) {
+	for _, tokens := range []int{1, 64, 10_000} {
+		b.Run(fmt.Sprint("tokens=", tokens), func(b *testing.B) {
+			entries := make([][]byte, tokens)
+			for i := range entries {
+				c := write(set("app/k", fmt.Sprintf("%064d", i)))
+				c.Origin = kvs.Origin{Accessor: fmt.Sprintf("%08x-0000-4000-8000-%012x", i*7919, i*2654435761), Address: "127.0.0.1"}
+				c.Checked = &acl.Checked{Index: 7, Accessor: c.Origin.Accessor, Datacenter: "dc1", Secret: 1 << 60}
+				entries[i] = entry(b, 0, int64(i), c).Data
+			}
+			s := NewStore()
+			tx := s.begin().kv
+			b.ReportAllocs()
+			for n := 0; b.Loop(); n++ {
+				p, err := s.reader.parse(entries[n%tokens])
+				if err != nil {
+					b.Fatal(err)
+				}
+				tx.Command(1, 1, p.by)
 			}
 		})
 	}

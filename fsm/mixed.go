@@ -77,7 +77,7 @@ func (b *batch) doMixed(ops []MixedOp, res *Result) (shown []MixedShown, refused
 // ReadMixed performs a transaction that only reads on this view.
 func (v *View) ReadMixed(ops []MixedOp) (shown []MixedShown, refused []TxnError) {
 	b := &batch{kv: kvs.Begin(v.View), sessions: session.Begin(v.txn), catalog: catalog.Begin(v.txn)}
-	b.kv.Command(0, 0, kvs.Origin{})
+	b.kv.Command(0, 0, kvs.Nobody)
 	return b.doMixed(ops, &Result{})
 }
 

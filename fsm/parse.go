@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"time"
 	"unicode/utf8"
+	"unique"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -15,8 +16,8 @@ import (
 
 // parsed is a command read from a log entry.
 type parsed struct {
-	time   int64
-	origin kvs.Origin
+	time int64
+	by   unique.Handle[kvs.Origin]
 
 	checked *acl.Checked // nil: nobody has to be asked
 
@@ -41,11 +42,11 @@ type reader struct {
 	checked acl.Checked
 	ops     []kvs.Op // of a transaction
 
-	// Who asked lately: mostly it is the same as before, and the text is there already.
-	accessor, address, datacenter lately
+	origins    kvs.Origins // who asked lately, so that it need not be made anew
+	datacenter lately
 }
 
-// lately is the last text that was read for a field.
+// lately is the last text that was read for a field that mostly has the same.
 type lately string
 
 func (l *lately) text(b []byte) string {
@@ -96,9 +97,9 @@ func (r *reader) command(data []byte) (*parsed, error) {
 	}
 	h := msg.GetHeader()
 	p := &parsed{
-		next:   ofNext(data),
-		time:   h.GetTime(),
-		origin: kvs.Origin{Accessor: h.GetAccessor(), Address: h.GetAddress(), Reason: h.GetReason()},
+		next: ofNext(data),
+		time: h.GetTime(),
+		by:   r.origins.Handle(kvs.Origin{Accessor: h.GetAccessor(), Address: h.GetAddress(), Reason: h.GetReason()}),
 
 		checked: checkedFromProto(h.GetChecked(), h.GetAccessor()),
 	}
@@ -163,7 +164,7 @@ func fields(b []byte, repeated protowire.Number, field func(n protowire.Number, 
 // hot reads a write or a transaction; nil for anything else.
 func (r *reader) hot(b []byte) *parsed {
 	p := &r.parsed
-	*p = parsed{}
+	*p = parsed{by: kvs.Nobody}
 	ok := fields(b, 0, func(n protowire.Number, bytes []byte, _ uint64) bool {
 		if bytes == nil {
 			return false
@@ -205,22 +206,27 @@ func (r *reader) hot(b []byte) *parsed {
 
 func (r *reader) header(b []byte) bool {
 	p := &r.parsed
-	return fields(b, 0, func(n protowire.Number, bytes []byte, number uint64) bool {
+	var accessor, address []byte
+	ok := fields(b, 0, func(n protowire.Number, bytes []byte, number uint64) bool {
 		switch {
 		case n == 1 && bytes == nil:
 			p.time = int64(number)
 		case n == 2 && bytes != nil && utf8.Valid(bytes):
-			p.origin.Accessor = r.accessor.text(bytes)
+			accessor = bytes
 		case n == 3 && bytes != nil:
-			p.origin.Address = r.address.text(bytes)
-		case n == 6 && bytes != nil:
-			p.checked = &r.checked
-			return r.mayWrite(bytes, p.origin.Accessor)
+			address = bytes
+		case n == 6 && bytes != nil: // the others are there by now
+			p.by, p.checked = r.origins.Of(accessor, address), &r.checked
+			return r.mayWrite(bytes, p.by.Value().Accessor)
 		default: // a reason is seldom and must be checked to be UTF-8
 			return false
 		}
 		return true
 	})
+	if ok && p.checked == nil {
+		p.by = r.origins.Of(accessor, address)
+	}
+	return ok
 }
 
 // mayWrite reads who was found to have the right, unless it is a certificate.

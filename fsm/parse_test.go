@@ -79,12 +79,12 @@ func TestParse(t *testing.T) {
 		if p.write != nil {
 			got = []kvs.Op{p.write.op}
 		}
-		if diff := cmp.Diff(c.Checked, p.checked); diff != "" || p.origin.Accessor != c.Origin.Accessor {
-			t.Fatalf("accessor %q, want %q; checked (-want +got):\n%s", p.origin.Accessor, c.Origin.Accessor, diff)
+		if diff := cmp.Diff(c.Checked, p.checked); diff != "" || p.by.Value().Accessor != c.Origin.Accessor {
+			t.Fatalf("accessor %q, want %q; checked (-want +got):\n%s", p.by.Value().Accessor, c.Origin.Accessor, diff)
 		}
 		want, time, address := slow(t, data)
-		if diff := cmp.Diff(want, got); diff != "" || p.time != time || p.origin.Address != address {
-			t.Fatalf("time %d, want %d; address %q, want %q; operations (-want +got):\n%s", p.time, time, p.origin.Address, address, diff)
+		if diff := cmp.Diff(want, got); diff != "" || p.time != time || p.by.Value().Address != address {
+			t.Fatalf("time %d, want %d; address %q, want %q; operations (-want +got):\n%s", p.time, time, p.by.Value().Address, address, diff)
 		}
 	})
 }

@@ -38,8 +38,7 @@ type Store struct {
 	topics *kvs.Hub
 
 	compiler *acl.Compiler // of the rules that apply looks at
-	origins  kvs.Origins   // of the goroutine that applies, as is reader
-	reader   reader
+	reader   reader        // of the goroutine that applies
 
 	// onSessions is told of sessions that were created and ended; see OnSessions.
 	onSessions atomic.Pointer[func(born []*session.Session, dead []string)]

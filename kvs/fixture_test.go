@@ -3,6 +3,7 @@ package kvs
 import (
 	"fmt"
 	"strings"
+	"unique"
 
 	"github.com/hashicorp/go-memdb"
 )
@@ -68,7 +69,7 @@ func (f *fixture) batch(commands ...[]Op) []answer {
 
 func command(tx *Tx, index uint64, ops []Op) answer {
 	a := answer{index: index, accepted: true}
-	tx.Command(index, int64(index)*second, Origin{Address: fmt.Sprintf("10.0.0.%d", index%3)})
+	tx.Command(index, int64(index)*second, unique.Make(Origin{Address: fmt.Sprintf("10.0.0.%d", index%3)}))
 	for _, op := range ops {
 		out := tx.Do(op, twoSessions)
 		a.outcomes = append(a.outcomes, out)
@@ -101,7 +102,7 @@ func (f *fixture) prune(through uint64, trims []Trim, forgets []Forget) {
 	f.t.Helper()
 	tx := Begin(f.view())
 	f.index++
-	tx.Command(f.index, int64(f.index)*second, Origin{})
+	tx.Command(f.index, int64(f.index)*second, Nobody)
 	tx.Prune(through, trims, forgets)
 	if made := tx.Accept(); made != nil {
 		f.t.Errorf("a prune reported changes: %v", made)

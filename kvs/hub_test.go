@@ -300,7 +300,7 @@ func (r *race) watch(i int) {
 func (r *race) commit(key string) {
 	r.index++
 	tx := Begin(*r.now.Load())
-	tx.Command(r.index, int64(r.index), Origin{})
+	tx.Command(r.index, int64(r.index), Nobody)
 	if r.rnd.IntN(4) == 0 && tx.Read(key) != nil {
 		tx.Delete(key)
 	} else {

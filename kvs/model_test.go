@@ -558,7 +558,7 @@ func TestModel(t *testing.T) {
 			for range rapid.IntRange(1, 4).Draw(t, "commands") {
 				f.index += rapid.Uint64Range(1, 3).Draw(t, "gap")
 				time += rapid.Int64Range(0, 3).Draw(t, "seconds") * 10
-				tx.Command(f.index, time, Origin{})
+				tx.Command(f.index, time, Nobody)
 				if rapid.IntRange(0, 4).Draw(t, "kind") == 0 {
 					through, trims, forgets := m.drawPrune(t)
 					m.prune(through, trims, forgets)

@@ -13,10 +13,15 @@ func BenchmarkOrigins(b *testing.B) {
 			for i := range by {
 				by[i] = Origin{Accessor: fmt.Sprintf("%08x-0000-4000-8000-%012x", i*7919, i*2654435761), Address: "127.0.0.1"}
 			}
+			texts := make([][]byte, tokens)
+			for i := range texts {
+				texts[i] = []byte(by[i].Accessor)
+			}
+			address := []byte("127.0.0.1")
 			o := &Origins{}
 			i := 0
 			for b.Loop() {
-				o.handle(by[i%tokens])
+				o.Of(texts[i%tokens], address)
 				i += 7
 			}
 		})

@@ -231,10 +231,10 @@ func TestIndexOfAPrefixDoesNotFallWithAForgottenDeletion(t *testing.T) {
 func TestForgottenKeyCanComeBack(t *testing.T) {
 	f := aged(t)
 	tx := Begin(f.view())
-	tx.Command(10, 10*second, Origin{})
+	tx.Command(10, 10*second, Nobody)
 	tx.Prune(9, nil, []Forget{{"gone", 4}})
 	tx.Accept()
-	tx.Command(11, 11*second, Origin{})
+	tx.Command(11, 11*second, Nobody)
 	if v := tx.CAS("gone", []byte("2"), 0, 0); v == nil || v.CreateIndex != 11 || v.LockIndex != 0 {
 		t.Errorf("a forgotten key was not made anew: %s", show(v, true))
 	}

@@ -20,7 +20,7 @@ func locked(t *testing.T) *fixture {
 func (f *fixture) tx(do func(*Tx)) {
 	f.index++
 	tx := Begin(f.view())
-	tx.Command(f.index, int64(f.index)*second, Origin{})
+	tx.Command(f.index, int64(f.index)*second, Nobody)
 	do(tx)
 	tx.Accept()
 	txn := f.db.Txn(true)
@@ -163,7 +163,7 @@ func TestSequentialNumbersHaveNoGap(t *testing.T) {
 	f := newFixture(t)
 	for want := uint64(1); want < 5; want++ {
 		tx := Begin(f.view())
-		tx.Command(f.index+1, 0, Origin{})
+		tx.Command(f.index+1, 0, Nobody)
 		tx.Next("dir/")
 		tx.Reject() // a refused command takes no number
 		f.tx(func(tx *Tx) {

@@ -29,8 +29,6 @@ type Tx struct {
 	time  int64
 	by    unique.Handle[Origin]
 
-	origins *Origins // of late; nil: each is looked up
-
 	rows treeEdit // the rows as they are now
 
 	held     staging.Table[*held]
@@ -74,13 +72,10 @@ func Begin(base View) *Tx {
 	}
 }
 
-// Remember lets commands find the origins of late in o, which outlives the batch.
-func (tx *Tx) Remember(o *Origins) { tx.origins = o }
-
 // Command starts the next command: its log index, its proposal time in Unix
 // nanoseconds and who asked for it.
-func (tx *Tx) Command(index uint64, time int64, by Origin) {
-	tx.index, tx.time, tx.by = index, time, tx.origins.handle(by)
+func (tx *Tx) Command(index uint64, time int64, by unique.Handle[Origin]) {
+	tx.index, tx.time, tx.by = index, time, by
 	tx.metaUndo = tx.meta
 	tx.undo = tx.undo[:0]
 	tx.made, tx.remade = tx.made[:0], false

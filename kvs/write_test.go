@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unique"
 )
 
 // TestVerbs performs commands, each in a batch of its own, and looks at the answer
@@ -484,7 +485,7 @@ func TestNobodyHoldsAFreeKey(t *testing.T) {
 	f := newFixture(t)
 	f.do(set("k", "a"))
 	tx := Begin(f.view())
-	tx.Command(2, 2*second, Origin{})
+	tx.Command(2, 2*second, Nobody)
 	if v := tx.Unlock("k", []byte("b"), 0, ""); v != nil {
 		t.Errorf("a free key was released by no session: %s", show(v, true))
 	}
@@ -496,10 +497,10 @@ func TestVersionsSayWhatMadeThem(t *testing.T) {
 		f.do(op)
 	}
 	tx := Begin(f.view())
-	tx.Command(6, 6*second, Origin{Reason: "why"})
+	tx.Command(6, 6*second, unique.Make(Origin{Reason: "why"}))
 	tx.Set("k", nil, 0)
 	tx.Accept()
-	tx.Command(7, 7*second, Origin{})
+	tx.Command(7, 7*second, Nobody)
 	tx.Expire("k")
 	tx.Accept()
 	f.flush(tx)
