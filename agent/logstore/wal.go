@@ -87,7 +87,7 @@ func (l *walLog) open(list *waldir.Segments) error {
 	}
 	var w *wal.WAL
 	err := guard(func() (err error) {
-		w, err = wal.Open(l.dir, wal.WithMetaStore(list), wal.WithSegmentFiler(segment.NewFiler(l.dir, fs)),
+		w, err = wal.Open(l.dir, wal.WithMetaStore(list), wal.WithCodec(&waldir.Codec{}), wal.WithSegmentFiler(waldir.Filer{SegmentFiler: segment.NewFiler(l.dir, fs)}),
 			wal.WithSegmentSize(l.segmentBytes), wal.WithLogger(l.log))
 		return err
 	})

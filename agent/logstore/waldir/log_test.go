@@ -65,7 +65,7 @@ func mustRecover(t testing.TB, dir string, o Options) (*Segments, Report) {
 func openLog(t testing.TB, dir string, list *Segments) *wal.WAL {
 	t.Helper()
 	vfs := NewFS(true)
-	w, err := wal.Open(dir, wal.WithMetaStore(list), wal.WithSegmentFiler(segment.NewFiler(dir, vfs)),
+	w, err := wal.Open(dir, wal.WithMetaStore(list), wal.WithCodec(&Codec{}), wal.WithSegmentFiler(Filer{segment.NewFiler(dir, vfs)}),
 		wal.WithSegmentSize(segmentSize), wal.WithLogger(hclog.NewNullLogger()))
 	if err != nil {
 		t.Fatal(err)

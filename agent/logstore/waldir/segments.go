@@ -19,7 +19,7 @@ const (
 	listName    = "segments"
 	listVersion = 1
 
-	// codec is the id of raft-wal's own encoding of an entry, the only one used.
+	// codec is the id of raft-wal's own encoding of an entry, the only one on disk; see Codec.
 	codec = 1
 
 	// maxListBytes bounds what is read: some hundred bytes for each segment, and
@@ -47,11 +47,16 @@ type listFile struct {
 	State    json.RawMessage `json:"state"`
 }
 
-// Load returns the list as Recover left it.
-func (s *Segments) Load(string) (types.PersistentState, error) { return s.state, nil }
+// Load returns the list as Recover left it, as raft-wal sees it.
+func (s *Segments) Load(string) (types.PersistentState, error) {
+	seen := s.state
+	seen.Segments = asSeen(seen.Segments)
+	return seen, nil
+}
 
 // CommitState replaces the list durably.
 func (s *Segments) CommitState(state types.PersistentState) error {
+	state.Segments = asStored(state.Segments)
 	b, err := encodeList(state)
 	if err != nil {
 		return err
