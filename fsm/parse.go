@@ -133,10 +133,16 @@ func tiesFromProto(m *fsmpb.Write) Ties {
 
 // fields reads the fields of a message in ascending order, each at most once or, if
 // repeated says so, more often. It returns false for anything else.
+//
+// Tags and lengths of one byte, which most are, it reads by itself: to call for each takes
+// as long as all the rest.
 func fields(b []byte, repeated protowire.Number, field func(n protowire.Number, bytes []byte, number uint64) bool) bool {
 	last := protowire.Number(0)
 	for len(b) > 0 {
-		n, kind, size := protowire.ConsumeTag(b)
+		n, kind, size := protowire.Number(b[0]>>3), protowire.Type(b[0]&7), 1
+		if n == 0 || b[0] >= 0x80 {
+			n, kind, size = protowire.ConsumeTag(b)
+		}
 		if size < 0 || n < last || n == last && n != repeated {
 			return false
 		}
@@ -145,7 +151,12 @@ func fields(b []byte, repeated protowire.Number, field func(n protowire.Number, 
 		var number uint64
 		switch kind {
 		case protowire.BytesType:
-			bytes, size = protowire.ConsumeBytes(b)
+			if len(b) > 0 && b[0] < 0x80 && int(b[0]) < len(b) {
+				size = 1 + int(b[0])
+				bytes = b[1:size]
+			} else {
+				bytes, size = protowire.ConsumeBytes(b)
+			}
 		case protowire.VarintType:
 			number, size = protowire.ConsumeVarint(b)
 		case protowire.Fixed64Type:
