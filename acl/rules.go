@@ -296,7 +296,7 @@ func (t *tables) fill(list []rule) {
 func (r *rule) entry() entry {
 	switch {
 	case r.glob:
-		return entry{label: literal(r.label), globs: []glob{{pattern: r.label, prefix: r.prefix, grant: r.grant}}}
+		return entry{label: literal(r.label), globs: &[]glob{{pattern: r.label, prefix: r.prefix, grant: r.grant}}}
 	case r.prefix:
 		return entry{label: r.label, prefix: r.grant}
 	}

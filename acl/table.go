@@ -25,26 +25,38 @@ type entry struct {
 	// prefix rule or a pattern; -1 when there is none.
 	above int32
 
-	exact, prefix grant  // level LevelNone: no such rule
-	globs         []glob // patterns whose bytes before the first wildcard are the label
+	exact, prefix grant // level LevelNone: no such rule
+
+	// globs are patterns whose bytes before the first wildcard are the label; nil for
+	// none, as nearly always, so that an entry takes less of the caches.
+	globs *[]glob
+}
+
+// patterns are the globs as a list.
+func (e *entry) patterns() []glob {
+	if e.globs == nil {
+		return nil
+	}
+	return *e.globs
 }
 
 // join adds what another entry says about the same label.
 func (e entry) join(o entry) entry {
 	e.exact = e.exact.join(o.exact)
 	e.prefix = e.prefix.join(o.prefix)
-	if len(o.globs) == 0 {
+	if o.globs == nil {
 		return e
 	}
-	e.globs = slices.Clone(e.globs) // may be another table's
-	for _, g := range o.globs {
-		i := slices.IndexFunc(e.globs, func(h glob) bool { return h.pattern == g.pattern && h.prefix == g.prefix })
+	globs := slices.Clone(e.patterns()) // may be another table's
+	for _, g := range *o.globs {
+		i := slices.IndexFunc(globs, func(h glob) bool { return h.pattern == g.pattern && h.prefix == g.prefix })
 		if i < 0 {
-			e.globs = append(e.globs, g)
+			globs = append(globs, g)
 		} else {
-			e.globs[i].grant = e.globs[i].grant.join(g.grant)
+			globs[i].grant = globs[i].grant.join(g.grant)
 		}
 	}
+	e.globs = &globs
 	return e
 }
 
@@ -61,7 +73,7 @@ func newTable(entries []entry) table {
 		if len(open) > 0 {
 			e.above = open[len(open)-1]
 		}
-		if e.prefix.level != LevelNone || len(e.globs) > 0 {
+		if e.prefix.level != LevelNone || e.globs != nil {
 			open = append(open, int32(i))
 		}
 	}
@@ -179,8 +191,9 @@ func (e *entry) best(a access, name string, whole bool) (candidate, bool) {
 	if e.prefix.level != LevelNone {
 		best, found = candidate{e.prefix, len(e.label)}, true
 	}
-	for i := range e.globs {
-		g := &e.globs[i]
+	globs := e.patterns()
+	for i := range globs {
+		g := &globs[i]
 		if whole && !g.prefix || !g.matches(name) {
 			continue
 		}
@@ -213,7 +226,7 @@ func (t *table) writePrefix(a access, prefix string) (allowed, found bool) {
 			break
 		}
 		for j := t.covering(i, shared); j >= 0 && len(t.entries[j].label) >= rank; j = int(t.entries[j].above) {
-			for _, g := range t.entries[j].globs {
+			for _, g := range t.entries[j].patterns() {
 				if !a.allowed(g.grant) && g.reaches(prefix) {
 					return false, true
 				}
@@ -230,5 +243,5 @@ func (t *table) writePrefix(a access, prefix string) (allowed, found bool) {
 func (e *entry) blocks(a access) bool {
 	return e.exact.level != LevelNone && !a.allowed(e.exact) ||
 		e.prefix.level != LevelNone && !a.allowed(e.prefix) ||
-		slices.ContainsFunc(e.globs, func(g glob) bool { return !a.allowed(g.grant) })
+		slices.ContainsFunc(e.patterns(), func(g glob) bool { return !a.allowed(g.grant) })
 }
