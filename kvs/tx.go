@@ -117,6 +117,7 @@ func (tx *Tx) Reject() {
 			tx.rows.remove(u.key)
 		}
 	}
+	tx.undo = tx.undo[:0]
 	tx.meta = tx.metaUndo
 	tx.held.Reject()
 	tx.due.Reject()
@@ -172,8 +173,14 @@ func compareChanges(a, b *Version) int {
 	return strings.Compare(a.Key, b.Key)
 }
 
-// item returns the row of a key as the current command sees it.
-func (tx *Tx) item(key string) *Item { return tx.rows.get(key) }
+// item returns the row of a key as the current command sees it. What it has staged last is
+// what is asked for most: a write is followed by what else belongs to it.
+func (tx *Tx) item(key string) *Item {
+	if n := len(tx.undo); n > 0 && tx.undo[n-1].key == key {
+		return tx.undo[n-1].now
+	}
+	return tx.rows.get(key)
+}
 
 // live returns the current version of a key as the command sees it, or nil.
 func (tx *Tx) live(key string) *Version {

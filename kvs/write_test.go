@@ -491,6 +491,38 @@ func TestNobodyHoldsAFreeKey(t *testing.T) {
 	}
 }
 
+func TestRowsAreAsTheCommandLeftThem(t *testing.T) {
+	f := newFixture(t)
+	f.do(set("k", "before"))
+	tx := Begin(f.view())
+	is := func(when, want string) {
+		t.Helper()
+		got := "nothing"
+		if v := tx.Read("k"); v != nil {
+			got = string(v.Value)
+		}
+		if got != want {
+			t.Errorf("%s: %s, want %s", when, got, want)
+		}
+	}
+	tx.Command(2, 2*second, Nobody)
+	tx.Set("k", []byte("within"), 0)
+	is("staged last", "within")
+	tx.Set("other", nil, 0)
+	is("staged before", "within")
+	tx.Delete("k")
+	is("ended", "nothing")
+	tx.Set("k", []byte("rejected"), 0)
+	tx.Reject()
+	is("rejected", "before")
+	tx.Command(3, 3*second, Nobody)
+	tx.Set("k", []byte("accepted"), 0)
+	tx.Accept()
+	is("accepted", "accepted")
+	tx.Command(4, 4*second, Nobody)
+	is("the next command", "accepted")
+}
+
 func TestVersionsSayWhatMadeThem(t *testing.T) {
 	f := newFixture(t)
 	for _, op := range []Op{set("k", "a"), lock("k", "a", "s1"), unlock("k", "a", "s1"), cas("k", "b", 3), del("k")} {
