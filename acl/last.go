@@ -9,7 +9,14 @@ import (
 // Last is room for who asked last where it is mostly the same again, as on a connection: to know
 // that takes no hash. It keeps nothing else alive than the secret. The zero value knows nobody.
 // Goroutines may share it.
-type Last struct{ one atomic.Pointer[known] }
+type Last struct {
+	one  atomic.Pointer[known]
+	kept atomic.Uint32 // how often
+}
+
+// mostKept is after how many others it is given up: where many take turns, as behind a proxy, it
+// only costs.
+const mostKept = 1000
 
 type known struct {
 	secret string
@@ -30,7 +37,7 @@ func (l *Last) find(g *generation, secret string) *Identity {
 }
 
 func (l *Last) keep(g *generation, secret string, id *Identity) {
-	if l != nil {
+	if l != nil && l.kept.Add(1) <= mostKept {
 		// The secret is a part of a request, which it should not keep.
 		l.one.Store(&known{secret: strings.Clone(secret), number: g.number, id: weak.Make(id)})
 	}

@@ -15,11 +15,12 @@ import (
 // have mostly sent the same bytes, and get the answer that was made for one of them, if all is the
 // same that it depends on beside these. Their rights are looked at one by one, as always.
 
-// Bounds of these answers: so many are kept, one for each place, of values up to a size. With
-// the bounds of a Share that is 6 MiB at most.
+// Bounds of these answers: they are for so many keys at a time, with values up to a size, and
+// forgotten soon: what was sent has a token in it. With the bound of a Share that is 16 MiB at most.
 const (
 	lateAnswers    = 16
 	lateValueBytes = 4 << 10
+	lateKept       = 2 * time.Second
 )
 
 // latecomers keeps the answers of a moment.
@@ -55,7 +56,7 @@ func (c *call) answeredAsOthers(q *question, o readOptions, contact Contact, vie
 	}
 	now := depends{
 		of: of, shape: q.shape, restored: view.RestoredAt(), leader: contact.KnownLeader,
-		contact: contact.LastContact.Truncate(time.Millisecond), settings: c.settings, second: c.start.Unix(),
+		contact: contact.LastContact.Truncate(time.Millisecond), settings: c.settings, second: time.Now().Unix(),
 	}
 	place := &c.s.late[maphash.String(answerSeed, q.key)%lateAnswers]
 	last := place.Load()
@@ -66,6 +67,7 @@ func (c *call) answeredAsOthers(q *question, o readOptions, contact Contact, vie
 	case last.share == nil: // there may be more of them
 		last = &lateAnswer{depends: now, share: new(http1.Share)}
 		place.Store(last)
+		time.AfterFunc(lateKept, func() { place.CompareAndSwap(last, nil) })
 	}
 	return c.parker.AnswerFrom(last.share)
 }

@@ -214,7 +214,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(settings.BodyTimeout))
 	}
 	if r.URL.RawPath == "" && plainPath(r.URL.Path) && strings.HasPrefix(r.URL.Path, kvPrefix) {
-		s.serve(w, r, s.kv, r.URL.Path[len(kvPrefix):])
+		s.serveWith(settings, w, r, s.kv, r.URL.Path[len(kvPrefix):])
 		return
 	}
 	raw := r.URL.EscapedPath()
@@ -233,7 +233,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		raw = r.URL.EscapedPath()
 	}
 	if strings.HasPrefix(raw, kvPrefix) {
-		s.serve(w, r, s.kv, strings.TrimPrefix(r.URL.Path, kvPrefix))
+		s.serveWith(settings, w, r, s.kv, strings.TrimPrefix(r.URL.Path, kvPrefix))
 		return
 	}
 	s.mux.ServeHTTP(w, r)
@@ -241,8 +241,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve runs a request on its endpoint.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, e *endpoint, arg string) {
+	s.serveWith(s.settings.Load(), w, r, e, arg)
+}
+
+func (s *Server) serveWith(settings *Settings, w http.ResponseWriter, r *http.Request, e *endpoint, arg string) {
 	start := time.Now()
-	settings := s.settings.Load()
 	h := w.Header()
 	h["Vary"] = varyCoding
 	if s.opts.ACL != nil {

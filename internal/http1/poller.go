@@ -130,12 +130,22 @@ func (p *poller) tell(batch []unix.EpollEvent) {
 		batch = batch[len(some):]
 		p.find(some, &about)
 		var ready chain
+		var gone [lookEvents]Waiting
 		for i := range some {
-			if c := about[i]; c != nil && c.tell(some[i].Events) {
-				ready.add(c)
+			if c := about[i]; c != nil {
+				var serve bool
+				if serve, gone[i] = c.tell(some[i].Events); serve {
+					ready.add(c)
+				}
 			}
 		}
-		p.queue.push(ready)
+		p.queue.push(ready) // first: to close a connection may take long, with TLS
+		for i := range some {
+			if gone[i] != nil {
+				gone[i].Gone()
+				about[i].close()
+			}
+		}
 	}
 }
 
@@ -252,8 +262,9 @@ func (c *conn) controlFd(fd, op int, e *unix.EpollEvent) (ok bool) {
 	return ok
 }
 
-// tell is called by the poller. It tells whether the connection is to be served.
-func (c *conn) tell(event uint32) bool {
+// tell is called by the poller. It tells whether the connection is to be served, or what is to be
+// told that its client has left before the connection is closed.
+func (c *conn) tell(event uint32) (serve bool, gone Waiting) {
 	c.mu.Lock()
 	if event&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		c.gone = true
@@ -262,24 +273,22 @@ func (c *conn) tell(event uint32) bool {
 	case c.state == quiet || c.state == fresh:
 		c.state, c.readable = active, true
 		c.mu.Unlock()
-		return true
+		return true, nil
 	case c.state == waiting && c.gone:
 		k := c.ticket
 		k.over, c.ticket, c.text, c.rest = true, nil, "", nil
 		c.state = active // ours
 		c.mu.Unlock()
-		k.waiting.Gone()
-		c.close()
-		return false
+		return false, k.waiting
 	}
 	c.readable = true
 	asked := c.asked
-	gone := c.gone
+	left := c.gone
 	c.mu.Unlock()
-	if gone && asked != nil {
+	if left && asked != nil {
 		asked.end()
 	}
-	return false
+	return false, nil
 }
 
 // watchLater has the connection watched if the request, whose context is asked for, takes

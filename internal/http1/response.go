@@ -160,6 +160,7 @@ func (w *response) collectAgain() bool {
 	for _, name := range w.names {
 		values, found := w.header[name]
 		if !found {
+			clear(w.fields)
 			return false
 		}
 		w.fields = append(w.fields, field{name: name, values: values})

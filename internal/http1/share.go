@@ -7,11 +7,11 @@ import (
 	"net/http"
 )
 
-// Bounds of a Share, which lives for as long as one of its requests waits for its answer.
+// Bounds of a Share.
 const (
 	maxShared      = 64 << 10 // bytes of an answer, head and all
-	maxShareBytes  = 1 << 20
-	maxShareAnswer = 64 // different heads
+	maxShareBytes  = 1 << 20  // of the answers and of the heads of their requests
+	maxShareAnswer = 64       // different heads
 )
 
 // get finds the answer to a request with this head.
@@ -25,18 +25,20 @@ func (s *Share) get(text string) (answer, bool) {
 	return a, ok
 }
 
+// put keeps a copy of an answer.
 func (s *Share) put(text string, a answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.answers) == maxShareAnswer || s.bytes+len(a.raw) > maxShareBytes {
+	if len(s.answers) == maxShareAnswer || s.bytes+len(text)+len(a.raw) > maxShareBytes {
 		return
 	}
 	if s.answers == nil {
 		s.answers = map[string]answer{}
 	}
 	if _, known := s.answers[text]; !known { // two lanes may have made it at a time
+		a.raw = bytes.Clone(a.raw)
 		s.answers[text] = a
-		s.bytes += len(a.raw)
+		s.bytes += len(text) + len(a.raw)
 	}
 }
 
@@ -56,5 +58,5 @@ func (t *turn) offer() {
 		t.head.method == http.MethodGet && w.length >= 0 && w.length != w.sent {
 		return
 	}
-	t.share.put(t.text, answer{raw: bytes.Clone(w.out), status: w.status, bytes: int(w.sent)})
+	t.share.put(t.text, answer{raw: w.out, status: w.status, bytes: int(w.sent)})
 }

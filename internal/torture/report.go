@@ -59,7 +59,7 @@ func (r Row) Verdict() []string {
 	over("median silence", median(silence), r.Bars.SilenceMedian)
 	over("silence", worst(silence), r.Bars.Silence)
 	if i := slices.Index(silence, worst(silence)); i >= 0 && r.Bars.Silence > 0 && silence[i] > r.Bars.Silence {
-		missed[len(missed)-1] += fmt.Sprintf(" (a bare flush took %s meanwhile)", rounded(r.Runs[i].Result.Stall))
+		missed[len(missed)-1] += fmt.Sprintf(" (a bare flush took %s meanwhile)", seen(r.Runs[i].Result.Stall))
 	}
 	over("equal after", worst(equal), r.Bars.Equal)
 	over("watchers late by", worst(late), r.Bars.Late)
@@ -97,7 +97,8 @@ func Report(w io.Writer, rows []Row) (ok bool) {
 	for _, r := range rows {
 		silence, equal, late := r.spans()
 		var writes, keys, open int
-		var calm, stall time.Duration
+		var calm time.Duration
+		stall := time.Duration(noWitness)
 		for _, run := range r.Runs {
 			writes += run.Result.Writes
 			keys += run.Result.Keys
@@ -106,7 +107,7 @@ func Report(w io.Writer, rows []Row) (ok bool) {
 			stall = max(stall, run.Result.Stall)
 		}
 		fmt.Fprintf(t, "%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t\n", r.Fault, r.Servers, len(r.Runs),
-			rounded(median(silence)), bar(r.Bars.SilenceMedian), rounded(worst(silence)), bar(r.Bars.Silence), rounded(calm), rounded(stall),
+			rounded(median(silence)), bar(r.Bars.SilenceMedian), rounded(worst(silence)), bar(r.Bars.Silence), rounded(calm), seen(stall),
 			rounded(worst(equal)), bar(r.Bars.Equal), rounded(worst(late)), bar(r.Bars.Late), writes, keys, open, r.faults())
 	}
 	_ = t.Flush() // as the other writes: who cannot read the table has the exit code
@@ -129,6 +130,14 @@ func bar(d time.Duration) string {
 		return "-"
 	}
 	return d.String()
+}
+
+// seen is what a witness has seen, or that there was none.
+func seen(d time.Duration) string {
+	if d < 0 {
+		return "?"
+	}
+	return rounded(d).String()
 }
 
 func rounded(d time.Duration) time.Duration { return d.Round(time.Millisecond) }

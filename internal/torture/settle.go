@@ -38,7 +38,7 @@ type Result struct {
 	CalmSilence time.Duration
 
 	// Stall is how long the longest bare flush of a file took meanwhile, from the beginning of the
-	// fault on: what the machine itself cost.
+	// fault on: what the machine itself cost. Negative: nobody has seen it.
 	Stall time.Duration
 
 	// Equal is how long after the end of the fault all servers had the same state, that

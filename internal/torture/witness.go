@@ -2,8 +2,6 @@ package torture
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -21,6 +19,7 @@ type witness struct {
 	begun  time.Duration // of the flush under way; guarded by mu
 	flying bool          // there is one; guarded by mu
 	stalls []stall       // guarded by mu
+	absent bool          // there is none; guarded by mu
 }
 
 // stall is a flush that took long.
@@ -35,14 +34,13 @@ const (
 	stallFrom = 5 * time.Millisecond
 )
 
-// run flushes until ctx ends.
-func (w *witness) run(ctx context.Context) error {
-	for rest(ctx, witnessEvery) {
-		if err := w.look(); err != nil {
-			return fmt.Errorf("see how long the machine takes: %w", err)
-		}
+// noWitness stands for what nobody has seen.
+const noWitness = -1
+
+// run flushes until ctx ends, or until that fails: then there is no witness.
+func (w *witness) run(ctx context.Context) {
+	for rest(ctx, witnessEvery) && w.look() == nil {
 	}
-	return nil
 }
 
 // look flushes once.
@@ -53,17 +51,21 @@ func (w *witness) look() error {
 	err := w.flush()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.flying = false
+	w.flying, w.absent = false, err != nil
 	if s := (stall{w.begun, w.now()}); s.to-s.from >= stallFrom {
 		w.stalls = append(w.stalls, s)
 	}
 	return err
 }
 
-// longest is the longest flush of which a part was between two times; 0 if none was long.
+// longest is the longest flush of which a part was between two times; 0 if none was long, and
+// noWitness if nobody knows.
 func (w *witness) longest(from, to time.Duration) (longest time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.absent {
+		return noWitness
+	}
 	all := w.stalls
 	if w.flying {
 		all = append(all[:len(all):len(all)], stall{w.begun, w.now()})
@@ -89,19 +91,17 @@ func flushFile(f *os.File) func() error {
 
 // startWitness begins to see what the machine costs, with a file in the folder of the load.
 func (l *Load) startWitness() {
-	l.witness = &witness{now: l.Elapsed}
+	l.witness = &witness{now: l.Elapsed, absent: true}
 	if l.config.Dir == "" {
 		return
 	}
 	f, err := os.Create(filepath.Join(l.config.Dir, "witness"))
 	if err != nil {
-		l.faults.add("no witness of what the machine costs: %v", err)
 		return
 	}
-	l.witness.flush = flushFile(f)
+	l.witness.flush, l.witness.absent = flushFile(f), false
 	l.reads.Go(func() {
-		if err := errors.Join(l.witness.run(l.reading), f.Close()); err != nil {
-			l.faults.add("%v", err)
-		}
+		defer f.Close()
+		l.witness.run(l.reading)
 	})
 }

@@ -46,4 +46,7 @@ func TestWitness(t *testing.T) {
 	if err := w.look(); err == nil {
 		t.Error("its error is lost")
 	}
+	if got := w.longest(0, 550*ms); got != noWitness {
+		t.Errorf("a witness that failed has seen %s", got)
+	}
 }

@@ -9,7 +9,7 @@ import (
 // first write to a part of it changes that mark: then a flush of the data writes the map of the
 // file's blocks too. So what comes next is filled with zeros, much of it at a time, and most flushes
 // write data alone. On ext4 a flush of 45 KB takes 0.14 ms instead of 0.23 ms, one of 1.2 KB 0.10 ms
-// instead of 0.13 ms.
+// instead of 0.13 ms. A file system that writes nothing in place would only have more to do.
 
 // aheadBytes is how much is filled at a time. The flush that follows writes it: with more of it a
 // few writes are slower, with less more of them are.
@@ -29,8 +29,12 @@ type ahead struct {
 	filled int64
 }
 
+// largeWrite is from how many bytes on a write gains nothing: it soon fills as much itself.
+const largeWrite = aheadBytes / 2
+
 // fill sees to it that there is something behind end, up to where a write goes. Nothing of the log
-// is behind it. Where that fails, the next flushes take longer, and that is all.
+// is behind it. Where it is refused, the next flushes take longer, and that is all; a disk that
+// fails only when it is flushed fails so much earlier than the log would have come to that place.
 func (a *ahead) fill(file segmentFile, end int64) {
 	if end <= a.filled {
 		return

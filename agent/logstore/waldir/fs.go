@@ -127,7 +127,7 @@ func (f *FS) OpenWriter(dir, name string) (types.WritableFile, error) {
 }
 
 func (f *FS) track(file *os.File, dir string) *openFile {
-	s := &openFile{File: file, fs: f, dir: dir}
+	s := &openFile{File: file, fs: f, dir: dir, fills: !f.noSync && writesInPlace(file)}
 	f.mu.Lock()
 	f.open[s] = struct{}{}
 	f.mu.Unlock()
@@ -145,13 +145,14 @@ type openFile struct {
 	// killed before flushing the folder.
 	named atomic.Bool
 
+	fills bool // it is worth it to fill what comes next
 	ahead ahead
 }
 
 // WriteAt appends: what is behind it is not of the log.
 func (s *openFile) WriteAt(p []byte, off int64) (int, error) {
 	n, err := s.File.WriteAt(p, off)
-	if err == nil && !s.fs.noSync {
+	if err == nil && s.fills && len(p) < largeWrite {
 		s.ahead.fill(s.File, off+int64(n))
 	}
 	return n, err

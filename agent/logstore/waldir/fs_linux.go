@@ -32,3 +32,13 @@ func retry(call func() error) error {
 		}
 	}
 }
+
+// writesInPlace tells whether the file system is one of those that are known to write over what is
+// there, and to mark space that was only taken.
+func writesInPlace(file *os.File) bool {
+	var s unix.Statfs_t
+	if err := retry(func() error { return unix.Fstatfs(int(file.Fd()), &s) }); err != nil {
+		return false
+	}
+	return s.Type == unix.EXT4_SUPER_MAGIC || s.Type == unix.XFS_SUPER_MAGIC
+}
