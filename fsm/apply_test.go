@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"reflect"
@@ -372,5 +373,29 @@ func TestWatchersAreToldAfterTheirChangeCanBeRead(t *testing.T) {
 	}
 	if hub.Len() != 0 {
 		t.Errorf("%d things are waited for", hub.Len())
+	}
+}
+
+// TestTwoPrunesInOneBatch: what an earlier command of the batch has pruned does not count for a later
+// one, as it would not where they come in two batches.
+func TestTwoPrunesInOneBatch(t *testing.T) {
+	commands := []Command{
+		write(set("a", "1")),
+		write(set("b", "1")),
+		write(set("a", "2")),
+		prune(kvs.Plan{Through: 3}),
+		write(set("a", "3")),
+		write(set("a", "4")),
+		prune(kvs.Plan{Trims: []kvs.Trim{{Key: "a", Keep: 1}}}),
+		prune(kvs.Plan{Through: 4}),
+	}
+	single, batched := newMachine(t), newMachine(t)
+	for _, c := range commands {
+		single.do(c)
+	}
+	batched.batch(commands...)
+	want, got := single.store.View().Meta(), batched.store.View().Meta()
+	if want.PrunedTime != 3e9 || got != want || !bytes.Equal(plain(t, batched.store), plain(t, single.store)) {
+		t.Errorf("in one batch it is %+v, one by one %+v", got, want)
 	}
 }

@@ -84,6 +84,9 @@ func (tx *Tx) pruneThrough(through uint64) {
 	}
 	tx.base.Changes(tx.meta.PrunedThrough, visit)
 	for _, v := range tx.changes { // of this batch, not yet in the log
+		if v.ModifyIndex <= tx.meta.PrunedThrough {
+			continue // an earlier command of this batch has: another batch would not find it either
+		}
 		if !visit(v) {
 			break
 		}
