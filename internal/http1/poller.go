@@ -130,21 +130,22 @@ func (p *poller) tell(batch []unix.EpollEvent) {
 		batch = batch[len(some):]
 		p.find(some, &about)
 		var ready chain
-		var gone [lookEvents]Waiting
+		var left []departed
 		for i := range some {
 			if c := about[i]; c != nil {
-				var serve bool
-				if serve, gone[i] = c.tell(some[i].Events); serve {
+				serve, gone := c.tell(some[i].Events)
+				if serve {
 					ready.add(c)
+				}
+				if gone != nil {
+					left = append(left, departed{c, gone})
 				}
 			}
 		}
 		p.queue.push(ready) // first: to close a connection may take long, with TLS
-		for i := range some {
-			if gone[i] != nil {
-				gone[i].Gone()
-				about[i].close()
-			}
+		for _, d := range left {
+			d.waiting.Gone()
+			d.conn.close()
 		}
 	}
 }
@@ -162,6 +163,12 @@ func (p *poller) relieve() {
 	case p.relieved <- struct{}{}:
 	default:
 	}
+}
+
+// departed is a connection whose client has left while its request waited.
+type departed struct {
+	conn    *conn
+	waiting Waiting
 }
 
 // find finds the connections that events are about; nil for one that is not watched any more.
