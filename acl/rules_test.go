@@ -3,6 +3,7 @@ package acl
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -389,5 +390,26 @@ func TestAllowAllocatesNothing(t *testing.T) {
 		a.Allow(ResourceOperator, AccessRead, "")
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestAuthorizerIsShared: goroutines that ask together get the same answers while its
+// parts become one. Run it with -race.
+func TestAuthorizerIsShared(t *testing.T) {
+	a := NewAuthorizer(DefaultDeny, sourcesOf(t, 4))
+	var asking sync.WaitGroup
+	for range 4 {
+		asking.Go(func() {
+			for range oftenAsked {
+				if !a.Allow(ResourceKey, AccessWrite, "team-0/service-0/4/k") || a.Allow(ResourceKey, AccessWrite, "team-9/k") ||
+					!a.Allow(ResourceSession, AccessWrite, "team-1/service-1/2/s") {
+					t.Error("an answer is another")
+				}
+			}
+		})
+	}
+	asking.Wait()
+	if a.whole.Load() == nil {
+		t.Error("its parts are not one yet")
 	}
 }
