@@ -22,7 +22,8 @@
 //     change of hands, and a write of an earlier holder is refused (lock.go).
 //
 // Measured, for others to judge: the longest time in which no write succeeded, per
-// server and of all; how long the servers took to be equal; how late watchers were.
+// server and of all; how long the servers took to be equal; how late watchers were. Beside
+// them stands what the machine cost, without any server (witness.go).
 //
 // # The way through it
 //

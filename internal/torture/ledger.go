@@ -130,22 +130,29 @@ func (r *record) compare(e entry, found bool) string {
 // longestSilence is the longest time between two of the times, which need not be in
 // order, that reaches into the span from one time to another. The span begins and ends
 // as if something had succeeded there.
-func longestSilence(times []time.Duration, from, to time.Duration) time.Duration {
+func longestSilence(times []time.Duration, from, to time.Duration) span {
 	times = slices.Sorted(slices.Values(times))
-	last, longest := time.Duration(0), time.Duration(0)
+	last, longest := time.Duration(0), span{}
+	keep := func(s span) {
+		if s.length() > longest.length() {
+			longest = s
+		}
+	}
 	for _, t := range times {
 		if t > to {
 			break
 		}
 		if t >= from {
-			longest = max(longest, t-max(last, 0))
+			keep(span{last, t})
 		}
 		last = t
 	}
-	return max(longest, to-max(last, from))
+	keep(span{max(last, from), to})
+	return longest
 }
 
-// measureSilence fills in how long nobody could write, from a time on, and before it.
+// measureSilence fills in how long nobody could write, from a time on, and before it, and what the
+// machine cost meanwhile.
 func (l *Load) measureSilence(r *Result, from, to time.Duration) {
 	var all []time.Duration
 	perServer := make([][]time.Duration, len(l.clients))
@@ -156,11 +163,15 @@ func (l *Load) measureSilence(r *Result, from, to time.Duration) {
 		w.mu.Unlock()
 	}
 	r.Writes = len(all)
-	r.Silence = longestSilence(all, from, to)
+	r.Stall = l.witness.longest(span{from, to})
+	silence := longestSilence(all, from, to)
+	r.Silence, r.SilenceStall = silence.length(), l.witness.longest(silence)
 	for _, times := range perServer {
-		r.ServerSilence = append(r.ServerSilence, longestSilence(times, from, to))
+		silence := longestSilence(times, from, to)
+		r.ServerSilence = append(r.ServerSilence, silence.length())
+		r.ServerStall = append(r.ServerStall, l.witness.longest(silence))
 		if len(times) > 0 {
-			r.CalmSilence = max(r.CalmSilence, longestSilence(times, min(slices.Min(times)+1, from), from)) // the first had to wait for nothing
+			r.CalmSilence = max(r.CalmSilence, longestSilence(times, min(slices.Min(times)+1, from), from).length()) // the first had to wait for nothing
 		}
 	}
 }

@@ -112,7 +112,7 @@ func TestLongestSilence(t *testing.T) {
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			at := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
-			if got := longestSilence(tc.times, at(tc.from), at(tc.to)); got != at(tc.want) {
+			if got := longestSilence(tc.times, at(tc.from), at(tc.to)).length(); got != at(tc.want) {
 				t.Errorf("%s, want %s", got, at(tc.want))
 			}
 		})

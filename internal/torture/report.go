@@ -37,14 +37,21 @@ type Run struct {
 
 // Silence is how long writing was not possible, for those who could expect that it was.
 func (r Run) Silence() time.Duration {
+	silence, _ := r.silence()
+	return silence
+}
+
+// silence is Silence, and how long the longest bare flush beside it took.
+func (r Run) silence() (silence, stall time.Duration) {
 	if len(r.Spared) == 0 {
-		return r.Result.Silence
+		return r.Result.Silence, r.Result.SilenceStall
 	}
-	var worst time.Duration
 	for _, id := range r.Spared {
-		worst = max(worst, r.Result.ServerSilence[id])
+		if s := r.Result.ServerSilence[id]; s > silence {
+			silence, stall = s, r.Result.ServerStall[id]
+		}
 	}
-	return worst
+	return silence, stall
 }
 
 // Verdict is what a row misses, nothing if it is well.
@@ -59,7 +66,8 @@ func (r Row) Verdict() []string {
 	over("median silence", median(silence), r.Bars.SilenceMedian)
 	over("silence", worst(silence), r.Bars.Silence)
 	if i := slices.Index(silence, worst(silence)); i >= 0 && r.Bars.Silence > 0 && silence[i] > r.Bars.Silence {
-		missed[len(missed)-1] += fmt.Sprintf(" (a bare flush took %s meanwhile)", seen(r.Runs[i].Result.Stall))
+		_, stall := r.Runs[i].silence()
+		missed[len(missed)-1] += fmt.Sprintf(" (a bare write and flush beside it took %s)", seen(stall))
 	}
 	over("equal after", worst(equal), r.Bars.Equal)
 	over("watchers late by", worst(late), r.Bars.Late)
@@ -134,8 +142,11 @@ func bar(d time.Duration) string {
 
 // seen is what a witness has seen, or that there was none.
 func seen(d time.Duration) string {
-	if d < 0 {
+	switch {
+	case d < 0:
 		return "?"
+	case d < stallFrom:
+		return "<" + stallFrom.String()
 	}
 	return rounded(d).String()
 }

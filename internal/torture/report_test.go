@@ -9,7 +9,7 @@ import (
 func TestReport(t *testing.T) {
 	const ms = time.Millisecond
 	result := func(all time.Duration, servers ...time.Duration) *Result {
-		return &Result{Silence: all, ServerSilence: servers, Equal: 900 * ms, Late: 20 * ms}
+		return &Result{Silence: all, ServerSilence: servers, ServerStall: make([]time.Duration, len(servers)), Equal: 900 * ms, Late: 20 * ms}
 	}
 	bars := Bars{SilenceMedian: 100 * ms, Silence: 200 * ms, Equal: time.Second, Late: 500 * ms}
 	for _, tc := range []struct {
@@ -21,9 +21,15 @@ func TestReport(t *testing.T) {
 		{"the median counts", Row{Bars: bars, Runs: []Run{{Result: result(50 * ms)}, {Result: result(110 * ms)}, {Result: result(120 * ms)}}}, "median silence 110ms > 100ms"},
 		{"one bad run does not raise it", Row{Bars: bars, Runs: []Run{{Result: result(50 * ms)}, {Result: result(60 * ms)}, {Result: result(190 * ms)}}}, ""},
 		{"but the worst counts too", Row{Bars: bars, Runs: []Run{{Result: result(50 * ms)}, {Result: result(60 * ms)}, {Result: result(210 * ms)}}}, "silence 210ms > 200ms"},
-		{"with what the machine cost in that run", Row{Bars: bars, Runs: []Run{
-			{Result: &Result{Silence: 90 * ms, Stall: 300 * ms}}, {Result: &Result{Silence: 210 * ms, Stall: 190 * ms}}, {Result: result(50 * ms)},
-		}}, "silence 210ms > 200ms (a bare flush took 190ms meanwhile)"},
+		{"with what the machine cost beside that silence", Row{Bars: bars, Runs: []Run{
+			{Result: &Result{Silence: 90 * ms, Stall: 300 * ms, SilenceStall: 80 * ms}},
+			{Result: &Result{Silence: 210 * ms, Stall: 400 * ms, SilenceStall: 190 * ms}}, {Result: result(50 * ms)},
+		}}, "silence 210ms > 200ms (a bare write and flush beside it took 190ms)"},
+		{"of a spared server beside its own", Row{Bars: bars, Runs: []Run{{Spared: []int{0, 2}, Result: &Result{
+			ServerSilence: []time.Duration{ms, 900 * ms, 300 * ms}, ServerStall: []time.Duration{7 * ms, 8 * ms, 240 * ms}, SilenceStall: 9 * ms,
+		}}}}, "silence 300ms > 200ms (a bare write and flush beside it took 240ms)"},
+		{"which may be nothing", Row{Bars: bars, Runs: []Run{{Result: result(210 * ms)}}}, "(a bare write and flush beside it took <5ms)"},
+		{"or unknown", Row{Bars: bars, Runs: []Run{{Result: &Result{Silence: 210 * ms, SilenceStall: noWitness}}}}, "(a bare write and flush beside it took ?)"},
 		{"of spared servers the worst", Row{Bars: bars, Runs: []Run{{Spared: []int{0, 2}, Result: result(ms, 60*ms, 900*ms, 300*ms)}}}, "silence 300ms"},
 		{"servers that were hit do not count", Row{Bars: bars, Runs: []Run{{Spared: []int{0, 2}, Result: result(ms, 60*ms, 900*ms, 80*ms)}}}, ""},
 		{"no bar is no judgement", Row{Runs: []Run{{Result: result(time.Hour)}}}, ""},

@@ -37,9 +37,13 @@ type Result struct {
 	// clients succeeded: what a busy machine or its disk costs without any fault.
 	CalmSilence time.Duration
 
-	// Stall is how long the longest bare flush of a file took meanwhile, from the beginning of the
-	// fault on: what the machine itself cost. Negative: nobody has seen it.
-	Stall time.Duration
+	// Stall is how long the longest bare flush of a file took, from the beginning of the fault on:
+	// what the machine itself cost. SilenceStall is the longest one of which a part was within the
+	// silence that Silence measures, ServerStall within each of ServerSilence. 0: none was long;
+	// negative: nobody has seen it.
+	Stall        time.Duration
+	SilenceStall time.Duration
+	ServerStall  []time.Duration
 
 	// Equal is how long after the end of the fault all servers had the same state, that
 	// in which everything was that had been acknowledged.
@@ -62,7 +66,6 @@ func (l *Load) Settle(ctx context.Context) *Result {
 		r.FaultEnded = ended
 	}
 	l.measureSilence(r, r.FaultBegan, ended)
-	r.Stall = l.witness.longest(r.FaultBegan, ended)
 	l.settle(ctx, r)
 	l.Close()
 
