@@ -93,7 +93,7 @@ func TestBrokenStoreIsCaught(t *testing.T) {
 		{"a write is done twice", breaks{twice: 200}, "was written once and has been seen at index"},
 		{"a write comes back after another", breaks{comesBack: 200}, "not linearizable"},
 		{"a conditional write ignores its condition", breaks{blindCAS: 200}, "not linearizable"},
-		{"a write happened that is said not to have", breaks{openLie: 50}, "not linearizable"},
+		{"a write happened that is said not to have", breaks{openLie: 250}, "not linearizable"},
 		{"two sessions hold the lock", breaks{holders: 500}, "the lock has two holders"},
 		{"a lock is lost while it is held", breaks{forget: 500}, "the lock has two holders"},
 		{"a write of an earlier holder is taken", breaks{holders: 1000, noFence: 1000}, "was taken at index"},

@@ -165,10 +165,11 @@ func (l *Load) measureSilence(r *Result, from, to time.Duration) {
 	r.Writes = len(all)
 	r.Stall = l.witness.longest(span{from, to})
 	silence := longestSilence(all, from, to)
-	r.Silence, r.SilenceStall = silence.length(), l.witness.longest(silence)
+	r.Silence, r.SilenceAt, r.SilenceStall = silence.length(), silence.from, l.witness.longest(silence)
 	for _, times := range perServer {
 		silence := longestSilence(times, from, to)
 		r.ServerSilence = append(r.ServerSilence, silence.length())
+		r.ServerSilenceAt = append(r.ServerSilenceAt, silence.from)
 		r.ServerStall = append(r.ServerStall, l.witness.longest(silence))
 		if len(times) > 0 {
 			r.CalmSilence = max(r.CalmSilence, longestSilence(times, min(slices.Min(times)+1, from), from).length()) // the first had to wait for nothing

@@ -117,6 +117,9 @@ func (l *Load) Close() {
 // Elapsed is the time since the load began: what all times of a Result count from.
 func (l *Load) Elapsed() time.Duration { return time.Since(l.begin) }
 
+// Clock is a time since the load began as the clock showed it: what servers' logs go by.
+func (l *Load) Clock(at time.Duration) time.Time { return l.begin.Add(at) }
+
 // Names of marks.
 const (
 	FaultBegins = "fault begins"
@@ -130,8 +133,8 @@ func (l *Load) Mark(name string) {
 	l.marks[name] = l.Elapsed()
 }
 
-// mark is when something happened, 0 if it did not.
-func (l *Load) mark(name string) time.Duration {
+// MarkedAt is when something happened, 0 if it did not.
+func (l *Load) MarkedAt(name string) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.marks[name]

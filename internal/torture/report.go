@@ -35,23 +35,25 @@ type Run struct {
 	Spared []int
 }
 
-// Silence is how long writing was not possible, for those who could expect that it was.
-func (r Run) Silence() time.Duration {
-	silence, _ := r.silence()
-	return silence
+// Silence is a time in which writing was not possible.
+type Silence struct {
+	At     time.Duration // when it began
+	Length time.Duration
+	Stall  time.Duration // how long the longest bare flush beside it took, as in a Result
 }
 
-// silence is Silence, and how long the longest bare flush beside it took.
-func (r Run) silence() (silence, stall time.Duration) {
+// Silence is the longest one, for those who could expect that writing was possible.
+func (r Run) Silence() Silence {
 	if len(r.Spared) == 0 {
-		return r.Result.Silence, r.Result.SilenceStall
+		return Silence{r.Result.SilenceAt, r.Result.Silence, r.Result.SilenceStall}
 	}
+	var longest Silence
 	for _, id := range r.Spared {
-		if s := r.Result.ServerSilence[id]; s > silence {
-			silence, stall = s, r.Result.ServerStall[id]
+		if length := r.Result.ServerSilence[id]; length > longest.Length {
+			longest = Silence{r.Result.ServerSilenceAt[id], length, r.Result.ServerStall[id]}
 		}
 	}
-	return silence, stall
+	return longest
 }
 
 // Verdict is what a row misses, nothing if it is well.
@@ -66,8 +68,7 @@ func (r Row) Verdict() []string {
 	over("median silence", median(silence), r.Bars.SilenceMedian)
 	over("silence", worst(silence), r.Bars.Silence)
 	if i := slices.Index(silence, worst(silence)); i >= 0 && r.Bars.Silence > 0 && silence[i] > r.Bars.Silence {
-		_, stall := r.Runs[i].silence()
-		missed[len(missed)-1] += fmt.Sprintf(" (a bare write and flush beside it took %s)", seen(stall))
+		missed[len(missed)-1] += fmt.Sprintf(" (a bare write and flush beside it took %s)", seen(r.Runs[i].Silence().Stall))
 	}
 	over("equal after", worst(equal), r.Bars.Equal)
 	over("watchers late by", worst(late), r.Bars.Late)
@@ -79,7 +80,7 @@ func (r Row) Verdict() []string {
 
 func (r Row) spans() (silence, equal, late []time.Duration) {
 	for _, run := range r.Runs {
-		silence = append(silence, run.Silence())
+		silence = append(silence, run.Silence().Length)
 		equal = append(equal, run.Result.Equal)
 		late = append(late, run.Result.Late)
 	}

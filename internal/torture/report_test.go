@@ -9,7 +9,7 @@ import (
 func TestReport(t *testing.T) {
 	const ms = time.Millisecond
 	result := func(all time.Duration, servers ...time.Duration) *Result {
-		return &Result{Silence: all, ServerSilence: servers, ServerStall: make([]time.Duration, len(servers)), Equal: 900 * ms, Late: 20 * ms}
+		return &Result{Silence: all, ServerSilence: servers, ServerSilenceAt: make([]time.Duration, len(servers)), ServerStall: make([]time.Duration, len(servers)), Equal: 900 * ms, Late: 20 * ms}
 	}
 	bars := Bars{SilenceMedian: 100 * ms, Silence: 200 * ms, Equal: time.Second, Late: 500 * ms}
 	for _, tc := range []struct {
@@ -26,7 +26,7 @@ func TestReport(t *testing.T) {
 			{Result: &Result{Silence: 210 * ms, Stall: 400 * ms, SilenceStall: 190 * ms}}, {Result: result(50 * ms)},
 		}}, "silence 210ms > 200ms (a bare write and flush beside it took 190ms)"},
 		{"of a spared server beside its own", Row{Bars: bars, Runs: []Run{{Spared: []int{0, 2}, Result: &Result{
-			ServerSilence: []time.Duration{ms, 900 * ms, 300 * ms}, ServerStall: []time.Duration{7 * ms, 8 * ms, 240 * ms}, SilenceStall: 9 * ms,
+			ServerSilence: []time.Duration{ms, 900 * ms, 300 * ms}, ServerSilenceAt: make([]time.Duration, 3), ServerStall: []time.Duration{7 * ms, 8 * ms, 240 * ms}, SilenceStall: 9 * ms,
 		}}}}, "silence 300ms > 200ms (a bare write and flush beside it took 240ms)"},
 		{"which may be nothing", Row{Bars: bars, Runs: []Run{{Result: result(210 * ms)}}}, "(a bare write and flush beside it took <5ms)"},
 		{"or unknown", Row{Bars: bars, Runs: []Run{{Result: &Result{Silence: 210 * ms, SilenceStall: noWitness}}}}, "(a bare write and flush beside it took ?)"},

@@ -33,6 +33,10 @@ type Result struct {
 	Silence       time.Duration
 	ServerSilence []time.Duration
 
+	// SilenceAt is when Silence began, ServerSilenceAt when each of ServerSilence did.
+	SilenceAt       time.Duration
+	ServerSilenceAt []time.Duration
+
 	// CalmSilence is the longest time before the fault in which no write of some server's
 	// clients succeeded: what a busy machine or its disk costs without any fault.
 	CalmSilence time.Duration
@@ -61,7 +65,7 @@ func (l *Load) Settle(ctx context.Context) *Result {
 	ended := l.Elapsed()
 	l.writes.Wait()
 
-	r := &Result{FaultBegan: l.mark(FaultBegins), FaultEnded: l.mark(FaultEnds)}
+	r := &Result{FaultBegan: l.MarkedAt(FaultBegins), FaultEnded: l.MarkedAt(FaultEnds)}
 	if r.FaultEnded == 0 {
 		r.FaultEnded = ended
 	}

@@ -168,6 +168,7 @@ var faults = []fault{
 		r.cluster.AwaitFormed()
 		r.hold()
 		r.cluster.Remove(added)
+		r.gone = append(r.gone, added)
 		r.cluster.AwaitFormed()
 		r.end()
 	}},

@@ -28,7 +28,8 @@ var (
 	span      = flag.Duration("span", 4*time.Second, "how long a fault lasts that lasts")
 	seed      = flag.Uint64("seed", 1, "of the first run; each further one has the next")
 	servers   = flag.Int("servers", 3, "size of the cluster: 1, 3 or 5")
-	reportDir = flag.String("report-dir", "", "where histories that cannot be explained are drawn")
+	reportDir = flag.String("report-dir", "", "where histories that cannot be explained are drawn, and the servers' logs of runs that miss a bar are kept")
+	logLevel  = flag.String("log-level", "info", "what servers log at least")
 )
 
 // TestFaults lets each fault happen once, shortly. What it costs is not judged: the
@@ -69,12 +70,12 @@ func TestFaultsOfFive(t *testing.T) {
 
 func short(t *testing.T, f fault, size int) {
 	skipWithoutNetwork(t, f)
-	r := do(t, f, settings{servers: size, seed: 1, span: 3 * time.Second, calm: 1500 * time.Millisecond})
+	r := do(t, f, settings{servers: size, seed: 1, span: 3 * time.Second, calm: 1500 * time.Millisecond, logLevel: "info"})
 	for _, broken := range r.Result.Faults {
 		t.Error(broken)
 	}
 	t.Logf("silence %s, equal after %s, watchers late by %s; %d writes, %d keys checked with %d operations, %d of them open, %d tenures, not acknowledged: %v",
-		r.Silence(), r.Result.Equal, r.Result.Late, r.Result.Writes, r.Result.Keys, r.Result.Operations, r.Result.Unknown, r.Result.Tenures, r.Result.Failures)
+		r.Silence().Length, r.Result.Equal, r.Result.Late, r.Result.Writes, r.Result.Keys, r.Result.Operations, r.Result.Unknown, r.Result.Tenures, r.Result.Failures)
 	if r.Result.Writes < 50 || r.Result.Keys < 2 || r.Result.Polls < 20 {
 		t.Error("too little was done to find anything")
 	}
@@ -105,7 +106,7 @@ func TestLong(t *testing.T) {
 	rows := make([]torture.Row, len(chosen))
 	for round := 0; round < *runs || time.Since(began) < *duration; round++ {
 		for i, f := range chosen {
-			at := settings{servers: max(*servers, f.least), seed: *seed + uint64(round), span: *span, calm: 2 * time.Second, reportDir: *reportDir, judge: true}
+			at := settings{servers: max(*servers, f.least), seed: *seed + uint64(round), span: *span, calm: 2 * time.Second, reportDir: *reportDir, logLevel: *logLevel, judge: true}
 			rows[i].Fault, rows[i].Servers, rows[i].Bars = f.name, at.servers, recovery
 			rows[i].Bars.SilenceMedian, rows[i].Bars.Silence = f.silence.median, f.silence.worst
 			if at.servers == 1 { // while it is away there is nobody to write to
@@ -120,7 +121,7 @@ func TestLong(t *testing.T) {
 				}
 			})
 			if f := rows[i]; len(f.Runs) > 0 {
-				fmt.Printf("%s: silence %s\n", t.Name()+"/"+f.Fault, f.Runs[len(f.Runs)-1].Silence().Round(time.Millisecond))
+				fmt.Printf("%s: silence %s\n", t.Name()+"/"+f.Fault, f.Runs[len(f.Runs)-1].Silence().Length.Round(time.Millisecond))
 			}
 		}
 	}

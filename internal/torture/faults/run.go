@@ -4,7 +4,10 @@ package faults
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -18,7 +21,8 @@ type settings struct {
 	seed      uint64
 	span      time.Duration // how long a fault lasts that lasts
 	calm      time.Duration // of load before it
-	reportDir string        // for drawings of histories; "" is none
+	reportDir string        // for drawings of histories, and logs; "" is none
+	logLevel  string        // of the servers
 	judge     bool          // what depends on the machine's speed, too
 }
 
@@ -35,7 +39,8 @@ type run struct {
 	load    *torture.Load
 	rand    *rand.Rand
 	harmed  map[int]bool
-	silent  map[int]bool // whose clients must have noticed, or nothing has happened
+	silent  map[int]bool          // whose clients must have noticed, or nothing has happened
+	gone    []*testcluster.Server // that were members for a while
 }
 
 // waking is how long every server may take until it takes writes again, before the run
@@ -50,7 +55,7 @@ func do(tb testing.TB, f fault, set settings) torture.Run {
 		Servers: set.servers,
 		Faults:  f.network, Namespaces: f.kernel,
 		Each: testcluster.Options{Config: map[string]any{
-			"log_level": "info",
+			"log_level": set.logLevel,
 			"autopilot": map[string]any{"server_stabilization_time": "1s"}, // a new server is to get its vote soon
 		}},
 	})
@@ -75,7 +80,28 @@ func do(tb testing.TB, f fault, set settings) torture.Run {
 			result.Spared = append(result.Spared, id)
 		}
 	}
+	if silence := result.Silence(); set.judge && f.silence.worst > 0 && silence.Length > f.silence.worst {
+		r.keepLogs(f.name, silence)
+	}
 	return result
+}
+
+// keepLogs keeps what the servers have said in a run that misses its bar: what the silence came
+// from is seen there, or nowhere.
+func (r *run) keepLogs(fault string, silence torture.Silence) {
+	r.tb.Helper()
+	from, to := r.load.Clock(silence.At), r.load.Clock(silence.At+silence.Length)
+	const clock = "15:04:05.000"
+	r.tb.Logf("silence from %s to %s; the fault began at %s", from.Format(clock), to.Format(clock), r.load.Clock(r.load.MarkedAt(torture.FaultBegins)).Format(clock))
+	if r.set.reportDir == "" {
+		return
+	}
+	r.must(os.MkdirAll(r.set.reportDir, 0o755))
+	for _, s := range append(r.cluster.Servers(), r.gone...) {
+		name := filepath.Join(r.set.reportDir, fmt.Sprintf("%s-%d-%s.log", fault, r.set.seed, s.Name()))
+		r.must(os.WriteFile(name, []byte(s.Log()), 0o644))
+		r.tb.Logf("%s has the log of %s", name, s.Name())
+	}
 }
 
 func (r *run) writable(when string) {
