@@ -47,6 +47,40 @@ func TestReport(t *testing.T) {
 	}
 }
 
+func TestDisturbed(t *testing.T) {
+	const ms = time.Millisecond
+	bars := Bars{Silence: 200 * ms}
+	for _, tc := range []struct {
+		rule   string
+		result Result
+		want   bool
+	}{
+		{"below the bar there is nothing to excuse", Result{Silence: 190 * ms, SilenceStall: 180 * ms}, false},
+		{"the machine stood still nearly all the time", Result{Silence: 568 * ms, SilenceStall: 545 * ms}, true},
+		{"and without that it would have been too long as well", Result{Silence: 568 * ms, SilenceStall: 360 * ms}, false},
+		{"the machine did nothing of the kind", Result{Silence: 250 * ms}, false},
+		{"nobody has seen what it did", Result{Silence: 210 * ms, SilenceStall: noWitness}, false},
+		{"a broken promise is none of the machine's", Result{Silence: 568 * ms, SilenceStall: 545 * ms, Faults: []string{"x is lost"}}, false},
+	} {
+		if got := (Run{Result: &tc.result}).Disturbed(bars); got != tc.want {
+			t.Errorf("%s: %v", tc.rule, got)
+		}
+	}
+	if (Run{Result: &Result{Silence: time.Hour, SilenceStall: time.Hour}}).Disturbed(Bars{}) {
+		t.Error("a bar that is not there is missed")
+	}
+}
+
+func TestRunsSetAsideAreTold(t *testing.T) {
+	aside := Run{Seed: 7, Result: &Result{Silence: 568 * time.Millisecond, SilenceStall: 545 * time.Millisecond}}
+	row := Row{Fault: "one-way", Bars: Bars{Silence: 300 * time.Millisecond}, Runs: []Run{{Result: &Result{}}}, Aside: []Run{aside}}
+	var out strings.Builder
+	const told = "one-way, seed 7: set aside and done again: a silence of 568ms, but a bare write and flush beside it took 545ms"
+	if !Report(&out, []Row{row}) || !strings.Contains(out.String(), told) {
+		t.Errorf("it is a miss, or is not told:\n%s", out.String())
+	}
+}
+
 func TestSilenceBeforeTheFaultIsThatOfTheMachine(t *testing.T) {
 	at := func(ms ...int) (times []time.Duration) {
 		for _, m := range ms {
