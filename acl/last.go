@@ -1,14 +1,11 @@
 package acl
 
-import (
-	"strings"
-	"sync/atomic"
-	"weak"
-)
+import "sync/atomic"
 
 // Last is room for who asked last where it is mostly the same again, as on a connection: to know
-// that takes no hash. It keeps nothing else alive than the secret. The zero value knows nobody.
-// Goroutines may share it.
+// that takes no hash. It keeps nothing alive: who it was it knows by a place in the generation in
+// which that was found, and nothing by a pointer. The zero value knows nobody. Goroutines may
+// share it.
 type Last struct {
 	one  atomic.Pointer[known]
 	kept atomic.Uint32 // how often
@@ -18,11 +15,18 @@ type Last struct {
 // only costs.
 const mostKept = 1000
 
+// known is one line of the processor's caches: between two requests of one connection there are
+// those of all others, so every line more is one that comes from far.
 type known struct {
-	secret string
 	number uint64 // of the generation in which it was found
-	id     weak.Pointer[Identity]
+	place  place
+	length uint8
+	secret [longestKnown]byte // a part of the request would keep all of it
 }
+
+// longestKnown is how long a secret may be; those that this server makes have 36 bytes. Longer
+// ones are found by their hash.
+const longestKnown = 51
 
 // find returns nil when it is not the same, or something has changed.
 func (l *Last) find(g *generation, secret string) *Identity {
@@ -30,21 +34,23 @@ func (l *Last) find(g *generation, secret string) *Identity {
 		return nil
 	}
 	k := l.one.Load()
-	if k == nil || k.number != g.number || !sameSecret(k.secret, secret) {
+	if k == nil || k.number != g.number || !sameSecret(k.secret[:k.length], secret) {
 		return nil
 	}
-	return k.id.Value()
+	return g.at(k.place)
 }
 
 func (l *Last) keep(g *generation, secret string, id *Identity) {
-	if l != nil && l.kept.Add(1) <= mostKept {
-		// The secret is a part of a request, which it should not keep.
-		l.one.Store(&known{secret: strings.Clone(secret), number: g.number, id: weak.Make(id)})
+	if l == nil || len(secret) > longestKnown || l.kept.Add(1) > mostKept {
+		return
 	}
+	k := &known{number: g.number, place: id.place, length: uint8(len(secret))}
+	copy(k.secret[:], secret)
+	l.one.Store(k)
 }
 
 // sameSecret compares in a time that depends on the lengths alone.
-func sameSecret(a, b string) bool {
+func sameSecret(a []byte, b string) bool {
 	if len(a) != len(b) {
 		return false
 	}

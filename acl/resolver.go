@@ -13,27 +13,31 @@ import (
 	"time"
 )
 
-// Identity is who asks. It is never changed, but for its Slot.
+// Identity is who asks. It is never changed, but for its Slot, once others know of it.
 type Identity struct {
+	// What every request asks for is together, in as few lines of the caches as can be.
 	Accessor string
-	Token    *Token // synthesised for a certificate and for recovery
 	Auth     *Authorizer
-	Index    uint64 // of the tables that it was resolved from
 
 	// Checked is what a command carries so that it can be checked again where it is
 	// applied.
 	Checked *Checked
 
-	// Renew finds the identity again in the state as it is, for one that is in no
-	// table; nil for one that is.
-	Renew func() (*Identity, error)
+	until int64 // as Checked.Expires
 
 	// Slot is room for what the server keeps about whoever it is.
 	Slot atomic.Value
 
-	until int64  // as Checked.Expires; every request asks
+	Token *Token // synthesised for a certificate and for recovery
+	Index uint64 // of the tables that it was resolved from
+
+	// Renew finds the identity again in the state as it is, for one that is in no
+	// table; nil for one that is.
+	Renew func() (*Identity, error)
+
 	hash  string // of the secret it was found by
 	meta  *Meta  // of the state it was resolved from
+	place place  // in the generation that keeps it
 }
 
 // Checked is the identity behind a command and the state of the tables in which it was
@@ -99,13 +103,60 @@ func (r *Resolver) newGeneration(meta *Meta) *generation {
 type shard struct {
 	mu    sync.RWMutex
 	found map[[sha256.Size]byte]*Identity // guarded by mu
+
+	// rows has the same identities by their places, in the order in which they were found. What
+	// is in it is never changed, so whoever has the place of one reads it without the mutex.
+	rows [keptIdentities / shards / rowLength]*[rowLength]*Identity
 }
 
 // Bounds of the identities that are kept, in all.
 const (
 	shards         = 16
 	keptIdentities = 32 << 10
+	rowLength      = 128
 )
+
+// place is where a generation has an identity: its shard, then its number in there.
+type place uint32
+
+func newPlace(shard, number int) place { return place(number*shards + shard) }
+
+func (p place) parts() (shard, row, column int) {
+	number := int(p / shards)
+	return int(p % shards), number / rowLength, number % rowLength
+}
+
+// at returns the identity at a place that this generation has given.
+func (g *generation) at(p place) *Identity {
+	shard, row, column := p.parts()
+	return g.shards[shard].rows[row][column]
+}
+
+// add keeps an identity under a key of that shard, and returns it, or the one that somebody else
+// has added meanwhile. It returns nil when there is no more room.
+func (g *generation) add(shard int, key [sha256.Size]byte, id *Identity) *Identity {
+	s := &g.shards[shard]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if other := s.found[key]; other != nil {
+		return other
+	}
+	n := len(s.found)
+	if n == keptIdentities/shards {
+		return nil
+	}
+	if s.found == nil {
+		s.found = map[[sha256.Size]byte]*Identity{}
+	}
+	id.place = newPlace(shard, n)
+	_, row, column := id.place.parts()
+	if column == 0 {
+		s.rows[row] = new([rowLength]*Identity)
+	}
+	s.rows[row][column] = id
+	s.found[key] = id
+	return id
+}
 
 // NewResolver returns a Resolver over the state that view returns.
 func NewResolver(view func() View, settings Settings) *Resolver {
@@ -143,7 +194,8 @@ func (r *Resolver) ResolveFor(last *Last, secret string) (*Identity, error) {
 		return r.unlessExpired(id)
 	}
 	key := r.salted(secret)
-	shard := &g.shards[key[0]%shards]
+	number := int(key[0] % shards)
+	shard := &g.shards[number]
 	shard.mu.RLock()
 	id := shard.found[key]
 	shard.mu.RUnlock()
@@ -155,15 +207,12 @@ func (r *Resolver) ResolveFor(last *Last, secret string) (*Identity, error) {
 	if err != nil || id.Checked.Trusted { // the recovery token may be replaced without a change of the tables
 		return id, err
 	}
-	shard.mu.Lock()
-	defer shard.mu.Unlock()
-	if shard.found == nil {
-		shard.found = map[[sha256.Size]byte]*Identity{}
+	if kept := g.add(number, key, id); kept != nil {
+		return kept, nil
 	}
-	if len(shard.found) >= keptIdentities/shards {
-		clear(shard.found)
-	}
-	shard.found[key] = id
+	// All begins anew, unless something else has changed meanwhile. It begins empty: who it was
+	// before the change is perhaps not who it is.
+	r.now.CompareAndSwap(g, r.newGeneration(g.meta))
 	return id, nil
 }
 
