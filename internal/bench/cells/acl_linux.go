@@ -148,13 +148,14 @@ func bodyOf(t target.Target, path string, v any) []byte {
 // perClient is how many requests are ready for each client.
 const perClient = 256
 
-// compare lets both servers take turns with the same requests. Every client has its
-// token, or else all of them take turns with all tokens.
+// compare lets both servers take turns with the same requests: a few percent are looked for,
+// so they fight a [duel]. Every client has its token, or else all of them take turns with
+// all tokens.
 func (g *guarded) compare(ctx context.Context, s *stage, b bars, all bool, request func(i int) (method, path string, body []byte)) (report.Row, error) {
 	if g.server == nil {
 		return report.Row{Skipped: "the server has no access control"}, nil
 	}
-	maker := func(t target.Target) *side {
+	maker := func(t target.Target) load.Plan {
 		n := perClient
 		if all {
 			n = max(1, len(g.secrets)/aclClients)
@@ -172,17 +173,17 @@ func (g *guarded) compare(ctx context.Context, s *stage, b bars, all bool, reque
 			}
 		}
 		sent := make([]int, aclClients) // by client, over all rounds; each is used by one thread at a time
-		return s.closed(t, load.Plan{
+		return load.Plan{
+			Addr: t.Addr, CPU: t.CPU(), Loops: s.opts.Loops,
 			Conns: aclClients,
 			Check: wantOK,
 			Next: func(conn, _ int) []byte {
 				sent[conn]++
 				return rings[conn][sent[conn]%n]
 			},
-		})
+		}
 	}
-	c := contest{columns: closedColumns(b), subject: maker(g.server.Target()), limit: maker(s.subject())}
-	return c.run(ctx, s.opts.Rounds)
+	return duel{subject: maker(g.server.Target()), limit: maker(s.subject())}.run(ctx, s.opts.Rounds, s.opts.Round, b)
 }
 
 // uuid makes the secrets of one run: the same number gives the same one.

@@ -134,13 +134,18 @@ func (s *stage) closed(t target.Target, p load.Plan, paid ...target.Target) *sid
 			if err != nil {
 				return nil, err
 			}
-			return values{
-				float64(res.Ops) / res.Elapsed.Seconds(),
-				millis(res.Latency.At(50)),
-				millis(res.Latency.At(99)),
-				cpuMicros(p.CPU != nil, res.CPU, float64(res.Ops)),
-			}, nil
+			return closedValues(res, p.CPU != nil), nil
 		},
+	}
+}
+
+// closedValues are those of closedColumns; knows says that the CPU time was read.
+func closedValues(res load.Result, knows bool) values {
+	return values{
+		float64(res.Ops) / res.Elapsed.Seconds(),
+		millis(res.Latency.At(50)),
+		millis(res.Latency.At(99)),
+		cpuMicros(knows, res.CPU, float64(res.Ops)),
 	}
 }
 

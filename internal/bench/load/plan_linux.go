@@ -51,17 +51,52 @@ type Result struct {
 	CPU     time.Duration // of the server; 0 when Plan.CPU is nil
 }
 
+// Add counts another run of the same plan in.
+func (r *Result) Add(o Result) {
+	r.Ops += o.Ops
+	r.Elapsed += o.Elapsed
+	r.CPU += o.CPU
+	if r.Latency == nil {
+		r.Latency = NewLatency()
+	}
+	r.Latency.Add(o.Latency)
+}
+
 // Run connects, runs the plan and disconnects. Connecting is not timed.
 func (p Plan) Run(ctx context.Context) (Result, error) {
-	loops, err := p.dial(ctx)
+	c, err := p.Connect(ctx)
 	if err != nil {
 		return Result{}, err
 	}
-	res, err := p.drive(ctx, loops)
-	for _, l := range loops {
-		err = errors.Join(err, l.Close())
+	res, err := c.Run(ctx)
+	return res, errors.Join(err, c.Close())
+}
+
+// Crew is the clients of a Plan, connected. Close must be called.
+type Crew struct {
+	plan  Plan
+	loops []*Loop
+}
+
+// Connect makes the connections of a plan that is run more than once with the same ones.
+func (p Plan) Connect(ctx context.Context) (*Crew, error) {
+	loops, err := p.dial(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return res, err
+	return &Crew{p, loops}, nil
+}
+
+// Run runs the plan. After an error the crew can only be closed.
+func (c *Crew) Run(ctx context.Context) (Result, error) { return c.plan.drive(ctx, c.loops) }
+
+// Close disconnects.
+func (c *Crew) Close() error {
+	var errs []error
+	for _, l := range c.loops {
+		errs = append(errs, l.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // dial spreads the connections evenly over the loops.
