@@ -18,6 +18,9 @@ type reached struct {
 	via    []string
 }
 
+// viaToken is the way of a policy that the token itself has. Whoever appends to it makes a copy.
+var viaToken = slices.Clip([]string{"token"})
+
 // reach returns the policies that links lead to, those of roles and of identities
 // too, each once, as far as they hold in a datacenter; with "" all of them.
 //
@@ -35,7 +38,10 @@ func reach(r reader, links *Links, datacenter string) []reached {
 			place[p.ID] = i
 			all = append(all, reached{policy: p})
 		}
-		if !slices.Contains(all[i].via, via) {
+		switch {
+		case via == "token" && all[i].via == nil: // as nearly always, so all share one
+			all[i].via = viaToken
+		case !slices.Contains(all[i].via, via):
 			all[i].via = append(all[i].via, via)
 		}
 	}

@@ -28,6 +28,8 @@ type Identity struct {
 	// Slot is room for what the server keeps about whoever it is.
 	Slot atomic.Value
 
+	checked Checked // what Checked leads to, unless it is nobody's of the tables
+
 	Token *Token // synthesised for a certificate and for recovery
 	Index uint64 // of the tables that it was resolved from
 
@@ -276,16 +278,19 @@ func (r *Resolver) byHash(view View, hash string) *Identity {
 }
 
 func (r *Resolver) identity(view View, t *Token, until time.Time) *Identity {
-	checked := &Checked{
-		Index: view.Index(), Accessor: t.Accessor, Default: r.settings.Default, Datacenter: r.settings.Datacenter,
-	}
-	if !until.IsZero() {
-		checked.Expires = unixNano(until)
-	}
-	return &Identity{
-		Accessor: t.Accessor, Token: t, Index: view.Index(), Checked: checked, meta: view.meta, until: checked.Expires,
+	id := &Identity{
+		Accessor: t.Accessor, Token: t, Index: view.Index(), meta: view.meta,
 		Auth: r.compiler.authorizer(reach(view, &t.Links, r.settings.Datacenter), t.Vars, r.settings.Default),
+		checked: Checked{
+			Index: view.Index(), Accessor: t.Accessor, Default: r.settings.Default, Datacenter: r.settings.Datacenter,
+		},
 	}
+	id.Checked = &id.checked
+	if !until.IsZero() {
+		id.until = unixNano(until)
+		id.checked.Expires = id.until
+	}
+	return id
 }
 
 func (r *Resolver) isRecovery(secret string) bool {

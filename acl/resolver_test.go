@@ -409,3 +409,23 @@ func TestRecoveryTokenThatIsAToken(t *testing.T) {
 		}
 	}
 }
+
+// TestTokensOfPoliciesShareTheirWay: the way of a policy that a token itself has is kept once, and
+// what another token reaches in two ways does not change it.
+func TestTokensOfPoliciesShareTheirWay(t *testing.T) {
+	w := ready(t)
+	w.must(t, &Change{SetPolicy: testPolicy(1, `key "a" { policy = "read" }`)})
+	w.must(t, &Change{SetRole: &Role{ID: uuid(2), Name: "two", Links: Links{Policies: []string{uuid(1)}}}})
+	direct := Links{Policies: []string{uuid(1)}}
+	both := Links{Policies: []string{uuid(1)}, Roles: []string{uuid(2)}}
+	a, b, c := reach(w.view(), &direct, ""), reach(w.view(), &both, ""), reach(w.view(), &direct, "")
+	if &a[0].via[0] != &c[0].via[0] {
+		t.Error("each has its own")
+	}
+	if want := []string{"token", "role:two"}; !slices.Equal(b[0].via, want) {
+		t.Errorf("got %v, want %v", b[0].via, want)
+	}
+	if want := []string{"token"}; !slices.Equal(c[0].via, want) {
+		t.Errorf("got %v, want %v", c[0].via, want)
+	}
+}

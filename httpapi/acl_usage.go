@@ -20,7 +20,10 @@ const mostUsed = 100_000
 //
 // It is asked for with every request, so it is in parts, and finding a token allocates
 // nothing.
-type uses struct{ parts [16]usesPart }
+type uses struct {
+	parts  [16]usesPart
+	latest atomic.Pointer[netip.Addr] // the address that was kept last; whoever comes from it too shares it
+}
 
 type usesPart struct {
 	mu sync.RWMutex
@@ -81,9 +84,19 @@ func (u *uses) note(who *acl.Identity, client netip.Addr, now time.Time) {
 		one.last.Store(second)
 	}
 	if before := one.from.Load(); client.IsValid() && (before == nil || *before != client) {
-		kept := client // so that client itself stays where it is cheap
-		one.from.Store(&kept)
+		one.from.Store(u.address(client))
 	}
+}
+
+// address keeps an address. Where all come from the same one, as on a host or behind a proxy, it
+// is one for all of them, and stays near.
+func (u *uses) address(client netip.Addr) *netip.Addr {
+	if kept := u.latest.Load(); kept != nil && *kept == client {
+		return kept
+	}
+	kept := client // so that client itself stays where it is cheap
+	u.latest.Store(&kept)
+	return &kept
 }
 
 // tokenUsed is the use of one token on this server.
