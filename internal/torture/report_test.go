@@ -23,7 +23,8 @@ func TestReport(t *testing.T) {
 		{"but the worst counts too", Row{Bars: bars, Runs: []Run{{Result: result(50 * ms)}, {Result: result(60 * ms)}, {Result: result(210 * ms)}}}, "silence 210ms > 200ms"},
 		{"with what the machine cost beside that silence", Row{Bars: bars, Runs: []Run{
 			{Result: &Result{Silence: 90 * ms, Stall: 300 * ms, SilenceStall: 80 * ms}},
-			{Result: &Result{Silence: 210 * ms, Stall: 400 * ms, SilenceStall: 190 * ms}}, {Result: result(50 * ms)},
+			{Result: &Result{Silence: 210 * ms, Stall: 400 * ms, SilenceStall: 190 * ms}},
+			{Result: result(50 * ms)},
 		}}, "silence 210ms > 200ms (a bare write and flush beside it took 190ms)"},
 		{"of a spared server beside its own", Row{Bars: bars, Runs: []Run{{Spared: []int{0, 2}, Result: &Result{
 			ServerSilence: []time.Duration{ms, 900 * ms, 300 * ms}, ServerSilenceAt: make([]time.Duration, 3), ServerStall: []time.Duration{7 * ms, 8 * ms, 240 * ms}, SilenceStall: 9 * ms,

@@ -144,9 +144,12 @@ func TestStallsBesideSilences(t *testing.T) {
 		got  time.Duration
 		want int
 	}{
-		{"all: silence", r.Silence, 400}, {"beside it", r.SilenceStall, 0},
-		{"first server: silence", r.ServerSilence[0], 490}, {"beside it", r.ServerStall[0], 300},
-		{"second server: silence", r.ServerSilence[1], 600}, {"beside it", r.ServerStall[1], 40},
+		{"all: silence", r.Silence, 400},
+		{"beside it", r.SilenceStall, 0},
+		{"first server: silence", r.ServerSilence[0], 490},
+		{"beside it", r.ServerStall[0], 300},
+		{"second server: silence", r.ServerSilence[1], 600},
+		{"beside it", r.ServerStall[1], 40},
 		{"at all", r.Stall, 300},
 	} {
 		if want := at(c.want)[0]; c.got != want {
