@@ -82,13 +82,15 @@ func TestRunsSetAsideAreTold(t *testing.T) {
 	}
 }
 
-func TestSilenceBeforeTheFaultIsThatOfTheMachine(t *testing.T) {
-	at := func(ms ...int) (times []time.Duration) {
-		for _, m := range ms {
-			times = append(times, time.Duration(m)*time.Millisecond)
-		}
-		return times
+// at is times in milliseconds.
+func at(ms ...int) (times []time.Duration) {
+	for _, m := range ms {
+		times = append(times, time.Duration(m)*time.Millisecond)
 	}
+	return times
+}
+
+func TestSilenceBeforeTheFaultIsThatOfTheMachine(t *testing.T) {
 	l := &Load{clients: []*client{{id: 0}, {id: 1}}}
 	l.writers = []*writer{
 		{client: l.clients[0], successes: at(1000, 1100, 1200, 1900, 2500)},

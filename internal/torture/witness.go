@@ -11,7 +11,7 @@ import (
 
 // witness writes and flushes a file of its own beside the servers, again and again. What it waits for
 // is what the machine costs, its disk and its processors, without any server: a silence that it
-// shares says nothing about them. It excuses nothing; it is there to be read.
+// shares says nothing about them. What that excuses is for Run.Disturbed to say.
 //
 // A flush counts from when it was due, not from when it began: a machine that stops between two
 // flushes is not seen by either of them, but by the one that comes late.

@@ -124,12 +124,6 @@ func TestFlushFile(t *testing.T) {
 
 // TestStallsBesideSilences: what was long elsewhere in the run is not held against a silence.
 func TestStallsBesideSilences(t *testing.T) {
-	at := func(ms ...int) (times []time.Duration) {
-		for _, m := range ms {
-			times = append(times, time.Duration(m)*time.Millisecond)
-		}
-		return times
-	}
 	l := &Load{clients: []*client{{id: 0}, {id: 1}}}
 	l.writers = []*writer{
 		{client: l.clients[0], successes: at(1000, 1100, 1400, 1500)}, // silent from 1100 to 1400
