@@ -12,10 +12,10 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // run puts a load on three servers over a store until enough was done.
-func run(t *testing.T, b breaks, limit time.Duration) *Result {
+func run(t *testing.T, b breaks, seed uint64, limit time.Duration) *Result {
 	t.Helper()
 	store := newFakeStore(t, b)
-	load := Start(t.Context(), Config{Servers: store.serve(t, 3), Seed: 7, SettleLimit: limit})
+	load := Start(t.Context(), Config{Servers: store.serve(t, 3), Seed: seed, SettleLimit: limit})
 	defer load.Close()
 	load.Mark(FaultBegins)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -64,7 +64,7 @@ func TestStoreThatKeepsItsPromises(t *testing.T) {
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			t.Parallel()
-			r := run(t, tc.breaks, time.Minute)
+			r := run(t, tc.breaks, 7, time.Minute)
 			for _, fault := range r.Faults {
 				t.Error(fault)
 			}
@@ -78,6 +78,11 @@ func TestStoreThatKeepsItsPromises(t *testing.T) {
 	}
 }
 
+// brokenRuns is how many runs a broken store has to go unnoticed in before the check is
+// held to be broken. Whether one run shows it is chance: on a busy machine operations
+// overlap, and what overlaps has many orders that are well.
+const brokenRuns = 8
+
 // TestBrokenStoreIsCaught: each promise that is broken is noticed, by the check that is
 // there for it.
 func TestBrokenStoreIsCaught(t *testing.T) {
@@ -88,7 +93,7 @@ func TestBrokenStoreIsCaught(t *testing.T) {
 	}{
 		{"default reads are sometimes stale", breaks{stale: 100}, "not linearizable"},
 		{"an acknowledged write was never done", breaks{lose: 20}, "an acknowledged write is lost"},
-		{"reads show that a write was never done", breaks{lose: 100}, "not linearizable"},
+		{"reads show that a write was never done", breaks{lose: 250}, "not linearizable"},
 		{"an acknowledged write is undone later", breaks{lateLoss: 20}, "acknowledged"},
 		{"a write is done twice", breaks{twice: 200}, "was written once and has been seen at index"},
 		{"a write comes back after another", breaks{comesBack: 200}, "not linearizable"},
@@ -106,13 +111,16 @@ func TestBrokenStoreIsCaught(t *testing.T) {
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			t.Parallel()
-			r := run(t, tc.breaks, 2*time.Second)
-			for _, fault := range r.Faults {
-				if strings.Contains(fault, tc.want) {
-					return
+			for seed := range uint64(brokenRuns) {
+				r := run(t, tc.breaks, seed, 2*time.Second)
+				for _, fault := range r.Faults {
+					if strings.Contains(fault, tc.want) {
+						return
+					}
 				}
+				t.Logf("not noticed in run %d: no fault has %q in it:\n%s", seed+1, tc.want, strings.Join(r.Faults, "\n"))
 			}
-			t.Errorf("not noticed: no fault has %q in it:\n%s", tc.want, strings.Join(r.Faults, "\n"))
+			t.Errorf("not noticed in %d runs", brokenRuns)
 		})
 	}
 }
