@@ -173,17 +173,16 @@ func (g *guarded) compare(ctx context.Context, s *stage, b bars, all bool, reque
 			}
 		}
 		sent := make([]int, aclClients) // by client, over all rounds; each is used by one thread at a time
-		return load.Plan{
-			Addr: t.Addr, CPU: t.CPU(), Loops: s.opts.Loops,
+		return s.aimed(t, load.Plan{
 			Conns: aclClients,
 			Check: wantOK,
 			Next: func(conn, _ int) []byte {
 				sent[conn]++
 				return rings[conn][sent[conn]%n]
 			},
-		}
+		})
 	}
-	return duel{subject: maker(g.server.Target()), limit: maker(s.subject())}.run(ctx, s.opts.Rounds, s.opts.Round, b)
+	return s.duel(ctx, b, maker(g.server.Target()), maker(s.subject()))
 }
 
 // uuid makes the secrets of one run: the same number gives the same one.

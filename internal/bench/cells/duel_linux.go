@@ -28,6 +28,15 @@ const slice = 150 * time.Millisecond
 // slicesOf is how many slices a side has in a round: an even number, or else one.
 func slicesOf(round time.Duration) int { return max(1, int(round/(2*slice))*2) }
 
+// duelRounds is how many times as many rounds a duel has as other contests: by round its ratio
+// still moves by a tenth where the disk has a part in it.
+const duelRounds = 2
+
+// duel lets two servers fight one, with plans that know them.
+func (s *stage) duel(ctx context.Context, b bars, subject, limit load.Plan) (report.Row, error) {
+	return duel{subject: subject, limit: limit}.run(ctx, duelRounds*s.opts.Rounds, s.opts.Round, b)
+}
+
 // run lets the sides fight for a number of rounds, in each of which both have the same time.
 func (d duel) run(ctx context.Context, rounds int, round time.Duration, b bars) (row report.Row, err error) {
 	sides := [2]load.Plan{d.subject, d.limit}

@@ -24,7 +24,8 @@ const trioServers = 3
 
 // trioGroup measures three servers on this machine. The column of the limit is another
 // server: of a cell on the leader, or on all three, one server that is alone; of a cell
-// on a follower the leader. Only the cells of what all three together spend have the bare
+// on a follower the leader, with which it fights a [duel]: both have the same three servers
+// and the same disk behind them. Only the cells of what all three together spend have the bare
 // limits there.
 func trioGroup(o *Options) group {
 	g := group{name: "trio"}
@@ -49,7 +50,8 @@ func trioGroup(o *Options) group {
 			return s.pair(ctx, nil, s.trioPuts(c.Leader(), clients), s.trioPuts(s.subject(), clients))
 		})
 		on(fmt.Sprintf("put-follower-c%d", clients), func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
-			return s.pair(ctx, b, s.trioPuts(c.Follower(), clients), s.trioPuts(c.Leader(), clients))
+			of := func(t target.Target) load.Plan { return s.aimed(t, taking(clients, s.putRing(t.Addr))) }
+			return s.duel(ctx, b, of(c.Follower()), of(c.Leader()))
 		})
 	}
 	for _, mode := range []struct{ name, query string }{{"default", ""}, {"consistent", "?consistent"}, {"stale", "?stale"}} {
@@ -57,25 +59,31 @@ func trioGroup(o *Options) group {
 		if mode.name == "default" {
 			b = bars{opsPerSecond: report.RatioAtLeast(0.7)}
 		}
-		get := func(ctx context.Context, s *stage, bars bars, of, against []target.Target) (report.Row, error) {
-			subject, err := s.trioGets(ctx, of, mode.query)
+		get := func(ctx context.Context, s *stage, of, against []target.Target) (subject, limit []load.Plan, err error) {
+			if subject, err = s.trioGets(ctx, of, mode.query); err == nil {
+				limit, err = s.trioGets(ctx, against, mode.query)
+			}
+			return subject, limit, err
+		}
+		alone := func(ctx context.Context, s *stage, of []target.Target) (report.Row, error) {
+			subject, limit, err := get(ctx, s, of, []target.Target{s.subject()})
 			if err != nil {
 				return report.Row{}, err
 			}
-			limit, err := s.trioGets(ctx, against, mode.query)
-			if err != nil {
-				return report.Row{}, err
-			}
-			return s.pair(ctx, bars, subject, limit)
+			return s.pair(ctx, nil, s.loops(subject), s.loops(limit))
 		}
 		on("get-leader-"+mode.name, func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
-			return get(ctx, s, nil, []target.Target{c.Leader()}, []target.Target{s.subject()})
+			return alone(ctx, s, []target.Target{c.Leader()})
 		})
 		on("get-follower-"+mode.name, func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
-			return get(ctx, s, b, []target.Target{c.Follower()}, []target.Target{c.Leader()})
+			subject, limit, err := get(ctx, s, []target.Target{c.Follower()}, []target.Target{c.Leader()})
+			if err != nil {
+				return report.Row{}, err
+			}
+			return s.duel(ctx, b, subject[0], limit[0])
 		})
 		on("get-all-"+mode.name, func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
-			return get(ctx, s, nil, c.All(), []target.Target{s.subject()})
+			return alone(ctx, s, c.All())
 		})
 	}
 	on(fmt.Sprintf("cost-put-c%d", trioClients), func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
@@ -174,12 +182,12 @@ func (s *stage) trioPuts(t target.Target, clients int) *side {
 
 // trioGets reads one key from several servers at the same time, with as many clients
 // together, whatever their number.
-func (s *stage) trioGets(ctx context.Context, of []target.Target, query string) (*side, error) {
+func (s *stage) trioGets(ctx context.Context, of []target.Target, query string) ([]load.Plan, error) {
 	path := "/v1/kv/" + s.prefix + "get"
 	if err := put(ctx, of[0], s.prefix+"get", text(10, s.opts.Sizes.ValueBytes)); err != nil {
 		return nil, err
 	}
-	var sides []*side
+	var plans []load.Plan
 	for i, t := range of {
 		first, err := t.Do(ctx, http.MethodGet, path, nil) // in default mode: it has the write
 		if err == nil {
@@ -189,13 +197,22 @@ func (s *stage) trioGets(ctx context.Context, of []target.Target, query string) 
 			return nil, fmt.Errorf("GET %s at %s: %w", path, t.Addr, err)
 		}
 		request := rawhttp.Request(http.MethodGet, path+query, t.Addr, nil)
-		sides = append(sides, s.closed(t, load.Plan{
+		plans = append(plans, s.aimed(t, load.Plan{
 			Conns: max(1, (s.opts.Sizes.Readers+i)/len(of)), // their sum is the number of readers
 			Next:  func(int, int) []byte { return request },
 			Check: sameLength(path, first.Length),
 		}))
 	}
-	return together(sides), nil
+	return plans, nil
+}
+
+// loops is the plans that have their turns at the same time.
+func (s *stage) loops(plans []load.Plan) *side {
+	var sides []*side
+	for _, p := range plans {
+		sides = append(sides, s.loop(p))
+	}
+	return together(sides)
 }
 
 // together is sides that have their turns at the same time: operations a second are

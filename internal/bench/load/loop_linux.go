@@ -59,48 +59,58 @@ type Loop struct {
 
 // Dial opens n connections to addr, "address:port".
 func Dial(ctx context.Context, addr string, n int) (*Loop, error) {
-	return dialEach(ctx, addr, n, func(*Loop, *Conn) error { return nil })
+	to, err := net.ResolveTCPAddr("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("address %s: %w", addr, err)
+	}
+	return dialEach(ctx, to, n, func(*Loop, *Conn) error { return nil })
 }
 
 // dialEach is Dial that does something with each connection as soon as it is there: a
 // server closes one on which nothing is asked for long, and to open very many takes long.
-func dialEach(ctx context.Context, addr string, n int, each func(*Loop, *Conn) error) (*Loop, error) {
+func dialEach(ctx context.Context, to *net.TCPAddr, n int, each func(*Loop, *Conn) error) (*Loop, error) {
 	epfd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
 	l := &Loop{epfd: epfd, buf: make([]byte, readBytes), events: make([]unix.EpollEvent, maxEvents)}
-	if err := l.dial(ctx, addr, n, each); err != nil {
+	if err := l.dial(ctx, to, n, each); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }
 
-func (l *Loop) dial(ctx context.Context, addr string, n int, each func(*Loop, *Conn) error) error {
-	tcp, err := net.ResolveTCPAddr("tcp", addr)
-	if err != nil {
-		return fmt.Errorf("address %s: %w", addr, err)
-	}
-	family, sa := sockaddr(tcp)
+func (l *Loop) dial(ctx context.Context, to *net.TCPAddr, n int, each func(*Loop, *Conn) error) error {
 	for i := range n {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		fd, err := connect(family, sa, source(tcp, i))
+		c, err := l.join(to)
 		if err != nil {
-			return fmt.Errorf("connection %d of %d to %s: %w", i+1, n, addr, err)
-		}
-		c := &Conn{ID: i, fd: fd, parser: rawhttp.Parser{KeepErrors: true}}
-		l.conns = append(l.conns, c)
-		ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(i)}
-		if err := unix.EpollCtl(l.epfd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
-			return fmt.Errorf("epoll: %w", err)
+			return fmt.Errorf("connection %d of %d to %s: %w", i+1, n, to, err)
 		}
 		if err := each(l, c); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// join opens one more connection.
+func (l *Loop) join(to *net.TCPAddr) (*Conn, error) {
+	id := len(l.conns)
+	family, sa := sockaddr(to)
+	fd, err := connect(family, sa, source(to, id))
+	if err != nil {
+		return nil, err
+	}
+	c := &Conn{ID: id, fd: fd, parser: rawhttp.Parser{KeepErrors: true}}
+	l.conns = append(l.conns, c)
+	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(id)}
+	if err := unix.EpollCtl(l.epfd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	return c, nil
 }
 
 func sockaddr(a *net.TCPAddr) (family int, sa unix.Sockaddr) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/holdfast-kv/holdfast/internal/bench/rawhttp"
@@ -13,17 +14,22 @@ import (
 // its own, and one more connection to write through. Close must be called.
 type Watchers struct {
 	loop    *Loop
-	n       int // connection n writes
+	to      *net.TCPAddr
+	n       int // connection n, if there is one, writes
 	request func(id int, index uint64) []byte
 	index   []uint64 // by watcher: what its next query waits above
 }
 
-// DialWatchers connects n watchers and a writer. request renders the query of
+// DialWatchers connects n watchers. request renders the query of
 // watcher id that waits for something after index; index is what all of them
 // start with, and their queries are sent as they are connected, unless it is 0.
 func DialWatchers(ctx context.Context, addr string, n int, index uint64, request func(id int, index uint64) []byte) (*Watchers, error) {
-	l, err := dialEach(ctx, addr, n+1, func(l *Loop, c *Conn) error {
-		if index == 0 || c.ID == n {
+	to, err := net.ResolveTCPAddr("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("address %s: %w", addr, err)
+	}
+	l, err := dialEach(ctx, to, n, func(l *Loop, c *Conn) error {
+		if index == 0 {
 			return nil
 		}
 		return l.Send(c, request(c.ID, index))
@@ -31,7 +37,7 @@ func DialWatchers(ctx context.Context, addr string, n int, index uint64, request
 	if err != nil {
 		return nil, err
 	}
-	w := &Watchers{loop: l, n: n, request: request, index: make([]uint64, n)}
+	w := &Watchers{loop: l, to: to, n: n, request: request, index: make([]uint64, n)}
 	for i := range w.index {
 		w.index[i] = index
 	}
@@ -43,6 +49,19 @@ func (w *Watchers) Close() error { return w.loop.Close() }
 
 // SetIndex sets what the next query of one watcher waits above.
 func (w *Watchers) SetIndex(id int, index uint64) { w.index[id] = index }
+
+// writer is the connection to write through, which is opened for the first write: a server closes one
+// on which nothing is asked for long, as while other servers have their turn.
+func (w *Watchers) writer() (*Conn, error) {
+	if conns := w.loop.Conns(); len(conns) > w.n {
+		return conns[w.n], nil
+	}
+	c, err := w.loop.join(w.to)
+	if err != nil {
+		return nil, fmt.Errorf("connection to %s for writes: %w", w.to, err)
+	}
+	return c, nil
+}
 
 // Park sends the query of every watcher that has none outstanding. It does not
 // wait until they have arrived.
@@ -84,14 +103,17 @@ type Shot struct {
 // for at most limit. All times count from the moment before the write is sent.
 func (w *Watchers) Fire(ctx context.Context, write []byte, want int, limit time.Duration) (Shot, error) {
 	shot := Shot{Delivered: NewLatency()}
-	writer := w.loop.Conns()[w.n]
+	writer, err := w.writer()
+	if err != nil {
+		return shot, err
+	}
 	start := time.Now()
 	if err := w.loop.Send(writer, write); err != nil {
 		return shot, err
 	}
 	written := false
 	done := errors.New("all are served")
-	err := w.loop.Run(ctx, start.Add(limit), func(c *Conn, r rawhttp.Response, at time.Time) ([]byte, error) {
+	err = w.loop.Run(ctx, start.Add(limit), func(c *Conn, r rawhttp.Response, at time.Time) ([]byte, error) {
 		if c == writer {
 			written, shot.Write = true, at.Sub(start)
 			if r.Status != 200 {
@@ -150,7 +172,10 @@ func (w *Watchers) Weather(ctx context.Context, s Storm) (StormResult, error) {
 	if err := w.Park(); err != nil {
 		return res, err
 	}
-	writer := w.loop.Conns()[w.n]
+	writer, err := w.writer()
+	if err != nil {
+		return res, err
+	}
 	latest, behind := uint64(0), 0 // known when all is written
 	take := func(c *Conn, r rawhttp.Response, _ time.Time) ([]byte, error) {
 		if c == writer {
@@ -196,7 +221,6 @@ func (w *Watchers) Weather(ctx context.Context, s Storm) (StormResult, error) {
 		}
 		res.Written++
 	}
-	var err error
 	if latest, err = s.Latest(); err != nil {
 		return res, err
 	}

@@ -106,6 +106,27 @@ func TestFireServesEverybodyOnOneKeyAgainAndAgain(t *testing.T) {
 	}
 }
 
+// TestNoConnectionIsLeftSilent: what a server closes for its silence is never among those that a
+// crowd holds while others have their turn.
+func TestNoConnectionIsLeftSilent(t *testing.T) {
+	const n = 3
+	b := newBoard()
+	w, addr := watch(t, b, n, func(int) string { return "/k" })
+	park(t, b, w, n)
+	if got := len(w.loop.Conns()); got != n {
+		t.Errorf("before the first write %d connections are open, want those of %d watchers", got, n)
+	}
+	for range 2 {
+		if _, err := w.Fire(t.Context(), rawhttp.Request("PUT", "/k", addr, []byte{}), n, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(w.loop.Conns()); got != n+1 {
+			t.Errorf("%d connections are open, want %d and one to write through", got, n)
+		}
+		park(t, b, w, n)
+	}
+}
+
 func TestListenSeesWhoIsWokenForNothing(t *testing.T) {
 	const n = 5
 	for _, tc := range []struct {
