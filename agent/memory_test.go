@@ -50,14 +50,22 @@ func TestMemoryIsGivenBackAfterARestore(t *testing.T) {
 	}
 	_, _, archive := m.ask(t, http.MethodGet, "/v1/snapshot", "")
 	before := forced()
-	if status, _, body := m.ask(t, http.MethodPut, "/v1/snapshot", archive); status != http.StatusOK {
-		t.Fatalf("restore: %d %s", status, body)
-	}
+	// A restore that comes before the server looks for the first time is not seen as one.
+	restore := time.NewTicker(time.Second)
+	defer restore.Stop()
 	late := time.After(20 * time.Second)
-	for forced() == before {
+	for again := true; forced() == before; {
+		if again {
+			again = false
+			if status, _, body := m.ask(t, http.MethodPut, "/v1/snapshot", archive); status != http.StatusOK {
+				t.Fatalf("restore: %d %s", status, body)
+			}
+		}
 		select {
 		case <-late:
 			t.Fatal("nothing is given back")
+		case <-restore.C:
+			again = true
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
