@@ -14,7 +14,8 @@ import (
 // call is one request on its way through a handler. It is used again for others.
 type call struct {
 	one
-	q query // empty between two requests
+	q     query       // empty between two requests
+	asked keyQuestion // of a request for keys, as well
 }
 
 // one is what a call knows of its request beside the parameters.
@@ -53,6 +54,7 @@ var calls = sync.Pool{New: func() any { return new(call) }}
 func (c *call) release() {
 	c.one = one{}
 	c.q.clear()
+	c.asked = keyQuestion{}
 	calls.Put(c)
 }
 

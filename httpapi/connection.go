@@ -8,8 +8,11 @@ import (
 	"github.com/holdfast-kv/holdfast/acl"
 )
 
-// connection is what is known of the connection of a client, for all of its requests.
+// connection is what is known of the connection of a client, for all of its requests. It is the
+// context itself: where there are thousands of connections each step from one thing to the next
+// is one that the processor waits for.
 type connection struct {
+	context.Context
 	client  netip.Addr
 	address string   // of the client; "" if that is invalid
 	last    acl.Last // whose token came last
@@ -17,14 +20,22 @@ type connection struct {
 
 type connectionKey struct{}
 
+// Value is part of context.Context.
+func (k *connection) Value(key any) any {
+	if key == (connectionKey{}) {
+		return k
+	}
+	return k.Context.Value(key)
+}
+
 // WithClient notes the peer's address in the context of a connection, where it is
 // parsed once.
 func WithClient(ctx context.Context, client netip.Addr) context.Context {
-	known := &connection{client: client}
+	known := &connection{Context: ctx, client: client}
 	if client.IsValid() {
 		known.address = client.String()
 	}
-	return context.WithValue(ctx, connectionKey{}, known)
+	return known
 }
 
 // connectionOf is nil where nothing is known: on a Unix socket.

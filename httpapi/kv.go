@@ -21,10 +21,12 @@ func (c *call) kvGet() error {
 	if err != nil {
 		return err
 	}
-	q, err := c.question()
+	asked, err := c.question()
 	if err != nil {
 		return err
 	}
+	c.asked = keyQuestion{asked, c}
+	q := &c.asked.question
 	if err := c.checkDatacenter(); err != nil {
 		return err
 	}
@@ -33,18 +35,18 @@ func (c *call) kvGet() error {
 		return err
 	}
 	if c.q.has(pHistory) {
-		return c.kvHistory(&q, contact)
+		return c.kvHistory(q, contact)
 	}
 	if o.index > 0 && q.revision == 0 {
-		if err := c.needQuestion(&q); err != nil {
+		if err := c.needQuestion(q); err != nil {
 			return err
 		}
-		if err := c.await(&keyQuestion{q, c}, o); err != nil {
+		if err := c.await(&c.asked, o); err != nil {
 			return err
 		}
 		contact = c.s.node.Contact()
 	}
-	return c.answerQuestion(&q, o, contact)
+	return c.answerQuestion(q, o, contact)
 }
 
 // question reads what is asked for from path and query.

@@ -41,7 +41,7 @@ type depends struct {
 	leader   bool          // whether one is known
 	contact  time.Duration // with it, in whole milliseconds
 	settings *Settings
-	second   int64 // of its date, in Unix time
+	second   int64 // in which the request came, in Unix time: the answer has a date
 }
 
 // answeredAsOthers answers a question about one key, of somebody who knew an earlier version of it,
@@ -56,7 +56,7 @@ func (c *call) answeredAsOthers(q *question, o readOptions, contact Contact, vie
 	}
 	now := depends{
 		of: of, shape: q.shape, restored: view.RestoredAt(), leader: contact.KnownLeader,
-		contact: contact.LastContact.Truncate(time.Millisecond), settings: c.settings, second: time.Now().Unix(),
+		contact: contact.LastContact.Truncate(time.Millisecond), settings: c.settings, second: c.start.Unix(),
 	}
 	place := &c.s.late[maphash.String(answerSeed, q.key)%lateAnswers]
 	last := place.Load()

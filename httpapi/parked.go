@@ -122,7 +122,7 @@ func (c *call) awaitParked(q parkable, o readOptions) error {
 	client := c.client()
 	w := &waiting{
 		s: c.s, endpoint: c.endpoint, client: client, came: c.start.UnixNano(),
-		until: time.Since(c.s.began) + c.s.waitTime(o.wait, wheel.Tick),
+		until: c.start.Sub(c.s.began) + c.s.waitTime(o.wait, wheel.Tick),
 		index: o.index, mode: o.mode, awake: true,
 	}
 	if err := c.s.parked.enter(client, w, c.s.settings.Load()); err != nil {

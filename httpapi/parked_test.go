@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -515,9 +516,10 @@ func BenchmarkPark(b *testing.B) {
 			mustPut(b, s, "k", "1")
 			p := &benchParker{discard: discard{h: http.Header{}}}
 			b.ReportAllocs()
-			index := 4
+			ctx := WithClient(b.Context(), netip.MustParseAddr("127.0.0.1"))
 			for done := 0; done < b.N; done += n {
-				r := httptest.NewRequestWithContext(b.Context(), http.MethodGet, fmt.Sprintf("/v1/kv/k?index=%d&wait=5m", index), nil)
+				_, index := s.node.Store().View().Get("k")
+				r := httptest.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("/v1/kv/k?index=%d&wait=5m", index), nil)
 				p.tickets = p.tickets[:0]
 				for range n {
 					clear(p.h)
@@ -525,7 +527,6 @@ func BenchmarkPark(b *testing.B) {
 					s.ServeHTTP(p, r)
 				}
 				mustPut(b, s, "k", fmt.Sprint(done))
-				index++
 				for _, t := range p.tickets {
 					<-t.c
 					clear(p.h)
@@ -536,6 +537,8 @@ func BenchmarkPark(b *testing.B) {
 		})
 	}
 }
+
+var _ http1.Parker = (*benchParker)(nil)
 
 // benchParker is the cheapest http1.Parker there is.
 type benchParker struct {
@@ -551,3 +554,5 @@ func (p *benchParker) Park(w http1.Waiting) http1.Ticket {
 }
 
 func (p *benchParker) Resumed() http1.Waiting { return p.resumed }
+
+func (p *benchParker) AnswerFrom(*http1.Share) bool { return false }
