@@ -36,7 +36,11 @@ func follow(forks []fork, labels int, name string) int {
 	for labels > 1 {
 		f := forks[fork]
 		left := int(f.left)
-		if place, behind := f.at(); symbol(name, place)>>behind&1 == 0 {
+		place, behind := f.at()
+		if place >= len(name) { // all that are left begin with it, the first as well as any
+			break
+		}
+		if symbol(name, place)>>behind&1 == 0 {
 			fork++
 			labels = left
 		} else {
