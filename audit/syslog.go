@@ -1,6 +1,9 @@
 package audit
 
-import "regexp"
+import (
+	"encoding/json"
+	"regexp"
+)
 
 // syslogTag is what lines in the system's log are known by.
 const syslogTag = "holdfast-audit"
@@ -18,4 +21,15 @@ func fromSyslog(text []byte) []byte {
 		return nil
 	}
 	return text[at[1]-len(`{"n":`):]
+}
+
+// syslogServer is where a line names its server, also one that a daemon has cut off: that
+// stands near its beginning, and within a value its quotes would be escaped.
+var syslogServer = regexp.MustCompile(`^\{"n":[^{}]{0,300}?,"server":("(?:[^"\\]|\\.){0,300}")`)
+
+// saysOther tells whether what is left of a line says that it is of another server.
+func saysOther(text []byte, server string) bool {
+	var named string
+	at := syslogServer.FindSubmatch(text)
+	return at != nil && json.Unmarshal(at[1], &named) == nil && named != server
 }

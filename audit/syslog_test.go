@@ -318,6 +318,10 @@ func TestVerifySyslog(t *testing.T) {
 		{"another server", join(a[:2], b), "", 2, 1, `syslog:3: a line of the server "b" among those of "a"`},
 		{"another server passed over", join(a[:2], b, a[2:]), "a", 5, 1, ""},
 		{"the other one", join(a[:2], b, a[2:]), "b", 3, 1, ""},
+		{"another server cut off", join(a[:2], []string{b[0][:len(b[0])-80] + "\n"}, a[2:]), "a", 5, 1, ""},
+		{"another server cut off, and nobody said whose", join(a[:2], []string{b[0][:len(b[0])-80] + "\n"}, a[2:]), "", 2, 1, "syslog:3: the line was changed"},
+		{"cut off before it says whose", join(a[:2], []string{b[0][:len(usual)+30] + "\n"}, a[2:]), "a", 2, 1, "syslog:3: the line was changed"},
+		{"one cut off, made out to be of another server", join(a[:2], []string{strings.Replace(a[2], `"server":"a"`, `"server":"b"`, 1)[:len(a[2])-80] + "\n"}, a[3:]), "a", 2, 1, "syslog:4: lines are missing: number 4 follows on number 2"},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			r, err := VerifySyslog(tc.server, saved(t, tc.text))

@@ -114,6 +114,8 @@ func (v *verifier) syslogLine(text []byte) (why string) {
 	}
 	l, err := readLine(text)
 	switch {
+	case errors.Is(err, errNoLine) && v.only && saysOther(text, v.server): // a line of v.server's would be missed
+		return ""
 	case errors.Is(err, errNoLine):
 		return "the line was changed, or the daemon has cut it off: see how long it lets messages be"
 	case err != nil:
