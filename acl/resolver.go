@@ -430,19 +430,29 @@ func beginning(hash string) uint64 {
 // any more. It depends on the state and on its arguments alone; the Compiler only saves
 // time.
 func (tx *Tx) Recheck(c *Checked, now int64, with *Compiler) *Authorizer {
+	return recheck(tx, c, now, with)
+}
+
+// recheck is Recheck in a [Tx] or a [View].
+func recheck(in interface {
+	reader
+	Meta() *Meta
+	Token(accessor string) *Token
+}, c *Checked, now int64, with *Compiler,
+) *Authorizer {
 	if c.Links != nil {
 		// Which rules have led to these links is not known here. Where one of them may
 		// be gone, a certificate is nobody until it is looked at again.
-		if m := tx.Meta(); m.Bindings > c.Index || m.Methods > c.Index {
+		if m := in.Meta(); m.Bindings > c.Index || m.Methods > c.Index {
 			return nil
 		}
-		return with.authorizer(reach(tx, c.Links, c.Datacenter), c.Vars, c.Default)
+		return with.authorizer(reach(in, c.Links, c.Datacenter), c.Vars, c.Default)
 	}
-	t := tx.Token(c.Accessor)
+	t := in.Token(c.Accessor)
 	if t == nil || t.ExpiredAt(time.Unix(0, now)) || !t.knows(c.Secret, now) {
 		return nil
 	}
-	return with.authorizer(reach(tx, &t.Links, c.Datacenter), t.Vars, c.Default)
+	return with.authorizer(reach(in, &t.Links, c.Datacenter), t.Vars, c.Default)
 }
 
 // knows tells whether a secret is one of the token's; see [Checked.Secret].

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/agent/logstore"
 	"github.com/holdfast-kv/holdfast/agent/rpc"
 	"github.com/holdfast-kv/holdfast/agent/rpc/rpcpb"
@@ -38,6 +39,8 @@ func refusal(err error) error {
 		return &rpc.Refused{Why: rpcpb.Refusal_REFUSAL_UNKNOWN_OUTCOME, Text: err.Error()}
 	case errors.As(err, &readOnly):
 		return &rpc.Refused{Why: rpcpb.Refusal_REFUSAL_READ_ONLY, Text: readOnly.Reason}
+	case errors.Is(err, acl.ErrNotFound), errors.As(err, new(*acl.PermissionError)):
+		return &rpc.Refused{Why: rpcpb.Refusal_REFUSAL_DENIED, Text: err.Error()}
 	}
 	return &rpc.Refused{Why: rpcpb.Refusal_REFUSAL_FAILED, Text: err.Error()}
 }
@@ -88,11 +91,15 @@ func (b *backend) ReadIndex(ctx context.Context) (uint64, error) {
 }
 
 // RenewSession is part of rpc.Backend.
-func (b *backend) RenewSession(ctx context.Context, id string) (uint64, bool, error) {
+func (b *backend) RenewSession(ctx context.Context, id string, m *rpcpb.Given) (uint64, bool, error) {
 	if !b.a.leading.Load() {
 		return 0, false, notLeader()
 	}
-	s, err := b.a.RenewSession(ctx, id)
+	given, err := givenFromProto(m)
+	if err != nil {
+		return 0, false, refusal(err)
+	}
+	s, err := b.a.RenewSession(ctx, id, given)
 	return b.a.store.Applied(), s != nil, refusal(err)
 }
 
@@ -100,6 +107,13 @@ func (b *backend) RenewSession(ctx context.Context, id string) (uint64, bool, er
 func (b *backend) Restore(ctx context.Context, m *rpcpb.RestoreMeta, r io.Reader) (uint64, error) {
 	if !b.a.leading.Load() {
 		return 0, notLeader()
+	}
+	given, err := givenFromProto(m.GetGiven())
+	if err == nil {
+		err = b.a.stillGiven(ctx, given) // before all of it is taken
+	}
+	if err != nil {
+		return 0, refusal(err)
 	}
 	kept, err := b.a.keep()
 	if err != nil {
@@ -113,7 +127,7 @@ func (b *backend) Restore(ctx context.Context, m *rpcpb.RestoreMeta, r io.Reader
 		return 0, refusal(fmt.Errorf("receive the archive: %w", err))
 	}
 	meta := httpapi.SnapshotMeta{ID: m.GetId(), Index: m.GetIndex(), Term: m.GetTerm()}
-	err = b.a.restoreHere(ctx, meta, kept)
+	err = b.a.restoreHere(ctx, meta, kept, given)
 	return b.a.store.Applied(), refusal(err)
 }
 
@@ -137,19 +151,27 @@ func (w *wholeReader) Read(p []byte) (int, error) {
 }
 
 // TransferLeader is part of rpc.Backend.
-func (b *backend) TransferLeader(_ context.Context, id string) error {
+func (b *backend) TransferLeader(ctx context.Context, id string, m *rpcpb.Given) error {
 	if !b.a.leading.Load() {
 		return notLeader()
 	}
-	return refusal(b.a.transferHere(id))
+	given, err := givenFromProto(m)
+	if err == nil {
+		err = b.a.transferHere(ctx, id, given)
+	}
+	return refusal(err)
 }
 
 // RemovePeer is part of rpc.Backend.
-func (b *backend) RemovePeer(ctx context.Context, id, address string) error {
+func (b *backend) RemovePeer(ctx context.Context, id, address string, m *rpcpb.Given) error {
 	if !b.a.leading.Load() {
 		return notLeader()
 	}
-	return refusal(b.a.removeHere(ctx, id, address))
+	given, err := givenFromProto(m)
+	if err == nil {
+		err = b.a.removeHere(ctx, id, address, given)
+	}
+	return refusal(err)
 }
 
 // Status is part of rpc.Backend.
@@ -276,7 +298,11 @@ const restoreChunk = 256 << 10
 
 // restoreThere hands a restore to the leader. It is not repeated: the leader may have
 // taken it.
-func (a *Agent) restoreThere(ctx context.Context, address string, meta httpapi.SnapshotMeta, kept *logstore.Kept) error {
+func (a *Agent) restoreThere(ctx context.Context, address string, meta httpapi.SnapshotMeta, kept *logstore.Kept, given *acl.Given) error {
+	asked, err := givenToProto(given)
+	if err != nil {
+		return err
+	}
 	server, err := a.peers.client.Server(address)
 	if err != nil {
 		return err
@@ -294,7 +320,7 @@ func (a *Agent) restoreThere(ctx context.Context, address string, meta httpapi.S
 	if err != nil {
 		return fmt.Errorf("hand the restore to the leader: %w", err)
 	}
-	first := &rpcpb.RestoreRequest{Meta: &rpcpb.RestoreMeta{Id: meta.ID, Index: meta.Index, Term: meta.Term, Size: kept.Size()}}
+	first := &rpcpb.RestoreRequest{Meta: &rpcpb.RestoreMeta{Id: meta.ID, Index: meta.Index, Term: meta.Term, Size: kept.Size(), Given: asked}}
 	err = stream.Send(first)
 	r, buf := kept.Reader(), make([]byte, restoreChunk)
 	for err == nil {

@@ -215,7 +215,7 @@ func (a *Agent) Leave(ctx context.Context) error {
 	}
 	a.handOver()
 	a.drain(ctx)
-	if err := a.RemovePeer(ctx, a.nodeID, ""); err != nil {
+	if err := a.RemovePeer(ctx, a.nodeID, "", ownAct); err != nil {
 		a.log.Warn("give up the place in the raft configuration; the leader will take it", "error", err)
 	}
 	return a.gossip.Leave()

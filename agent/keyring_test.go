@@ -110,7 +110,7 @@ func TestMembersOfOne(t *testing.T) {
 	if err := m.Leave(t.Context()); err != nil {
 		t.Errorf("leave: %v", err)
 	}
-	if err := m.removeHere(t.Context(), "nobody", ""); err == nil || err.Error() != `id "nobody" was not found in the Raft configuration` {
+	if err := m.removeHere(t.Context(), "nobody", "", nil); err == nil || err.Error() != `id "nobody" was not found in the Raft configuration` {
 		t.Errorf("remove nobody: %v", err)
 	}
 }

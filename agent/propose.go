@@ -98,6 +98,8 @@ func meaning(err error) error {
 			return httpapi.ErrUnknownOutcome
 		case rpcpb.Refusal_REFUSAL_READ_ONLY:
 			return &httpapi.ReadOnlyError{Reason: refused.Text}
+		case rpcpb.Refusal_REFUSAL_DENIED:
+			return &httpapi.DeniedError{Text: refused.Text}
 		}
 		return errors.New(refused.Text) // the leader's words, as they are
 	}

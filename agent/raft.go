@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/agent/rpc"
 	"github.com/holdfast-kv/holdfast/agent/rpc/rpcpb"
 	"github.com/holdfast-kv/holdfast/fsm"
@@ -182,17 +183,24 @@ func (a *Agent) RaftConfiguration() ([]httpapi.RaftServer, uint64, error) {
 	return servers, future.Index(), nil
 }
 
-// TransferLeader hands leadership over.
+// TransferLeader hands leadership over. given is the right of who asked for it.
 //
 // Source: contract, status and operator, section 2, for the texts.
-func (a *Agent) TransferLeader(ctx context.Context, id string) error {
-	return a.askLeaderOnce(ctx, func() error { return a.transferHere(id) }, func(ctx context.Context, s rpcpb.ServerServiceClient) error {
-		_, err := s.TransferLeader(ctx, &rpcpb.TransferLeaderRequest{Id: id})
+func (a *Agent) TransferLeader(ctx context.Context, id string, given *acl.Given) error {
+	asked, err := givenToProto(given)
+	if err != nil {
+		return err
+	}
+	return a.askLeaderOnce(ctx, func() error { return a.transferHere(ctx, id, given) }, func(ctx context.Context, s rpcpb.ServerServiceClient) error {
+		_, err := s.TransferLeader(ctx, &rpcpb.TransferLeaderRequest{Id: id, Given: asked})
 		return err
 	})
 }
 
-func (a *Agent) transferHere(id string) error {
+func (a *Agent) transferHere(ctx context.Context, id string, given *acl.Given) error {
+	if err := a.stillGiven(ctx, given); err != nil {
+		return err
+	}
 	servers := a.configuration().Servers
 	if id == "" {
 		if len(servers) < 2 {
@@ -214,11 +222,15 @@ func (a *Agent) transferHere(id string) error {
 
 // RemovePeer takes a server out, named by its id or its address. When an answer is lost,
 // as that of a leader that takes itself out can be, it is asked for again; then it is
-// done, too, if the server is not there any more.
-func (a *Agent) RemovePeer(ctx context.Context, id, address string) error {
+// done, too, if the server is not there any more. given is the right of who asked for it.
+func (a *Agent) RemovePeer(ctx context.Context, id, address string, given *acl.Given) error {
+	asked, err := givenToProto(given)
+	if err != nil {
+		return err
+	}
 	lost := false // an attempt may have done it
-	err := a.askLeader(ctx, func() error {
-		err := a.removeHere(ctx, id, address)
+	err = a.askLeader(ctx, func() error {
+		err := a.removeHere(ctx, id, address, given)
 		if errors.Is(err, httpapi.ErrUnknownOutcome) {
 			lost = true
 			return errNotThere // it leads no more: the next one knows
@@ -227,7 +239,7 @@ func (a *Agent) RemovePeer(ctx context.Context, id, address string) error {
 	}, func(ctx context.Context, s rpcpb.ServerServiceClient) error {
 		ctx, cancel := context.WithTimeout(ctx, onceTimeout)
 		defer cancel()
-		_, err := s.RemovePeer(ctx, &rpcpb.RemovePeerRequest{Id: id, Address: address})
+		_, err := s.RemovePeer(ctx, &rpcpb.RemovePeerRequest{Id: id, Address: address, Given: asked})
 		var refused *rpc.Refused
 		switch err := rpc.AsError(err); {
 		case err == nil:
@@ -247,7 +259,10 @@ func (a *Agent) RemovePeer(ctx context.Context, id, address string) error {
 
 // removeHere takes a server out, on the leader. The error is httpapi.ErrUnknownOutcome
 // when leadership was lost over it.
-func (a *Agent) removeHere(ctx context.Context, id, address string) error {
+func (a *Agent) removeHere(ctx context.Context, id, address string, given *acl.Given) error {
+	if err := a.stillGiven(ctx, given); err != nil {
+		return err
+	}
 	for _, s := range a.configuration().Servers {
 		if id != "" && string(s.ID) == id || address != "" && string(s.Address) == address {
 			run := ""

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/agent/logstore"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/httpapi"
@@ -247,8 +248,8 @@ func (c *carefulWriter) Write(p []byte) (int, error) {
 const restoreTimeout = 10 * time.Minute
 
 // Restore replaces the state by the one that was kept and marks the place in the log, so
-// that watchers with an index from before can be told.
-func (a *Agent) Restore(ctx context.Context, meta httpapi.SnapshotMeta, kept httpapi.Kept) error {
+// that watchers with an index from before can be told. given is the right of who asked for it.
+func (a *Agent) Restore(ctx context.Context, meta httpapi.SnapshotMeta, kept httpapi.Kept, given *acl.Given) error {
 	k, ok := kept.(*keptState)
 	if !ok {
 		return fmt.Errorf("restore snapshot: it is kept in a %T", kept)
@@ -259,13 +260,16 @@ func (a *Agent) Restore(ctx context.Context, meta httpapi.SnapshotMeta, kept htt
 		return err
 	}
 	if address := a.otherLeader(); address != "" && !a.leading.Load() {
-		return a.restoreThere(ctx, address, meta, k.Kept)
+		return a.restoreThere(ctx, address, meta, k.Kept, given)
 	}
-	return a.restoreHere(ctx, meta, k)
+	return a.restoreHere(ctx, meta, k, given)
 }
 
-func (a *Agent) restoreHere(ctx context.Context, meta httpapi.SnapshotMeta, k *keptState) error {
+func (a *Agent) restoreHere(ctx context.Context, meta httpapi.SnapshotMeta, k *keptState, given *acl.Given) error {
 	if err := a.writable(); err != nil {
+		return err
+	}
+	if err := a.stillGiven(ctx, given); err != nil {
 		return err
 	}
 	needs, err := fsm.SnapshotNeeds(k.Reader())

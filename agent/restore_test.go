@@ -159,7 +159,7 @@ func TestOneArchiveIsLoadedAtATime(t *testing.T) {
 			if status, _, body := m.ask(t, http.MethodDelete, "/v1/kv/a", ""); status != http.StatusOK {
 				t.Fatalf("delete: %d %s", status, body)
 			}
-			if err := m.Restore(t.Context(), meta, k); err != nil {
+			if err := m.Restore(t.Context(), meta, k, nil); err != nil {
 				t.Fatal(err)
 			}
 			k.Discard()

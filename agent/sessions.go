@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/agent/rpc/rpcpb"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/httpapi"
@@ -90,15 +91,23 @@ func (x *expirer) sessionsChanged(born []*session.Session, dead []string) {
 	x.deadlines.changed(born, dead)
 }
 
-// RenewSession begins the time of a session anew; nil when there is none.
-func (a *Agent) RenewSession(ctx context.Context, id string) (*session.Session, error) {
+// RenewSession begins the time of a session anew; nil when there is none. given is the
+// right of who asked for it.
+func (a *Agent) RenewSession(ctx context.Context, id string, given *acl.Given) (*session.Session, error) {
 	if a.leading.Load() {
-		s, err := a.expirer.renew(ctx, id)
+		s, err := a.renewHere(ctx, id, given)
 		if !errors.Is(err, errNotThere) {
 			return s, err
 		}
 	}
-	return a.renewThere(ctx, id)
+	return a.renewThere(ctx, id, given)
+}
+
+func (a *Agent) renewHere(ctx context.Context, id string, given *acl.Given) (*session.Session, error) {
+	if err := a.stillGiven(ctx, given); err != nil {
+		return nil, err
+	}
+	return a.expirer.renew(ctx, id)
 }
 
 func (x *expirer) renew(ctx context.Context, id string) (*session.Session, error) {
@@ -139,12 +148,16 @@ func (x *expirer) renew(ctx context.Context, id string) (*session.Session, error
 }
 
 // renewThere has the leader begin the time of a session anew.
-func (a *Agent) renewThere(ctx context.Context, id string) (s *session.Session, err error) {
+func (a *Agent) renewThere(ctx context.Context, id string, given *acl.Given) (s *session.Session, err error) {
+	asked, err := givenToProto(given)
+	if err != nil {
+		return nil, err
+	}
 	err = a.askLeader(ctx, func() error {
-		s, err = a.expirer.renew(ctx, id)
+		s, err = a.renewHere(ctx, id, given)
 		return err
 	}, func(ctx context.Context, server rpcpb.ServerServiceClient) error {
-		r, err := server.RenewSession(ctx, &rpcpb.RenewSessionRequest{Id: id})
+		r, err := server.RenewSession(ctx, &rpcpb.RenewSessionRequest{Id: id, Given: asked})
 		if err != nil || !r.GetFound() {
 			return err
 		}

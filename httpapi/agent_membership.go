@@ -68,7 +68,7 @@ func (c *call) agentForceLeave() error {
 		node = strings.TrimSuffix(node, "."+c.s.opts.Datacenter)
 	}
 	_, prune := c.given("prune")
-	if err := c.needFresh(acl.ResourceOperator, acl.AccessWrite, ""); err != nil {
+	if err := c.needOfAll(acl.ResourceOperator, acl.AccessWrite, ""); err != nil {
 		return err
 	}
 	if err := c.s.opts.Membership.ForceLeave(c.r.Context(), node, prune); err != nil {

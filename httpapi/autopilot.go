@@ -189,7 +189,7 @@ func (c *call) pilotState() (state AutopilotState, err error) {
 	if err != nil {
 		return AutopilotState{}, err
 	}
-	if c.guarded() && mode != Stale {
+	if (c.guarded() || c.s.opts.Unchecked != nil) && mode != Stale {
 		if _, err := c.s.node.ReadIndex(c.r.Context(), mode); err != nil {
 			return AutopilotState{}, err
 		}

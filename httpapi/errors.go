@@ -56,7 +56,7 @@ const statusClientGone = 499
 func statusOf(err error) int {
 	var status *statusError
 	var pruned *kvs.PrunedError
-	var denied *deniedError
+	var denied *DeniedError
 	switch {
 	case errors.As(err, &status): // contract, README, section 9
 		return status.status
@@ -103,7 +103,7 @@ func (c *call) fail(err error) {
 			c.w.Header()["Retry-After"] = []string{strconv.Itoa(int(seconds))}
 		}
 	}
-	if status == http.StatusForbidden && c.guarded() && (isRefusal(err) || errors.As(err, new(*deniedError))) {
+	if status == http.StatusForbidden && c.guarded() && (isRefusal(err) || errors.As(err, new(*DeniedError))) {
 		c.refuse(status, err)
 		return
 	}

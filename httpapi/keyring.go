@@ -72,7 +72,7 @@ func (c *call) changeKeyring(op KeyringOp) error {
 	if err := c.keyringParams(&r); err != nil {
 		return err
 	}
-	if err := c.needFresh(acl.ResourceKeyring, acl.AccessWrite, ""); err != nil {
+	if err := c.needOfAll(acl.ResourceKeyring, acl.AccessWrite, ""); err != nil {
 		return err
 	}
 	if _, err := c.s.opts.Membership.Keyring(c.r.Context(), r); err != nil {

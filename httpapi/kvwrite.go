@@ -178,7 +178,7 @@ func (c *call) propose(cmd *fsm.Command) (fsm.Result, error) {
 	res, err := c.s.node.Propose(c.r.Context(), cmd)
 	c.auditOutcome(res, err)
 	if err == nil && res.Denied != "" {
-		err = &deniedError{res.Denied}
+		err = &DeniedError{res.Denied}
 	}
 	return res, err
 }

@@ -3,7 +3,9 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +21,7 @@ import (
 type laggingNode struct {
 	*localNode
 	leader *localNode
+	deaf   bool // it finds no leader
 }
 
 // Propose is part of Node: the leader has it, this server not yet.
@@ -28,6 +31,9 @@ func (n *laggingNode) Propose(ctx context.Context, c *fsm.Command) (fsm.Result, 
 
 // ReadIndex is part of Node: but for stale reads this server catches up first.
 func (n *laggingNode) ReadIndex(ctx context.Context, mode Mode) (Contact, error) {
+	if mode != Stale && n.deaf {
+		return Contact{}, ErrNoLeader
+	}
 	if mode != Stale {
 		n.catchUp()
 	}
@@ -47,10 +53,50 @@ func (n *laggingNode) catchUp() {
 	}
 }
 
+// stillGiven is what a leader looks at before it does what no log entry says.
+func stillGiven(leader *localNode, given *acl.Given) error {
+	if given == nil {
+		if leader.store.View().ACL().Key() == nil {
+			return nil
+		}
+		return errors.New("nobody has looked")
+	}
+	if err := leader.store.StillGiven(given, time.Now()); err != nil {
+		return &DeniedError{Text: err.Error()}
+	}
+	return nil
+}
+
+// TransferLeader, RemovePeer and Restore are part of Cluster and Snapshots: the leader
+// looks again.
+func (n *laggingNode) TransferLeader(ctx context.Context, id string, given *acl.Given) error {
+	if err := stillGiven(n.leader, given); err != nil {
+		return err
+	}
+	return n.leader.TransferLeader(ctx, id, given)
+}
+
+func (n *laggingNode) RemovePeer(ctx context.Context, id, address string, given *acl.Given) error {
+	if err := stillGiven(n.leader, given); err != nil {
+		return err
+	}
+	return n.leader.RemovePeer(ctx, id, address, given)
+}
+
+func (n *laggingNode) Restore(ctx context.Context, meta SnapshotMeta, kept Kept, given *acl.Given) error {
+	if err := stillGiven(n.leader, given); err != nil {
+		return err
+	}
+	return n.leader.Restore(ctx, meta, kept, given)
+}
+
 // renewing is a Sessions that renews whatever there is.
 type renewing struct{ node *localNode }
 
-func (r renewing) RenewSession(_ context.Context, id string) (*session.Session, error) {
+func (r renewing) RenewSession(_ context.Context, id string, given *acl.Given) (*session.Session, error) {
+	if err := stillGiven(r.node, given); err != nil {
+		return nil, err
+	}
 	view, _ := r.node.store.View().Sessions()
 	return view.Get(id), nil
 }
@@ -123,6 +169,111 @@ func TestRevokedTokenOnALaggingFollower(t *testing.T) {
 			}
 			if now := g.node.store.View().Index(); now != before {
 				t.Errorf("something has changed: the store is at %d, was at %d", now, before)
+			}
+		})
+	}
+}
+
+// TestRevokedTokenWhereNoLeaderIsKnown: a server that hears of a leader only after it has
+// looked at the rights that it knows of has the leader look at them again; what no leader
+// would look at it does not do. So a revoked token restores nothing and removes nobody.
+func TestRevokedTokenWhereNoLeaderIsKnown(t *testing.T) {
+	const denied = "ACL not found"
+	for _, tc := range []struct {
+		method, target, body string
+		status               int
+		text                 string
+		stillHeld            int // what is answered to a token that still has its rights
+	}{
+		{"POST", "/v1/operator/raft/transfer-leader", "", 403, denied, 500},
+		{"DELETE", "/v1/operator/raft/peer?id=x", "", 403, denied, 500},
+		{"PUT", "/v1/snapshot", "ARCHIVE", 403, denied, 200},
+		{"PUT", "/v1/agent/force-leave/x", "", 500, "No cluster leader", 500},
+		{"POST", "/v1/operator/keyring", `{"Key":"x"}`, 500, "No cluster leader", 500},
+		{"PUT", "/v1/operator/keyring", `{"Key":"x"}`, 500, "No cluster leader", 500},
+		{"DELETE", "/v1/operator/keyring", `{"Key":"x"}`, 500, "No cluster leader", 500},
+	} {
+		t.Run(tc.method+" "+tc.target, func(t *testing.T) {
+			g := newGuardedServer(t, acl.DefaultDeny)
+			g.put(t, "app/a", "1")
+			x := g.token(t, allRules)
+			archive := g.as(t, x, http.MethodGet, "/v1/snapshot", "").Body.String()
+			s, membership := newLaggingServer(t, g)
+			// It hears of none, and finds none in time.
+			s.node.(*laggingNode).setContact(Contact{}, nil)
+			s.node.(*laggingNode).deaf = true
+			ask := func() *httptest.ResponseRecorder {
+				return ask(t, s, tc.method, tc.target, strings.ReplaceAll(tc.body, "ARCHIVE", archive), "X-Consul-Token", x.secret)
+			}
+			if w := ask(); w.Code != tc.stillHeld || w.Code == 500 && strings.Contains(w.Body.String(), denied) {
+				t.Errorf("before, it is answered %d %q, want %d", w.Code, w.Body, tc.stillHeld)
+			}
+			g.delete(t, x)
+			before := g.node.store.View().Index()
+			expect(t, ask(), tc.status, tc.text)
+			if asked := membership.take(); asked != "" {
+				t.Errorf("something was done: %s", asked)
+			}
+			if now := g.node.store.View().Index(); now != before {
+				t.Errorf("something has changed: the store is at %d, was at %d", now, before)
+			}
+		})
+	}
+}
+
+// TestWhatConcernsAllMembersNeedsALeader, also where nobody checks rights: a server that
+// hears of none would not know if others do by now.
+func TestWhatConcernsAllMembersNeedsALeader(t *testing.T) {
+	for _, tc := range []struct{ method, target, body string }{
+		{"PUT", "/v1/agent/force-leave/x", ""},
+		{"POST", "/v1/operator/keyring", `{"Key":"x"}`},
+		{"PUT", "/v1/operator/keyring", `{"Key":"x"}`},
+		{"DELETE", "/v1/operator/keyring", `{"Key":"x"}`},
+	} {
+		l := newLocalServer(t)
+		membership := &fakeMembership{}
+		n := &laggingNode{localNode: l.node, leader: l.node, deaf: true}
+		s := New(Options{Node: n, Cluster: n, Membership: membership, Agent: l.agent, Log: hclog.NewNullLogger()}, testSettings())
+		expect(t, ask(t, s, tc.method, tc.target, tc.body), http.StatusInternalServerError, "No cluster leader")
+		if asked := membership.take(); asked != "" {
+			t.Errorf("%s %s: something was done: %s", tc.method, tc.target, asked)
+		}
+	}
+}
+
+// TestServerThatLagsBehindTheBootstrap: one that checks no rights, and has not heard yet
+// that its cluster does, makes sure before it does something at once.
+func TestServerThatLagsBehindTheBootstrap(t *testing.T) {
+	for _, tc := range []struct{ method, target, body string }{
+		{"POST", "/v1/operator/raft/transfer-leader", ""},
+		{"DELETE", "/v1/operator/raft/peer?id=x", ""},
+		{"POST", "/v1/operator/keyring", `{"Key":"x"}`},
+		{"GET", "/v1/operator/autopilot/health", ""},
+		{"GET", "/v1/operator/autopilot/state", ""},
+		{"PUT", "/v1/snapshot", "x"},
+		{"PUT", "/v1/agent/join/127.0.0.1", ""},
+		{"PUT", "/v1/agent/leave", ""},
+		{"PUT", "/v1/agent/force-leave/x", ""},
+		{"PUT", "/v1/agent/reload", ""},
+	} {
+		t.Run(tc.method+" "+tc.target, func(t *testing.T) {
+			l := newLocalServer(t)
+			n := &laggingNode{localNode: newLocalNode(t), leader: l.node}
+			membership := &fakeMembership{}
+			s := New(Options{
+				Node: n, Cluster: n, Snapshots: n, Membership: membership, Agent: l.agent, Sessions: renewing{l.node},
+				Log: hclog.NewNullLogger(), Datacenter: "dc1", NodeName: "node-1",
+				Unchecked: func() error {
+					if n.store.View().ACL().Key() != nil {
+						return errors.New("others check rights")
+					}
+					return nil
+				},
+			}, testSettings())
+			l.propose(t, &fsm.Command{ACL: &acl.Change{Init: &acl.Init{Key: testKey}}})
+			expect(t, ask(t, s, tc.method, tc.target, tc.body), http.StatusInternalServerError, "others check rights")
+			if asked := membership.take(); asked != "" {
+				t.Errorf("something was done: %s", asked)
 			}
 		})
 	}

@@ -28,7 +28,7 @@ type leash struct {
 }
 
 // errOtherRules ends an answer that shows what its token could see when it began.
-var errOtherRules error = &deniedError{"the rules of the token have changed while the answer was sent"}
+var errOtherRules error = &DeniedError{"the rules of the token have changed while the answer was sent"}
 
 // leash begins to watch over the rights of the request. stop is called when they are lost,
 // by another goroutine; nil: only what is written is cut off. release must be called.

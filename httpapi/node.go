@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/fsm"
 )
 
@@ -87,11 +88,13 @@ type Cluster interface {
 	RaftConfiguration() ([]RaftServer, uint64, error)
 
 	// TransferLeader hands leadership to the server with that id, or to one of the
-	// cluster's choice when it is empty.
-	TransferLeader(ctx context.Context, id string) error
+	// cluster's choice when it is empty. The leader looks again whether the right to it
+	// is given, and the error is a [DeniedError] or package acl's when not; nil: nobody
+	// has looked. So with RemovePeer.
+	TransferLeader(ctx context.Context, id string, given *acl.Given) error
 
 	// RemovePeer takes a member out, named by its id or its address.
-	RemovePeer(ctx context.Context, id, address string) error
+	RemovePeer(ctx context.Context, id, address string, given *acl.Given) error
 }
 
 // AutopilotServer is one server as autopilot sees it.
@@ -207,8 +210,8 @@ type Snapshots interface {
 	Keep() (Kept, error)
 
 	// Restore replaces the state of the cluster by the one that was kept, and returns
-	// when it is in use.
-	Restore(ctx context.Context, meta SnapshotMeta, kept Kept) error
+	// when it is in use. For given see [Cluster].
+	Restore(ctx context.Context, meta SnapshotMeta, kept Kept, given *acl.Given) error
 
 	// Writable returns why the server takes no writes now, a *ReadOnlyError; nil when
 	// it does.

@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/internal/limit"
 )
@@ -106,14 +107,14 @@ func (n *localNode) RaftConfiguration() ([]RaftServer, uint64, error) {
 	}}, 1, nil
 }
 
-func (n *localNode) TransferLeader(_ context.Context, id string) error {
+func (n *localNode) TransferLeader(_ context.Context, id string, _ *acl.Given) error {
 	if id == "" {
 		return errors.New("cannot find peer")
 	}
 	return errors.New("Could not find address for server id " + id)
 }
 
-func (n *localNode) RemovePeer(_ context.Context, id, address string) error {
+func (n *localNode) RemovePeer(_ context.Context, id, address string, _ *acl.Given) error {
 	if id != "" {
 		return fmt.Errorf("id %q was not found in the Raft configuration", id)
 	}
@@ -161,7 +162,7 @@ func (k *keptFile) Discard() { _ = errors.Join(k.f.Close(), os.Remove(k.f.Name()
 
 // Restore goes on above every index ever used, as Raft does, and notes the
 // restore in the log.
-func (n *localNode) Restore(ctx context.Context, meta SnapshotMeta, kept Kept) error {
+func (n *localNode) Restore(ctx context.Context, meta SnapshotMeta, kept Kept, _ *acl.Given) error {
 	k := kept.(*keptFile)
 	if _, err := k.f.Seek(0, io.SeekStart); err != nil {
 		return err

@@ -40,7 +40,7 @@ func (c *call) raftTransferLeader() error {
 	if err := c.needFresh(acl.ResourceOperator, acl.AccessWrite, ""); err != nil {
 		return err
 	}
-	if err := c.s.opts.Cluster.TransferLeader(c.r.Context(), c.q.get(pID)); err != nil {
+	if err := c.s.opts.Cluster.TransferLeader(c.r.Context(), c.q.get(pID), c.granted()); err != nil {
 		return err
 	}
 	return c.encode(struct{ Success bool }{true})
@@ -61,7 +61,7 @@ func (c *call) raftRemovePeer() error {
 	if err := c.needFresh(acl.ResourceOperator, acl.AccessWrite, ""); err != nil {
 		return err
 	}
-	if err := c.s.opts.Cluster.RemovePeer(c.r.Context(), c.q.get(pID), c.q.get(pAddress)); err != nil {
+	if err := c.s.opts.Cluster.RemovePeer(c.r.Context(), c.q.get(pID), c.q.get(pAddress), c.granted()); err != nil {
 		return err
 	}
 	c.empty()

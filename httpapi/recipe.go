@@ -288,7 +288,7 @@ func (c *call) lostPlace(view *fsm.View, x *contention) error {
 
 // renew begins the time of a session anew.
 func (c *call) renew(id string) error {
-	s, err := c.s.opts.Sessions.RenewSession(c.r.Context(), id)
+	s, err := c.s.opts.Sessions.RenewSession(c.r.Context(), id, c.granted())
 	if err == nil && s == nil {
 		err = noSuchSession(id)
 	}

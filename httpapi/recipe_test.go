@@ -14,6 +14,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/catalog"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/kvs"
@@ -36,7 +37,7 @@ func (n *clockedNode) Propose(ctx context.Context, c *fsm.Command) (fsm.Result, 
 	return n.localNode.Propose(ctx, c)
 }
 
-func (n *clockedNode) RenewSession(_ context.Context, id string) (*session.Session, error) {
+func (n *clockedNode) RenewSession(_ context.Context, id string, _ *acl.Given) (*session.Session, error) {
 	n.renewals.Add(1)
 	sessions, _ := n.store.View().Sessions()
 	return sessions.Get(id), nil

@@ -67,7 +67,7 @@ func TestEveryDenialHasItsCounter(t *testing.T) {
 		}
 	}
 	m.denied(acl.ErrNotFound)
-	m.denied(&deniedError{"Permission denied"})
+	m.denied(&DeniedError{"Permission denied"})
 	seen := 0
 	m.EachDenial(func(right string, n uint64) {
 		if seen++; n != 1 {

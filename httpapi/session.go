@@ -28,8 +28,8 @@ const maxTTL = 24 * time.Hour
 type Sessions interface {
 	// RenewSession begins the time of a session anew and returns it; nil when there
 	// is none. It returns only when it is certain that the session will not end
-	// before its TTL from now.
-	RenewSession(ctx context.Context, id string) (*session.Session, error)
+	// before its TTL from now. For given see [Cluster].
+	RenewSession(ctx context.Context, id string, given *acl.Given) (*session.Session, error)
 }
 
 // sessionShown is a session as reads show it.
@@ -315,12 +315,15 @@ func (c *call) sessionRenew() error {
 	if err := c.checkDatacenter(); err != nil {
 		return err
 	}
-	if _, err := c.needSession(c.arg); err != nil {
-		return err
-	}
-	s, err := c.s.opts.Sessions.RenewSession(c.r.Context(), c.arg)
+	there, err := c.needSession(c.arg)
 	if err != nil {
 		return err
+	}
+	var s *session.Session
+	if there {
+		if s, err = c.s.opts.Sessions.RenewSession(c.r.Context(), c.arg, c.granted()); err != nil {
+			return err
+		}
 	}
 	if s == nil {
 		return &statusError{404, fmt.Sprintf("Session id '%s' not found", c.arg)}

@@ -94,7 +94,7 @@ func (c *call) snapshotRestore() error {
 	if err := c.needFresh(acl.ResourceACL, acl.AccessWrite, ""); err != nil {
 		return err
 	}
-	if err := c.s.opts.Snapshots.Restore(c.r.Context(), meta, kept); err != nil {
+	if err := c.s.opts.Snapshots.Restore(c.r.Context(), meta, kept, c.granted()); err != nil {
 		return err
 	}
 	// Who asked after the state had been replaced and before the log said so did

@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/holdfast-kv/holdfast/acl"
 )
 
 // TestSnapshotSave: an archive with the index and what is known of the leader.
@@ -134,7 +136,7 @@ type brokenSnapshots struct {
 	err error
 }
 
-func (b brokenSnapshots) Restore(context.Context, SnapshotMeta, Kept) error { return b.err }
+func (b brokenSnapshots) Restore(context.Context, SnapshotMeta, Kept, *acl.Given) error { return b.err }
 
 // Writable is part of Snapshots.
 func (b brokenSnapshots) Writable() error { return nil }

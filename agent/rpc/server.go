@@ -22,10 +22,10 @@ type Backend interface {
 	Accept(entry []byte) (wait func() Outcome)
 
 	ReadIndex(ctx context.Context) (index uint64, err error)
-	RenewSession(ctx context.Context, id string) (index uint64, found bool, err error)
+	RenewSession(ctx context.Context, id string, given *rpcpb.Given) (index uint64, found bool, err error)
 	Restore(ctx context.Context, meta *rpcpb.RestoreMeta, r io.Reader) (index uint64, err error)
-	TransferLeader(ctx context.Context, id string) error
-	RemovePeer(ctx context.Context, id, address string) error
+	TransferLeader(ctx context.Context, id string, given *rpcpb.Given) error
+	RemovePeer(ctx context.Context, id, address string, given *rpcpb.Given) error
 	Status() *rpcpb.StatusResponse
 	Health() ([]byte, error)
 	Found(ids []string, by string) error
@@ -117,18 +117,18 @@ func (s *Server) ReadIndex(ctx context.Context, _ *rpcpb.ReadIndexRequest) (*rpc
 
 // RenewSession is part of the service.
 func (s *Server) RenewSession(ctx context.Context, r *rpcpb.RenewSessionRequest) (*rpcpb.RenewSessionResponse, error) {
-	index, found, err := s.backend.RenewSession(ctx, r.GetId())
+	index, found, err := s.backend.RenewSession(ctx, r.GetId(), r.GetGiven())
 	return &rpcpb.RenewSessionResponse{Index: index, Found: found}, asStatus(err)
 }
 
 // TransferLeader is part of the service.
 func (s *Server) TransferLeader(ctx context.Context, r *rpcpb.TransferLeaderRequest) (*rpcpb.TransferLeaderResponse, error) {
-	return &rpcpb.TransferLeaderResponse{}, asStatus(s.backend.TransferLeader(ctx, r.GetId()))
+	return &rpcpb.TransferLeaderResponse{}, asStatus(s.backend.TransferLeader(ctx, r.GetId(), r.GetGiven()))
 }
 
 // RemovePeer is part of the service.
 func (s *Server) RemovePeer(ctx context.Context, r *rpcpb.RemovePeerRequest) (*rpcpb.RemovePeerResponse, error) {
-	return &rpcpb.RemovePeerResponse{}, asStatus(s.backend.RemovePeer(ctx, r.GetId(), r.GetAddress()))
+	return &rpcpb.RemovePeerResponse{}, asStatus(s.backend.RemovePeer(ctx, r.GetId(), r.GetAddress(), r.GetGiven()))
 }
 
 // Status is part of the service.

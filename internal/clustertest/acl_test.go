@@ -54,6 +54,7 @@ func TestRevokedTokenOnALaggingFollowerWritesNothing(t *testing.T) {
 		})
 	}
 	answers(leader, "/v1/acl/tokens?token="+management, http.StatusOK)
+	archive, voters := leader.Do(http.MethodGet, "/v1/snapshot?token="+management, nil), raftServers(t, leader)
 	for i := range 12 { // a server that is asked with too many unknown tokens says no more than that
 		accessor, secret := newToken(t, leader)
 		key := fmt.Sprintf("attack/%d", i)
@@ -73,6 +74,18 @@ func TestRevokedTokenOnALaggingFollowerWritesNothing(t *testing.T) {
 			body := fmt.Sprintf(`[{"KV":{"Verb":"set","Key":%q,"Value":"dg=="}}]`, key)
 			if resp := s.Do(http.MethodPut, "/v1/txn?token="+secret, []byte(body)); resp.Status != http.StatusForbidden {
 				t.Fatalf("round %d: %s answers a transaction with the deleted token with %d %s", i, s.Name(), resp.Status, resp.Body)
+			}
+		}
+		for _, act := range []struct{ method, path, body string }{
+			{"DELETE", "/v1/operator/raft/peer?id=" + voters[followers[i%2].Name()].ID, ""},
+			{"PUT", "/v1/snapshot", string(archive.Body)},
+			{"POST", "/v1/operator/raft/transfer-leader", ""},
+			{"PUT", "/v1/operator/autopilot/configuration", "{}"},
+		} {
+			s := followers[(i+1)%2]
+			path := act.path + map[bool]string{true: "&", false: "?"}[strings.Contains(act.path, "?")] + "token=" + secret
+			if resp := s.Do(act.method, path, []byte(act.body)); resp.Status != http.StatusForbidden || string(resp.Body) != "ACL not found" {
+				t.Fatalf("round %d: %s answers %s %s with the deleted token with %d %s", i, s.Name(), act.method, act.path, resp.Status, resp.Body)
 			}
 		}
 		if resp := leader.Do(http.MethodGet, "/v1/kv/attack/?keys&consistent", nil); resp.Status != http.StatusNotFound {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/holdfast-kv/holdfast/internal/testcluster"
@@ -86,4 +87,60 @@ func TestAServerThatChecksNoRightsAmongOthers(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestAServerThatLagsBehindTheBootstrapRestoresNothingAndRemovesNobody: a server that was
+// started with acl.enabled = false stands still while the rest of its cluster is given
+// access control. When it goes on it has not heard of that, and is asked at that very
+// moment, by somebody without a token.
+func TestAServerThatLagsBehindTheBootstrapRestoresNothingAndRemovesNobody(t *testing.T) {
+	slow(t)
+	c := testcluster.StartCluster(t, testcluster.ClusterOptions{})
+	leader, odd, other := c.Leader(), c.Followers()[0], c.Followers()[1]
+	archive := odd.Snapshot() // without the key
+	leader.Put("app/a", "kept")
+	before := raftServers(t, odd)
+	other.SetConfig("acl", acls("clear"))
+	other.Restart() // it meets the server that will stand still: without that nothing new is written
+	odd.Stop()
+	leader.SetConfig("acl", acls("clear"))
+	leader.Kill9()
+	leader.Launch()
+	await(t, func() error {
+		r, err := other.TryDo(t.Context(), http.MethodGet, "/v1/acl/token/self?consistent&token="+management, nil)
+		if err != nil || r.Status != http.StatusOK {
+			return fmt.Errorf("there is no access control yet: %d %s, %v", r.Status, r.Body, err)
+		}
+		return nil
+	})
+	odd.Cont()
+	acts := []struct{ method, path, body string }{
+		{"DELETE", "/v1/operator/raft/peer?id=" + before[leader.Name()].ID, ""},
+		{"POST", "/v1/operator/raft/transfer-leader", ""},
+		{"PUT", "/v1/snapshot", string(archive)},
+		{"PUT", "/v1/operator/autopilot/configuration", `{"MaxTrailingLogs":77}`},
+		{"PUT", "/v1/agent/force-leave/" + leader.Name(), ""},
+		{"POST", "/v1/operator/keyring", `{"Key":"1234567890123456789012=="}`},
+	}
+	var under sync.WaitGroup
+	for _, act := range acts {
+		under.Go(func() {
+			r, err := odd.TryDo(t.Context(), act.method, act.path, []byte(act.body))
+			if err == nil && r.Status < http.StatusForbidden {
+				t.Errorf("%s %s is answered %d %s", act.method, act.path, r.Status, r.Body)
+			}
+		})
+	}
+	under.Wait()
+	value := other.Do(http.MethodGet, "/v1/kv/app/a?raw&token="+management, nil)
+	if value.Status != http.StatusOK || string(value.Body) != "kept" {
+		t.Errorf("the key is %d %q: an archive was restored", value.Status, value.Body)
+	}
+	if now := len(raftServers(t, other)); now != len(before) {
+		t.Errorf("of %d servers %d are left", len(before), now)
+	}
+	pilot := other.Do(http.MethodGet, "/v1/operator/autopilot/configuration?token="+management, nil)
+	if strings.Contains(string(pilot.Body), `"MaxTrailingLogs":77`) {
+		t.Errorf("autopilot was configured: %s", pilot.Body)
+	}
 }

@@ -39,6 +39,8 @@ const (
 	Refusal_REFUSAL_READ_ONLY Refusal = 3
 	// Anything else; the text says what.
 	Refusal_REFUSAL_FAILED Refusal = 4
+	// Who asked has not the right, as the leader knows; the text is that of a 403.
+	Refusal_REFUSAL_DENIED Refusal = 5
 )
 
 // Enum value maps for Refusal.
@@ -49,6 +51,7 @@ var (
 		2: "REFUSAL_UNKNOWN_OUTCOME",
 		3: "REFUSAL_READ_ONLY",
 		4: "REFUSAL_FAILED",
+		5: "REFUSAL_DENIED",
 	}
 	Refusal_value = map[string]int32{
 		"REFUSAL_UNSPECIFIED":     0,
@@ -56,6 +59,7 @@ var (
 		"REFUSAL_UNKNOWN_OUTCOME": 2,
 		"REFUSAL_READ_ONLY":       3,
 		"REFUSAL_FAILED":          4,
+		"REFUSAL_DENIED":          5,
 	}
 )
 
@@ -316,16 +320,89 @@ func (x *ReadIndexResponse) GetIndex() uint64 {
 	return 0
 }
 
+// Given is a right that the asking server has found its client to have, so that the
+// leader can look again. Without it nobody has looked.
+type Given struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A holdfast.fsm.v1.Checked.
+	Checked []byte `protobuf:"bytes,1,opt,name=checked,proto3" json:"checked,omitempty"`
+	// In the words of questions about rights, such as "operator" and "write".
+	Resource      string `protobuf:"bytes,2,opt,name=resource,proto3" json:"resource,omitempty"`
+	Access        string `protobuf:"bytes,3,opt,name=access,proto3" json:"access,omitempty"`
+	Name          []byte `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Given) Reset() {
+	*x = Given{}
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Given) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Given) ProtoMessage() {}
+
+func (x *Given) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Given.ProtoReflect.Descriptor instead.
+func (*Given) Descriptor() ([]byte, []int) {
+	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Given) GetChecked() []byte {
+	if x != nil {
+		return x.Checked
+	}
+	return nil
+}
+
+func (x *Given) GetResource() string {
+	if x != nil {
+		return x.Resource
+	}
+	return ""
+}
+
+func (x *Given) GetAccess() string {
+	if x != nil {
+		return x.Access
+	}
+	return ""
+}
+
+func (x *Given) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
 type RenewSessionRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Given         *Given                 `protobuf:"bytes,2,opt,name=given,proto3" json:"given,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RenewSessionRequest) Reset() {
 	*x = RenewSessionRequest{}
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[5]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -337,7 +414,7 @@ func (x *RenewSessionRequest) String() string {
 func (*RenewSessionRequest) ProtoMessage() {}
 
 func (x *RenewSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[5]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -350,7 +427,7 @@ func (x *RenewSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewSessionRequest.ProtoReflect.Descriptor instead.
 func (*RenewSessionRequest) Descriptor() ([]byte, []int) {
-	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{5}
+	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RenewSessionRequest) GetId() string {
@@ -358,6 +435,13 @@ func (x *RenewSessionRequest) GetId() string {
 		return x.Id
 	}
 	return ""
+}
+
+func (x *RenewSessionRequest) GetGiven() *Given {
+	if x != nil {
+		return x.Given
+	}
+	return nil
 }
 
 type RenewSessionResponse struct {
@@ -371,7 +455,7 @@ type RenewSessionResponse struct {
 
 func (x *RenewSessionResponse) Reset() {
 	*x = RenewSessionResponse{}
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[6]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -383,7 +467,7 @@ func (x *RenewSessionResponse) String() string {
 func (*RenewSessionResponse) ProtoMessage() {}
 
 func (x *RenewSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[6]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -396,7 +480,7 @@ func (x *RenewSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewSessionResponse.ProtoReflect.Descriptor instead.
 func (*RenewSessionResponse) Descriptor() ([]byte, []int) {
-	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{6}
+	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RenewSessionResponse) GetIndex() uint64 {
@@ -424,7 +508,7 @@ type RestoreRequest struct {
 
 func (x *RestoreRequest) Reset() {
 	*x = RestoreRequest{}
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[7]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -436,7 +520,7 @@ func (x *RestoreRequest) String() string {
 func (*RestoreRequest) ProtoMessage() {}
 
 func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[7]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -449,7 +533,7 @@ func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreRequest.ProtoReflect.Descriptor instead.
 func (*RestoreRequest) Descriptor() ([]byte, []int) {
-	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{7}
+	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RestoreRequest) GetMeta() *RestoreMeta {
@@ -472,13 +556,14 @@ type RestoreMeta struct {
 	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
 	Term          uint64                 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
 	Size          int64                  `protobuf:"varint,4,opt,name=size,proto3" json:"size,omitempty"`
+	Given         *Given                 `protobuf:"bytes,5,opt,name=given,proto3" json:"given,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RestoreMeta) Reset() {
 	*x = RestoreMeta{}
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[8]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -490,7 +575,7 @@ func (x *RestoreMeta) String() string {
 func (*RestoreMeta) ProtoMessage() {}
 
 func (x *RestoreMeta) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[8]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -503,7 +588,7 @@ func (x *RestoreMeta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreMeta.ProtoReflect.Descriptor instead.
 func (*RestoreMeta) Descriptor() ([]byte, []int) {
-	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{8}
+	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RestoreMeta) GetId() string {
@@ -534,6 +619,13 @@ func (x *RestoreMeta) GetSize() int64 {
 	return 0
 }
 
+func (x *RestoreMeta) GetGiven() *Given {
+	if x != nil {
+		return x.Given
+	}
+	return nil
+}
+
 type RestoreResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
@@ -543,7 +635,7 @@ type RestoreResponse struct {
 
 func (x *RestoreResponse) Reset() {
 	*x = RestoreResponse{}
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[9]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -555,7 +647,7 @@ func (x *RestoreResponse) String() string {
 func (*RestoreResponse) ProtoMessage() {}
 
 func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[9]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -568,7 +660,7 @@ func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreResponse.ProtoReflect.Descriptor instead.
 func (*RestoreResponse) Descriptor() ([]byte, []int) {
-	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{9}
+	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RestoreResponse) GetIndex() uint64 {
@@ -582,13 +674,14 @@ type TransferLeaderRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty: the leader chooses.
 	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Given         *Given `protobuf:"bytes,2,opt,name=given,proto3" json:"given,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TransferLeaderRequest) Reset() {
 	*x = TransferLeaderRequest{}
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[10]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -600,7 +693,7 @@ func (x *TransferLeaderRequest) String() string {
 func (*TransferLeaderRequest) ProtoMessage() {}
 
 func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[10]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -613,7 +706,7 @@ func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeaderRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeaderRequest) Descriptor() ([]byte, []int) {
-	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{10}
+	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *TransferLeaderRequest) GetId() string {
@@ -621,6 +714,13 @@ func (x *TransferLeaderRequest) GetId() string {
 		return x.Id
 	}
 	return ""
+}
+
+func (x *TransferLeaderRequest) GetGiven() *Given {
+	if x != nil {
+		return x.Given
+	}
+	return nil
 }
 
 type TransferLeaderResponse struct {
@@ -631,7 +731,7 @@ type TransferLeaderResponse struct {
 
 func (x *TransferLeaderResponse) Reset() {
 	*x = TransferLeaderResponse{}
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[11]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -643,7 +743,7 @@ func (x *TransferLeaderResponse) String() string {
 func (*TransferLeaderResponse) ProtoMessage() {}
 
 func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[11]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -656,7 +756,7 @@ func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeaderResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeaderResponse) Descriptor() ([]byte, []int) {
-	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{11}
+	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{12}
 }
 
 type RemovePeerRequest struct {
@@ -664,13 +764,14 @@ type RemovePeerRequest struct {
 	// One of both.
 	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Address       string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Given         *Given `protobuf:"bytes,3,opt,name=given,proto3" json:"given,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RemovePeerRequest) Reset() {
 	*x = RemovePeerRequest{}
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[12]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -682,7 +783,7 @@ func (x *RemovePeerRequest) String() string {
 func (*RemovePeerRequest) ProtoMessage() {}
 
 func (x *RemovePeerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[12]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -695,7 +796,7 @@ func (x *RemovePeerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePeerRequest.ProtoReflect.Descriptor instead.
 func (*RemovePeerRequest) Descriptor() ([]byte, []int) {
-	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{12}
+	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RemovePeerRequest) GetId() string {
@@ -712,6 +813,13 @@ func (x *RemovePeerRequest) GetAddress() string {
 	return ""
 }
 
+func (x *RemovePeerRequest) GetGiven() *Given {
+	if x != nil {
+		return x.Given
+	}
+	return nil
+}
+
 type RemovePeerResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -720,7 +828,7 @@ type RemovePeerResponse struct {
 
 func (x *RemovePeerResponse) Reset() {
 	*x = RemovePeerResponse{}
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[13]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -732,7 +840,7 @@ func (x *RemovePeerResponse) String() string {
 func (*RemovePeerResponse) ProtoMessage() {}
 
 func (x *RemovePeerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[13]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -745,7 +853,7 @@ func (x *RemovePeerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePeerResponse.ProtoReflect.Descriptor instead.
 func (*RemovePeerResponse) Descriptor() ([]byte, []int) {
-	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{13}
+	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{14}
 }
 
 type StatusRequest struct {
@@ -756,7 +864,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[14]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -768,7 +876,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[14]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -781,7 +889,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{14}
+	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{15}
 }
 
 type StatusResponse struct {
@@ -808,7 +916,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[15]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -820,7 +928,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[15]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -833,7 +941,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{15}
+	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *StatusResponse) GetNodeId() string {
@@ -920,7 +1028,7 @@ type StateHash struct {
 
 func (x *StateHash) Reset() {
 	*x = StateHash{}
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[16]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -932,7 +1040,7 @@ func (x *StateHash) String() string {
 func (*StateHash) ProtoMessage() {}
 
 func (x *StateHash) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[16]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -945,7 +1053,7 @@ func (x *StateHash) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateHash.ProtoReflect.Descriptor instead.
 func (*StateHash) Descriptor() ([]byte, []int) {
-	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{16}
+	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StateHash) GetIndex() uint64 {
@@ -984,7 +1092,7 @@ type HealthRequest struct {
 
 func (x *HealthRequest) Reset() {
 	*x = HealthRequest{}
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[17]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -996,7 +1104,7 @@ func (x *HealthRequest) String() string {
 func (*HealthRequest) ProtoMessage() {}
 
 func (x *HealthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[17]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1009,7 +1117,7 @@ func (x *HealthRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthRequest.ProtoReflect.Descriptor instead.
 func (*HealthRequest) Descriptor() ([]byte, []int) {
-	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{17}
+	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{18}
 }
 
 type HealthResponse struct {
@@ -1022,7 +1130,7 @@ type HealthResponse struct {
 
 func (x *HealthResponse) Reset() {
 	*x = HealthResponse{}
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[18]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1034,7 +1142,7 @@ func (x *HealthResponse) String() string {
 func (*HealthResponse) ProtoMessage() {}
 
 func (x *HealthResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[18]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1047,7 +1155,7 @@ func (x *HealthResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthResponse.ProtoReflect.Descriptor instead.
 func (*HealthResponse) Descriptor() ([]byte, []int) {
-	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{18}
+	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HealthResponse) GetState() []byte {
@@ -1069,7 +1177,7 @@ type FoundRequest struct {
 
 func (x *FoundRequest) Reset() {
 	*x = FoundRequest{}
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[19]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1081,7 +1189,7 @@ func (x *FoundRequest) String() string {
 func (*FoundRequest) ProtoMessage() {}
 
 func (x *FoundRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[19]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1094,7 +1202,7 @@ func (x *FoundRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FoundRequest.ProtoReflect.Descriptor instead.
 func (*FoundRequest) Descriptor() ([]byte, []int) {
-	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{19}
+	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *FoundRequest) GetIds() []string {
@@ -1121,7 +1229,7 @@ type FoundResponse struct {
 
 func (x *FoundResponse) Reset() {
 	*x = FoundResponse{}
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[20]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1133,7 +1241,7 @@ func (x *FoundResponse) String() string {
 func (*FoundResponse) ProtoMessage() {}
 
 func (x *FoundResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[20]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1146,7 +1254,7 @@ func (x *FoundResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FoundResponse.ProtoReflect.Descriptor instead.
 func (*FoundResponse) Descriptor() ([]byte, []int) {
-	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{20}
+	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *FoundResponse) GetAgreed() bool {
@@ -1173,7 +1281,7 @@ type LeaderDiedRequest struct {
 
 func (x *LeaderDiedRequest) Reset() {
 	*x = LeaderDiedRequest{}
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[21]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1185,7 +1293,7 @@ func (x *LeaderDiedRequest) String() string {
 func (*LeaderDiedRequest) ProtoMessage() {}
 
 func (x *LeaderDiedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[21]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1198,7 +1306,7 @@ func (x *LeaderDiedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderDiedRequest.ProtoReflect.Descriptor instead.
 func (*LeaderDiedRequest) Descriptor() ([]byte, []int) {
-	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{21}
+	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *LeaderDiedRequest) GetId() string {
@@ -1222,7 +1330,7 @@ type LeaderDiedResponse struct {
 
 func (x *LeaderDiedResponse) Reset() {
 	*x = LeaderDiedResponse{}
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[22]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1234,7 +1342,7 @@ func (x *LeaderDiedResponse) String() string {
 func (*LeaderDiedResponse) ProtoMessage() {}
 
 func (x *LeaderDiedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[22]
+	mi := &file_agent_rpc_rpcpb_rpc_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1247,7 +1355,7 @@ func (x *LeaderDiedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderDiedResponse.ProtoReflect.Descriptor instead.
 func (*LeaderDiedResponse) Descriptor() ([]byte, []int) {
-	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{22}
+	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *LeaderDiedResponse) GetAgreed() bool {
@@ -1286,28 +1394,37 @@ const file_agent_rpc_rpcpb_rpc_proto_rawDesc = "" +
 	"\x06result\x18\x03 \x01(\fR\x06result\"\x12\n" +
 	"\x10ReadIndexRequest\")\n" +
 	"\x11ReadIndexResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index\"%\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"i\n" +
+	"\x05Given\x12\x18\n" +
+	"\achecked\x18\x01 \x01(\fR\achecked\x12\x1a\n" +
+	"\bresource\x18\x02 \x01(\tR\bresource\x12\x16\n" +
+	"\x06access\x18\x03 \x01(\tR\x06access\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\fR\x04name\"S\n" +
 	"\x13RenewSessionRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"B\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12,\n" +
+	"\x05given\x18\x02 \x01(\v2\x16.holdfast.rpc.v1.GivenR\x05given\"B\n" +
 	"\x14RenewSessionResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
 	"\x05found\x18\x02 \x01(\bR\x05found\"V\n" +
 	"\x0eRestoreRequest\x120\n" +
 	"\x04meta\x18\x01 \x01(\v2\x1c.holdfast.rpc.v1.RestoreMetaR\x04meta\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data\"[\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\"\x89\x01\n" +
 	"\vRestoreMeta\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04term\x18\x03 \x01(\x04R\x04term\x12\x12\n" +
-	"\x04size\x18\x04 \x01(\x03R\x04size\"'\n" +
+	"\x04size\x18\x04 \x01(\x03R\x04size\x12,\n" +
+	"\x05given\x18\x05 \x01(\v2\x16.holdfast.rpc.v1.GivenR\x05given\"'\n" +
 	"\x0fRestoreResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index\"'\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"U\n" +
 	"\x15TransferLeaderRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\x18\n" +
-	"\x16TransferLeaderResponse\"=\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12,\n" +
+	"\x05given\x18\x02 \x01(\v2\x16.holdfast.rpc.v1.GivenR\x05given\"\x18\n" +
+	"\x16TransferLeaderResponse\"k\n" +
 	"\x11RemovePeerRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
-	"\aaddress\x18\x02 \x01(\tR\aaddress\"\x14\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12,\n" +
+	"\x05given\x18\x03 \x01(\v2\x16.holdfast.rpc.v1.GivenR\x05given\"\x14\n" +
 	"\x12RemovePeerResponse\"\x0f\n" +
 	"\rStatusRequest\"\xcf\x02\n" +
 	"\x0eStatusResponse\x12\x17\n" +
@@ -1343,13 +1460,14 @@ const file_agent_rpc_rpcpb_rpc_proto_rawDesc = "" +
 	"\x06agreed\x18\x01 \x01(\bR\x06agreed\x12\x1b\n" +
 	"\tlast_term\x18\x02 \x01(\x04R\blastTerm\x12\x1d\n" +
 	"\n" +
-	"last_index\x18\x03 \x01(\x04R\tlastIndex*\x82\x01\n" +
+	"last_index\x18\x03 \x01(\x04R\tlastIndex*\x96\x01\n" +
 	"\aRefusal\x12\x17\n" +
 	"\x13REFUSAL_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12REFUSAL_NOT_LEADER\x10\x01\x12\x1b\n" +
 	"\x17REFUSAL_UNKNOWN_OUTCOME\x10\x02\x12\x15\n" +
 	"\x11REFUSAL_READ_ONLY\x10\x03\x12\x12\n" +
-	"\x0eREFUSAL_FAILED\x10\x042\xd1\x06\n" +
+	"\x0eREFUSAL_FAILED\x10\x04\x12\x12\n" +
+	"\x0eREFUSAL_DENIED\x10\x052\xd1\x06\n" +
 	"\rServerService\x12P\n" +
 	"\aPropose\x12\x1f.holdfast.rpc.v1.ProposeRequest\x1a .holdfast.rpc.v1.ProposeResponse(\x010\x01\x12R\n" +
 	"\tReadIndex\x12!.holdfast.rpc.v1.ReadIndexRequest\x1a\".holdfast.rpc.v1.ReadIndexResponse\x12[\n" +
@@ -1377,7 +1495,7 @@ func file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_rpc_rpcpb_rpc_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_agent_rpc_rpcpb_rpc_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_agent_rpc_rpcpb_rpc_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_agent_rpc_rpcpb_rpc_proto_goTypes = []any{
 	(Refusal)(0),                   // 0: holdfast.rpc.v1.Refusal
 	(*ProposeRequest)(nil),         // 1: holdfast.rpc.v1.ProposeRequest
@@ -1385,55 +1503,60 @@ var file_agent_rpc_rpcpb_rpc_proto_goTypes = []any{
 	(*Outcome)(nil),                // 3: holdfast.rpc.v1.Outcome
 	(*ReadIndexRequest)(nil),       // 4: holdfast.rpc.v1.ReadIndexRequest
 	(*ReadIndexResponse)(nil),      // 5: holdfast.rpc.v1.ReadIndexResponse
-	(*RenewSessionRequest)(nil),    // 6: holdfast.rpc.v1.RenewSessionRequest
-	(*RenewSessionResponse)(nil),   // 7: holdfast.rpc.v1.RenewSessionResponse
-	(*RestoreRequest)(nil),         // 8: holdfast.rpc.v1.RestoreRequest
-	(*RestoreMeta)(nil),            // 9: holdfast.rpc.v1.RestoreMeta
-	(*RestoreResponse)(nil),        // 10: holdfast.rpc.v1.RestoreResponse
-	(*TransferLeaderRequest)(nil),  // 11: holdfast.rpc.v1.TransferLeaderRequest
-	(*TransferLeaderResponse)(nil), // 12: holdfast.rpc.v1.TransferLeaderResponse
-	(*RemovePeerRequest)(nil),      // 13: holdfast.rpc.v1.RemovePeerRequest
-	(*RemovePeerResponse)(nil),     // 14: holdfast.rpc.v1.RemovePeerResponse
-	(*StatusRequest)(nil),          // 15: holdfast.rpc.v1.StatusRequest
-	(*StatusResponse)(nil),         // 16: holdfast.rpc.v1.StatusResponse
-	(*StateHash)(nil),              // 17: holdfast.rpc.v1.StateHash
-	(*HealthRequest)(nil),          // 18: holdfast.rpc.v1.HealthRequest
-	(*HealthResponse)(nil),         // 19: holdfast.rpc.v1.HealthResponse
-	(*FoundRequest)(nil),           // 20: holdfast.rpc.v1.FoundRequest
-	(*FoundResponse)(nil),          // 21: holdfast.rpc.v1.FoundResponse
-	(*LeaderDiedRequest)(nil),      // 22: holdfast.rpc.v1.LeaderDiedRequest
-	(*LeaderDiedResponse)(nil),     // 23: holdfast.rpc.v1.LeaderDiedResponse
+	(*Given)(nil),                  // 6: holdfast.rpc.v1.Given
+	(*RenewSessionRequest)(nil),    // 7: holdfast.rpc.v1.RenewSessionRequest
+	(*RenewSessionResponse)(nil),   // 8: holdfast.rpc.v1.RenewSessionResponse
+	(*RestoreRequest)(nil),         // 9: holdfast.rpc.v1.RestoreRequest
+	(*RestoreMeta)(nil),            // 10: holdfast.rpc.v1.RestoreMeta
+	(*RestoreResponse)(nil),        // 11: holdfast.rpc.v1.RestoreResponse
+	(*TransferLeaderRequest)(nil),  // 12: holdfast.rpc.v1.TransferLeaderRequest
+	(*TransferLeaderResponse)(nil), // 13: holdfast.rpc.v1.TransferLeaderResponse
+	(*RemovePeerRequest)(nil),      // 14: holdfast.rpc.v1.RemovePeerRequest
+	(*RemovePeerResponse)(nil),     // 15: holdfast.rpc.v1.RemovePeerResponse
+	(*StatusRequest)(nil),          // 16: holdfast.rpc.v1.StatusRequest
+	(*StatusResponse)(nil),         // 17: holdfast.rpc.v1.StatusResponse
+	(*StateHash)(nil),              // 18: holdfast.rpc.v1.StateHash
+	(*HealthRequest)(nil),          // 19: holdfast.rpc.v1.HealthRequest
+	(*HealthResponse)(nil),         // 20: holdfast.rpc.v1.HealthResponse
+	(*FoundRequest)(nil),           // 21: holdfast.rpc.v1.FoundRequest
+	(*FoundResponse)(nil),          // 22: holdfast.rpc.v1.FoundResponse
+	(*LeaderDiedRequest)(nil),      // 23: holdfast.rpc.v1.LeaderDiedRequest
+	(*LeaderDiedResponse)(nil),     // 24: holdfast.rpc.v1.LeaderDiedResponse
 }
 var file_agent_rpc_rpcpb_rpc_proto_depIdxs = []int32{
 	3,  // 0: holdfast.rpc.v1.ProposeResponse.outcomes:type_name -> holdfast.rpc.v1.Outcome
 	0,  // 1: holdfast.rpc.v1.Outcome.refusal:type_name -> holdfast.rpc.v1.Refusal
-	9,  // 2: holdfast.rpc.v1.RestoreRequest.meta:type_name -> holdfast.rpc.v1.RestoreMeta
-	17, // 3: holdfast.rpc.v1.StatusResponse.hashes:type_name -> holdfast.rpc.v1.StateHash
-	1,  // 4: holdfast.rpc.v1.ServerService.Propose:input_type -> holdfast.rpc.v1.ProposeRequest
-	4,  // 5: holdfast.rpc.v1.ServerService.ReadIndex:input_type -> holdfast.rpc.v1.ReadIndexRequest
-	6,  // 6: holdfast.rpc.v1.ServerService.RenewSession:input_type -> holdfast.rpc.v1.RenewSessionRequest
-	8,  // 7: holdfast.rpc.v1.ServerService.Restore:input_type -> holdfast.rpc.v1.RestoreRequest
-	11, // 8: holdfast.rpc.v1.ServerService.TransferLeader:input_type -> holdfast.rpc.v1.TransferLeaderRequest
-	13, // 9: holdfast.rpc.v1.ServerService.RemovePeer:input_type -> holdfast.rpc.v1.RemovePeerRequest
-	15, // 10: holdfast.rpc.v1.ServerService.Status:input_type -> holdfast.rpc.v1.StatusRequest
-	18, // 11: holdfast.rpc.v1.ServerService.Health:input_type -> holdfast.rpc.v1.HealthRequest
-	20, // 12: holdfast.rpc.v1.ServerService.Found:input_type -> holdfast.rpc.v1.FoundRequest
-	22, // 13: holdfast.rpc.v1.ServerService.LeaderDied:input_type -> holdfast.rpc.v1.LeaderDiedRequest
-	2,  // 14: holdfast.rpc.v1.ServerService.Propose:output_type -> holdfast.rpc.v1.ProposeResponse
-	5,  // 15: holdfast.rpc.v1.ServerService.ReadIndex:output_type -> holdfast.rpc.v1.ReadIndexResponse
-	7,  // 16: holdfast.rpc.v1.ServerService.RenewSession:output_type -> holdfast.rpc.v1.RenewSessionResponse
-	10, // 17: holdfast.rpc.v1.ServerService.Restore:output_type -> holdfast.rpc.v1.RestoreResponse
-	12, // 18: holdfast.rpc.v1.ServerService.TransferLeader:output_type -> holdfast.rpc.v1.TransferLeaderResponse
-	14, // 19: holdfast.rpc.v1.ServerService.RemovePeer:output_type -> holdfast.rpc.v1.RemovePeerResponse
-	16, // 20: holdfast.rpc.v1.ServerService.Status:output_type -> holdfast.rpc.v1.StatusResponse
-	19, // 21: holdfast.rpc.v1.ServerService.Health:output_type -> holdfast.rpc.v1.HealthResponse
-	21, // 22: holdfast.rpc.v1.ServerService.Found:output_type -> holdfast.rpc.v1.FoundResponse
-	23, // 23: holdfast.rpc.v1.ServerService.LeaderDied:output_type -> holdfast.rpc.v1.LeaderDiedResponse
-	14, // [14:24] is the sub-list for method output_type
-	4,  // [4:14] is the sub-list for method input_type
-	4,  // [4:4] is the sub-list for extension type_name
-	4,  // [4:4] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	6,  // 2: holdfast.rpc.v1.RenewSessionRequest.given:type_name -> holdfast.rpc.v1.Given
+	10, // 3: holdfast.rpc.v1.RestoreRequest.meta:type_name -> holdfast.rpc.v1.RestoreMeta
+	6,  // 4: holdfast.rpc.v1.RestoreMeta.given:type_name -> holdfast.rpc.v1.Given
+	6,  // 5: holdfast.rpc.v1.TransferLeaderRequest.given:type_name -> holdfast.rpc.v1.Given
+	6,  // 6: holdfast.rpc.v1.RemovePeerRequest.given:type_name -> holdfast.rpc.v1.Given
+	18, // 7: holdfast.rpc.v1.StatusResponse.hashes:type_name -> holdfast.rpc.v1.StateHash
+	1,  // 8: holdfast.rpc.v1.ServerService.Propose:input_type -> holdfast.rpc.v1.ProposeRequest
+	4,  // 9: holdfast.rpc.v1.ServerService.ReadIndex:input_type -> holdfast.rpc.v1.ReadIndexRequest
+	7,  // 10: holdfast.rpc.v1.ServerService.RenewSession:input_type -> holdfast.rpc.v1.RenewSessionRequest
+	9,  // 11: holdfast.rpc.v1.ServerService.Restore:input_type -> holdfast.rpc.v1.RestoreRequest
+	12, // 12: holdfast.rpc.v1.ServerService.TransferLeader:input_type -> holdfast.rpc.v1.TransferLeaderRequest
+	14, // 13: holdfast.rpc.v1.ServerService.RemovePeer:input_type -> holdfast.rpc.v1.RemovePeerRequest
+	16, // 14: holdfast.rpc.v1.ServerService.Status:input_type -> holdfast.rpc.v1.StatusRequest
+	19, // 15: holdfast.rpc.v1.ServerService.Health:input_type -> holdfast.rpc.v1.HealthRequest
+	21, // 16: holdfast.rpc.v1.ServerService.Found:input_type -> holdfast.rpc.v1.FoundRequest
+	23, // 17: holdfast.rpc.v1.ServerService.LeaderDied:input_type -> holdfast.rpc.v1.LeaderDiedRequest
+	2,  // 18: holdfast.rpc.v1.ServerService.Propose:output_type -> holdfast.rpc.v1.ProposeResponse
+	5,  // 19: holdfast.rpc.v1.ServerService.ReadIndex:output_type -> holdfast.rpc.v1.ReadIndexResponse
+	8,  // 20: holdfast.rpc.v1.ServerService.RenewSession:output_type -> holdfast.rpc.v1.RenewSessionResponse
+	11, // 21: holdfast.rpc.v1.ServerService.Restore:output_type -> holdfast.rpc.v1.RestoreResponse
+	13, // 22: holdfast.rpc.v1.ServerService.TransferLeader:output_type -> holdfast.rpc.v1.TransferLeaderResponse
+	15, // 23: holdfast.rpc.v1.ServerService.RemovePeer:output_type -> holdfast.rpc.v1.RemovePeerResponse
+	17, // 24: holdfast.rpc.v1.ServerService.Status:output_type -> holdfast.rpc.v1.StatusResponse
+	20, // 25: holdfast.rpc.v1.ServerService.Health:output_type -> holdfast.rpc.v1.HealthResponse
+	22, // 26: holdfast.rpc.v1.ServerService.Found:output_type -> holdfast.rpc.v1.FoundResponse
+	24, // 27: holdfast.rpc.v1.ServerService.LeaderDied:output_type -> holdfast.rpc.v1.LeaderDiedResponse
+	18, // [18:28] is the sub-list for method output_type
+	8,  // [8:18] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_agent_rpc_rpcpb_rpc_proto_init() }
@@ -1447,7 +1570,7 @@ func file_agent_rpc_rpcpb_rpc_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_rpc_rpcpb_rpc_proto_rawDesc), len(file_agent_rpc_rpcpb_rpc_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   23,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
