@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -233,7 +234,10 @@ func newBindingCreateCommand() *cobra.Command {
 	)
 	v.c.Flags().StringVar(&rule.AuthMethod, "method", "", "The `name` of the auth method.")
 	bindingFlags(v, &rule, &vars)
+	const usual = "service" // as consul has it
+	v.c.Flags().Lookup("bind-type").Usage += " Else " + usual + "."
 	return v.does(func(ctx context.Context, client *api.Client) error {
+		rule.BindType = cmp.Or(rule.BindType, usual)
 		made, err := client.ACL().CreateBindingRule(ctx, rule)
 		if err != nil {
 			return aclError(err, "Failed to create new binding rule")
@@ -242,7 +246,7 @@ func newBindingCreateCommand() *cobra.Command {
 			row(b, "", 14, "ID", made.ID)
 			writeBinding(b, "", made, v.meta)
 		})
-	}, v.requires("method", "bind-type", "bind-name"), func() error { return bindVars(&rule, vars) })
+	}, v.requires("method", "bind-name"), func() error { return bindVars(&rule, vars) })
 }
 
 func newBindingReadCommand() *cobra.Command {

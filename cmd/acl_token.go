@@ -134,6 +134,8 @@ func newTokenCloneCommand() *cobra.Command {
 		"  holdfast acl token clone -accessor-id=6b1f -description=\"second web server\"").printsMeta()
 	var accessor, description string
 	ofToken(v, &accessor)
+	v.c.Flags().StringVar(&accessor, "id", "", "The former name of -accessor-id.")
+	_ = v.c.Flags().MarkHidden("id") // the flag exists
 	v.c.Flags().StringVar(&description, "description", "", "A `text` that says what the new one is for; else that of the other.")
 	return v.does(func(ctx context.Context, client *api.Client) error {
 		id, err := accessorID(ctx, client, accessor)
