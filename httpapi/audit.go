@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -231,7 +232,7 @@ func (c *call) auditAfter(err error) {
 func (c *call) auditEvent(kind string) *audit.Event {
 	e := &audit.Event{
 		Kind: kind, Time: time.Now(), Request: c.requestID(), Address: c.address(),
-		Method: cutText(c.r.Method, limit.AuditMethodBytes), Path: cutText(c.auditPath(), limit.AuditNameBytes),
+		Method: cutText(c.r.Method, limit.AuditMethodBytes), Path: cutText(c.withoutSecrets(c.r.URL.EscapedPath()), limit.AuditNameBytes),
 		Reason: strings.ToValidUTF8(cutText(headerOf(c.r.Header, "X-Holdfast-Reason"), limit.ReasonBytes), "\uFFFD"),
 		Ops:    c.audit.ops,
 	}
@@ -242,22 +243,29 @@ func (c *call) auditEvent(kind string) *audit.Event {
 	return e
 }
 
-// auditPath is the path as it is escaped. Where it should name a token by its public id
-// and somebody has put in its secret, that is left out.
-func (c *call) auditPath() string {
-	path := c.r.URL.EscapedPath()
-	if !c.guarded() || !strings.HasPrefix(path, "/v1/acl/") && !strings.HasPrefix(path, "/v1/holdfast/acl/") {
+// withoutSecrets is a path as it may be written down. Where it should name a token by its
+// public id, or what this server uses one for, and somebody has put in the secret, that is
+// left out.
+func (c *call) withoutSecrets(path string) string {
+	named := func(prefix string) bool { return strings.HasPrefix(path, prefix) }
+	if !c.guarded() || !named("/v1/acl/") && !named("/v1/holdfast/acl/") && !named("/v1/agent/token/") {
 		return path
 	}
 	v := c.s.node.Store().View().ACL()
-	parts := strings.Split(path, "/")
+	parts := strings.SplitN(path, "/", mostParts)
 	for i, p := range parts {
+		if plain, err := url.PathUnescape(p); err == nil {
+			p = plain
+		}
 		if p != "" && v.Key() != nil && v.TokenByHash(acl.HashSecret(v.Key(), p)) != nil {
 			parts[i] = hidden
 		}
 	}
 	return strings.Join(parts, "/")
 }
+
+// mostParts is more than any path has that takes a name or an id.
+const mostParts = 10
 
 // auditWho tells who asks and how that was found out.
 func (c *call) auditWho() (accessor, auth string) {

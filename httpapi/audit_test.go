@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -182,10 +183,20 @@ func TestAuditHidesASecretInThePath(t *testing.T) {
 	g, a := newAuditedServer(t, false)
 	x := g.token(t, ``)
 	ask(t, g.Server, http.MethodGet, "/v1/acl/token/"+x.secret, "", "X-Consul-Token", g.root)
+	ask(t, g.Server, http.MethodPut, "/v1/agent/token/%"+hex.EncodeToString([]byte(x.secret[:1]))+x.secret[1:], `{"Token":"x"}`, "X-Consul-Token", g.root)
+	ask(t, g.Server, http.MethodGet, "/v1/acl/policy/name/"+x.secret, "", "X-Consul-Token", x.secret)
 	ask(t, g.Server, http.MethodDelete, "/v1/acl/token/"+x.accessor, "", "X-Consul-Token", g.root)
-	got := a.take()
-	if len(got) != 2 || got[0].Path != "/v1/acl/token/<hidden>" || got[1].Path != "/v1/acl/token/"+x.accessor {
-		t.Errorf("%+v", got)
+	var paths []string
+	for _, e := range a.take() {
+		paths = append(paths, e.Path)
+	}
+	want := []string{"/v1/acl/token/<hidden>", "/v1/agent/token/<hidden>", "/v1/acl/policy/name/<hidden>", "/v1/acl/token/" + x.accessor}
+	if !slices.Equal(paths, want) {
+		t.Errorf("the lines have %q, want %q", paths, want)
+	}
+	if w := ask(t, g.Server, http.MethodGet, "/v1/acl/denials", "", "X-Consul-Token", g.root); strings.Contains(w.Body.String(), x.secret) ||
+		!strings.Contains(w.Body.String(), `/v1/acl/policy/name/`) {
+		t.Errorf("the denials are %s", w.Body)
 	}
 }
 

@@ -57,7 +57,7 @@ func (d *denials) newest() []denial {
 // denied notes that the request was refused, and returns the note.
 func (c *call) denied(err error) denial {
 	one := denial{
-		at: time.Now(), id: c.requestID(), method: c.r.Method, path: cutText(c.r.URL.Path, limit.DenialPathBytes),
+		at: time.Now(), id: c.requestID(), method: c.r.Method, path: cutText(c.withoutSecrets(c.r.URL.Path), limit.DenialPathBytes),
 		text: err.Error(), address: c.address(),
 	}
 	if who := c.rights.who; who != nil {
