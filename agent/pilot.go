@@ -299,14 +299,6 @@ func (p *promoter) CalculatePromotionsAndDemotions(c *autopilot.Config, s *autop
 // IsPotentialVoter is part of autopilot.Promoter.
 func (p *promoter) IsPotentialVoter(t autopilot.NodeType) bool { return t != nodeReplica }
 
-func (p *pilot) lastIndexOf(id raft.ServerID) uint64 {
-	state := p.ap.GetState()
-	if state == nil || state.Servers[id] == nil {
-		return 0
-	}
-	return state.Servers[id].Stats.LastIndex
-}
-
 // state is what autopilot knows, on the leader.
 func (p *pilot) state() httpapi.AutopilotState {
 	state := p.ap.GetState()

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	autopilot "github.com/hashicorp/raft-autopilot"
 
 	"github.com/holdfast-kv/holdfast/agent/gossip"
+	"github.com/holdfast-kv/holdfast/httpapi"
 )
 
 // TestWhoIsDead: a member is dead for autopilot when the gossip and Raft's heartbeats
@@ -82,5 +84,29 @@ func TestReadReplicasHaveNoVote(t *testing.T) {
 	}
 	if len(changes.Demotions) != 1 || changes.Demotions[0] != "former" {
 		t.Errorf("demoted are %v, want former", changes.Demotions)
+	}
+}
+
+// TestTheLeadersLogLeads: whoever subtracts the others' figures from the leader's gets no
+// less than 0.
+func TestTheLeadersLogLeads(t *testing.T) {
+	for _, tc := range []struct {
+		rule string
+		in   []httpapi.RaftServer
+		want []uint64
+	}{
+		{"figures of different moments", []httpapi.RaftServer{{LastIndex: 9}, {LastIndex: 7, Leader: true}, {LastIndex: 8}}, []uint64{9, 9, 8}},
+		{"a leader that is ahead", []httpapi.RaftServer{{LastIndex: 9, Leader: true}, {LastIndex: 7}}, []uint64{9, 7}},
+		{"no leader is known", []httpapi.RaftServer{{LastIndex: 9}, {}}, []uint64{9, 0}},
+		{"nobody", nil, nil},
+	} {
+		leadLogs(tc.in)
+		var got []uint64
+		for _, s := range tc.in {
+			got = append(got, s.LastIndex)
+		}
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %d, want %d", tc.rule, got, tc.want)
+		}
 	}
 }

@@ -157,8 +157,52 @@ func (a *Agent) PeerAddresses() []string {
 	return peers
 }
 
-// RaftConfiguration returns the members and the index of the configuration.
-func (a *Agent) RaftConfiguration() ([]httpapi.RaftServer, uint64, error) {
+// RaftConfiguration returns the members and the index of the configuration. How far the
+// logs of the others reach is what the leader knows of them, and with a stale mode what
+// this server does, which is nothing if it does not lead.
+func (a *Agent) RaftConfiguration(ctx context.Context, mode httpapi.Mode) ([]httpapi.RaftServer, uint64, error) {
+	servers, index, err := a.raftServers()
+	if err != nil {
+		return nil, 0, err
+	}
+	reached := map[string]uint64{}
+	if a.leading.Load() || mode != httpapi.Stale {
+		state, err := a.AutopilotState(ctx, mode)
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, s := range state.Servers {
+			reached[s.ID] = s.LastIndex
+		}
+	}
+	for i := range servers {
+		if s := &servers[i]; s.ID == a.nodeID {
+			s.LastIndex = a.raft.LastIndex()
+		} else {
+			s.LastIndex = reached[s.ID]
+		}
+	}
+	leadLogs(servers)
+	return servers, index, nil
+}
+
+// leadLogs has the leader's log reach as far as any other, as it does: the figures were
+// taken one after the other, and tools subtract them from the leader's.
+func leadLogs(servers []httpapi.RaftServer) {
+	var furthest uint64
+	for _, s := range servers {
+		furthest = max(furthest, s.LastIndex)
+	}
+	for i := range servers {
+		if servers[i].Leader {
+			servers[i].LastIndex = furthest
+		}
+	}
+}
+
+// raftServers are the members of the configuration, without how far they are, and its
+// index.
+func (a *Agent) raftServers() ([]httpapi.RaftServer, uint64, error) {
 	future := a.raft.GetConfiguration()
 	if err := future.Error(); err != nil {
 		return nil, 0, fmt.Errorf("read raft configuration: %w", err)
@@ -172,11 +216,9 @@ func (a *Agent) RaftConfiguration() ([]httpapi.RaftServer, uint64, error) {
 		}
 		if m := a.memberOf(string(s.ID)); m != nil {
 			server.Node, server.ProtocolVersion = m.Name, m.Tags["raft_vsn"]
-			server.LastIndex = a.pilot.lastIndexOf(s.ID)
 		}
 		if string(s.ID) == a.nodeID {
 			server.Node, server.ProtocolVersion = a.config().NodeName, strconv.Itoa(int(raft.ProtocolVersionMax))
-			server.LastIndex = a.raft.LastIndex()
 		}
 		servers = append(servers, server)
 	}
@@ -296,7 +338,7 @@ func notInConfiguration(id, address string) error {
 
 // SnapshotMeta describes the state in s for an archive.
 func (a *Agent) SnapshotMeta(s *fsm.Snapshot) (httpapi.SnapshotMeta, error) {
-	servers, index, err := a.RaftConfiguration()
+	servers, index, err := a.raftServers()
 	if err != nil {
 		return httpapi.SnapshotMeta{}, err
 	}

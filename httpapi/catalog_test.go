@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -100,6 +101,44 @@ func TestCatalogReads(t *testing.T) {
 			expectHeader(t, w, "X-Consul-Index", "1")
 			expectHeader(t, w, "X-Consul-Knownleader", "false")
 		})
+	}
+}
+
+// TestCatalogOlderThanMaxStale: what is older than the client takes is read again, as if
+// ?max_stale had not been given; with a leader or, if there is none, with its error.
+//
+// Source: contract, README, section 5.
+func TestCatalogOlderThanMaxStale(t *testing.T) {
+	s := newLocalServer(t)
+	cut := Contact{LastContact: 3 * time.Second}
+	for _, path := range []string{"/v1/catalog/nodes", "/v1/catalog/service/consul", "/v1/health/service/consul", "/v1/operator/usage"} {
+		for query, gates := range map[string][]Mode{
+			"?max_stale=4s": {Stale}, "?stale": {Stale}, "?max_stale=3s": {Stale}, "?max_stale=2s": {Stale, Default}, "?stale&max_stale=1ns": {Stale, Default},
+			"?max_stale=2s&index=99&wait=1ms": {Stale, Default}, "?max_stale=4s&index=99&wait=1ms": {Stale},
+		} {
+			t.Run(path+query, func(t *testing.T) {
+				s.node.setContact(cut, nil)
+				s.node.takeGates()
+				w := ask(t, s.Server, http.MethodGet, path+query, "")
+				if got := s.node.takeGates(); w.Code != 200 || !slices.Equal(got, gates) {
+					t.Errorf("%d after %v, want %v", w.Code, got, gates)
+				}
+				expectHeader(t, w, "X-Consul-Effective-Consistency", consistencyNames[gates[len(gates)-1]][0])
+
+				s.node.failDefault(ErrNoLeader)
+				defer s.node.failDefault(nil)
+				w = ask(t, s.Server, http.MethodGet, path+query, "")
+				if len(gates) > 1 {
+					expect(t, w, 500, "No cluster leader")
+				} else if w.Code != 200 {
+					t.Errorf("without a leader: %d %s", w.Code, w.Body)
+				}
+			})
+		}
+	}
+	s.node.takeGates()
+	if w := ask(t, s.Server, http.MethodGet, "/v1/session/list?max_stale=1s", ""); w.Code != 200 || len(s.node.takeGates()) != 1 {
+		t.Errorf("sessions are no part of the catalog: %d %s", w.Code, w.Body)
 	}
 }
 

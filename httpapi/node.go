@@ -84,8 +84,9 @@ type Cluster interface {
 	// PeerAddresses are the server addresses of all members.
 	PeerAddresses() []string
 
-	// RaftConfiguration returns the members and the index of the configuration.
-	RaftConfiguration() ([]RaftServer, uint64, error)
+	// RaftConfiguration returns the members and the index of the configuration. With
+	// Stale it asks nobody.
+	RaftConfiguration(ctx context.Context, mode Mode) ([]RaftServer, uint64, error)
 
 	// TransferLeader hands leadership to the server with that id, or to one of the
 	// cluster's choice when it is empty. The leader looks again whether the right to it

@@ -40,6 +40,7 @@ type localNode struct {
 	log     []*raft.Log // guarded by mu
 	contact Contact     // what is known of the leader; guarded by mu
 	readErr error       // why reads are not served, if they are not; guarded by mu
+	current error       // why reads that are not stale are not served; guarded by mu
 	gates   []Mode      // of every read that asked for leave; guarded by mu
 }
 
@@ -77,6 +78,9 @@ func (n *localNode) ReadIndex(_ context.Context, mode Mode) (Contact, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.gates = append(n.gates, mode)
+	if mode != Stale && n.current != nil {
+		return Contact{}, n.current
+	}
 	return n.contact, n.readErr
 }
 
@@ -95,12 +99,28 @@ func (n *localNode) setContact(contact Contact, readErr error) {
 	n.contact, n.readErr = contact, readErr
 }
 
+// takeGates are the modes of the reads since it was called last.
+func (n *localNode) takeGates() []Mode {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	gates := n.gates
+	n.gates = nil
+	return gates
+}
+
+// failDefault has all reads fail that are not stale; nil has them served again.
+func (n *localNode) failDefault(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.current = err
+}
+
 const localAddress = "127.0.0.1:8300"
 
 func (n *localNode) LeaderAddress() string   { return localAddress }
 func (n *localNode) PeerAddresses() []string { return []string{localAddress} }
 
-func (n *localNode) RaftConfiguration() ([]RaftServer, uint64, error) {
+func (n *localNode) RaftConfiguration(context.Context, Mode) ([]RaftServer, uint64, error) {
 	return []RaftServer{{
 		ID: "11111111-2222-3333-4444-555555555555", Node: "alpha", Address: localAddress,
 		ProtocolVersion: "3", Leader: true, Voter: true, LastIndex: 3,
@@ -122,7 +142,7 @@ func (n *localNode) RemovePeer(_ context.Context, id, address string, _ *acl.Giv
 }
 
 func (n *localNode) SnapshotMeta(s *fsm.Snapshot) (SnapshotMeta, error) {
-	servers, index, err := n.RaftConfiguration()
+	servers, index, err := n.RaftConfiguration(context.Background(), Stale)
 	return SnapshotMeta{
 		ID: fmt.Sprintf("2-%d-1767322999000", s.Index()), Index: s.Index(), Term: 2,
 		Peers: n.PeerAddresses(), Servers: servers, ConfigurationIndex: index,

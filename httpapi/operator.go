@@ -22,7 +22,7 @@ func (c *call) raftConfiguration() error {
 	if err := c.need(acl.ResourceOperator, acl.AccessRead, ""); err != nil {
 		return err
 	}
-	servers, index, err := c.s.opts.Cluster.RaftConfiguration()
+	servers, index, err := c.s.opts.Cluster.RaftConfiguration(c.r.Context(), mode)
 	if err != nil {
 		return err
 	}

@@ -47,14 +47,10 @@ func (c *call) readOptions() (o readOptions, err error) {
 
 func (c *call) consistency() (Mode, error) {
 	mode := Default
-	if v := c.q.get(pMaxStale); v != "" {
-		d, err := time.ParseDuration(v)
-		if err != nil {
-			return mode, badRequest(fmt.Sprintf("Invalid max_stale value %q", v))
-		}
-		if d > 0 {
-			mode = Stale
-		}
+	if age, err := c.maxStale(); err != nil {
+		return mode, err
+	} else if age > 0 {
+		mode = Stale
 	}
 	if c.q.has(pStale) {
 		mode = Stale
@@ -69,6 +65,29 @@ func (c *call) consistency() (Mode, error) {
 		mode = Consistent
 	}
 	return mode, nil
+}
+
+// maxStale is ?max_stale, 0 without one.
+func (c *call) maxStale() (time.Duration, error) {
+	v := c.q.get(pMaxStale)
+	if v == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil {
+		return 0, badRequest(fmt.Sprintf("Invalid max_stale value %q", v))
+	}
+	return d, nil
+}
+
+// tooOld tells whether a stale answer of a server that has this contact to the leader is
+// older than the client takes.
+func (c *call) tooOld(mode Mode, contact Contact) bool {
+	if mode != Stale {
+		return false
+	}
+	age, err := c.maxStale()
+	return err == nil && age > 0 && contact.LastContact > age
 }
 
 // checkCacheControl refuses what the contract refuses; the directives themselves

@@ -139,6 +139,10 @@ func (c *call) readTableSaying(
 		}
 		contact = c.s.node.Contact()
 	}
+	if err == nil && showConsistency && c.tooOld(o.mode, contact) {
+		o.mode = Default
+		contact, err = c.s.node.ReadIndex(c.r.Context(), o.mode)
+	}
 	var answer any
 	view := c.s.node.Store().View()
 	if err == nil {

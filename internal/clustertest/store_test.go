@@ -73,6 +73,35 @@ func TestAnyServer(t *testing.T) {
 		}
 	})
 
+	t.Run("each server tells how far all logs reach, and the leader's furthest", func(t *testing.T) {
+		for _, s := range c.Servers() {
+			await(t, func() error { // the leader asks them once in a second
+				var config struct {
+					Servers []struct {
+						Node      string
+						Leader    bool
+						LastIndex uint64
+					}
+				}
+				ask(t, s, http.MethodGet, "/v1/operator/raft/configuration", "", &config)
+				var most, lead uint64
+				for _, r := range config.Servers {
+					if r.LastIndex == 0 {
+						return fmt.Errorf("%s does not know how far %s is", s.Name(), r.Node)
+					}
+					most = max(most, r.LastIndex)
+					if r.Leader {
+						lead = r.LastIndex
+					}
+				}
+				if lead < most {
+					t.Errorf("%s has the leader at %d, and somebody at %d", s.Name(), lead, most)
+				}
+				return nil
+			})
+		}
+	})
+
 	t.Run("contenders for a lock on different servers hold one after the other", func(t *testing.T) {
 		lockInTurn(t, []*testcluster.Server{leader, one, two})
 	})
