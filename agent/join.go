@@ -154,6 +154,9 @@ func (a *Agent) Join(_ context.Context, address string) error {
 		return joinError(address, errors.New("this server has no gossip: set ports.serf_lan and ports.server"))
 	}
 	addresses, err := a.joinAddresses([]string{address})
+	if err == nil && len(addresses) == 0 {
+		err = errors.New("it is no address")
+	}
 	if err != nil {
 		return joinError(address, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-kv/holdfast/agent/config"
+	"github.com/holdfast-kv/holdfast/agent/gossip"
 )
 
 func TestAddressesToJoin(t *testing.T) {
@@ -34,6 +35,18 @@ func TestAddressesToJoin(t *testing.T) {
 				t.Errorf("%q, %v; want %q", got, err, tc.want)
 			}
 		})
+	}
+}
+
+// TestToJoinNobodyIsAnError: an address that names nobody is not one that was joined.
+func TestToJoinNobodyIsAnError(t *testing.T) {
+	a := &Agent{gossip: &gossip.Gossip{}}
+	a.loaded.Store(&config.Loaded{Config: config.Default()})
+	for _, address := range []string{"", "  ", `{{ "" }}`} {
+		want := "1 error occurred:\n\t* Failed to join " + address + ": it is no address\n\n"
+		if err := a.Join(t.Context(), address); err == nil || err.Error() != want {
+			t.Errorf("%q: %v, want %q", address, err, want)
+		}
 	}
 }
 
