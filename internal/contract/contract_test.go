@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -40,8 +41,8 @@ func TestContract(t *testing.T) {
 	}
 }
 
-// TestContractOfACluster runs the cases against the leader of three servers and then
-// against one that follows it: each is the whole store to its clients.
+// TestContractOfACluster runs the cases against each of three servers, the leader and
+// those that follow it: each is the whole store to its clients.
 func TestContractOfACluster(t *testing.T) {
 	dir := contractDir(t)
 	if testing.Short() {
@@ -54,9 +55,11 @@ func TestContractOfACluster(t *testing.T) {
 	t.Run("leader", func(t *testing.T) {
 		runCases(t, dir, c.Leader(), exceptions, withoutSingle...)
 	})
-	t.Run("follower", func(t *testing.T) {
-		runCases(t, dir, c.Followers()[0], exceptions, withoutSingle...)
-	})
+	for i, s := range c.Followers() {
+		t.Run(fmt.Sprintf("follower %d", i+1), func(t *testing.T) {
+			runCases(t, dir, s, exceptions, withoutSingle...)
+		})
+	}
 }
 
 // withoutSingle leaves out what the contract says of a server alone only: that it has
