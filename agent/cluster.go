@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -38,6 +39,10 @@ func (a *Agent) keepMembers(ctx context.Context) error {
 		wait := tidyInterval
 		a.peers.client.Keep(a.addresses())
 		if a.leading.Load() {
+			if err := a.keepOwnAddress(); err != nil && ctx.Err() == nil {
+				wait = tidySoon
+				a.log.Warn("have the raft configuration say where this server is", "error", err)
+			}
 			for _, m := range a.gossip.Members() {
 				if m.ID == a.nodeID || m.ID == "" || ctx.Err() != nil || !a.leading.Load() {
 					continue
@@ -120,11 +125,70 @@ func (a *Agent) admit(ctx context.Context, m *gossip.Member) error {
 		return errStaysOut
 	}
 	a.alone.Store(false) // before it can have seen anything
+	if a.inConfiguration(m.ID) {
+		a.log.Info("a server of the cluster has moved", "name", m.Name, "id", m.ID, "address", m.ServerAddress())
+		return a.moveTo(raft.ServerID(m.ID), raft.ServerAddress(m.ServerAddress()))
+	}
 	a.log.Info("a server joins the cluster", "name", m.Name, "id", m.ID, "address", m.ServerAddress())
-	if err := a.pilot.add(m); err != nil {
+	if err := a.vacate(raft.ServerAddress(m.ServerAddress()), a.livesElsewhere); err != nil {
+		return err
+	}
+	if err := a.pilot.add(m); err != nil { // in the place of a dead one that had its address
 		return fmt.Errorf("add to the raft configuration: %w", err)
 	}
 	return nil
+}
+
+func (a *Agent) inConfiguration(id string) bool {
+	return slices.ContainsFunc(a.configuration().Servers, func(s raft.Server) bool { return string(s.ID) == id })
+}
+
+// keepOwnAddress has the Raft configuration say where this server is, which leads: admit
+// does it for the others.
+func (a *Agent) keepOwnAddress() error {
+	for _, s := range a.configuration().Servers {
+		if string(s.ID) == a.nodeID && s.Address != a.address {
+			return a.moveTo(s.ID, a.address)
+		}
+	}
+	return nil
+}
+
+// moveTo has the Raft configuration say that a server which is part of it is at an
+// address. It keeps its vote, and so does the server that the configuration had there:
+// where that one is now, it will say itself.
+func (a *Agent) moveTo(id raft.ServerID, address raft.ServerAddress) error {
+	if err := a.vacate(address, func(s raft.Server) bool { return s.ID != id }); err != nil {
+		return err
+	}
+	if err := a.raft.AddNonvoter(id, address, 0, 0).Error(); err != nil { // of a voter it changes the address alone
+		return fmt.Errorf("change the address of server %s in the raft configuration to %s: %w", id, address, err)
+	}
+	return nil
+}
+
+// vacate has the Raft configuration know no address of the server that it has at this
+// one, if that is to go: no two servers may have the same.
+func (a *Agent) vacate(address raft.ServerAddress, goes func(raft.Server) bool) error {
+	for _, s := range a.configuration().Servers {
+		if s.Address != address || !goes(s) {
+			continue
+		}
+		if err := a.raft.AddNonvoter(s.ID, rpc.Nowhere(s.ID), 0, 0).Error(); err != nil {
+			return fmt.Errorf("have the raft configuration know no address of server %s, which was at %s: %w", s.ID, address, err)
+		}
+	}
+	return nil
+}
+
+// livesElsewhere tells whether a server lives at another address than the Raft
+// configuration has.
+func (a *Agent) livesElsewhere(s raft.Server) bool {
+	if string(s.ID) == a.nodeID {
+		return s.Address != a.address
+	}
+	m := a.memberOf(string(s.ID))
+	return m != nil && m.Status == gossip.Alive && m.ServerAddress() != string(s.Address)
 }
 
 // meet asks a member on its server port who it is.

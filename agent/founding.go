@@ -124,6 +124,8 @@ func (a *Agent) tryToFound(ctx context.Context, set []gossip.Member) error {
 		switch {
 		case err != nil:
 			return fmt.Errorf("ask %s: %w", m.Name, rpc.AsError(err))
+		case status.GetNodeId() != m.ID:
+			return fmt.Errorf("at the address of %s answers the server with the id %s", m.Name, status.GetNodeId())
 		case status.GetHasState():
 			return fmt.Errorf("%s belongs to a cluster already, which this server will be part of", m.Name)
 		}

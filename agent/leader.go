@@ -94,6 +94,11 @@ func (a *Agent) lead(ctx context.Context) {
 	a.leading.Store(true)
 	a.reachedCommitted()
 	a.log.Info("leads the cluster", "index", a.store.Applied())
+	if a.gossip == nil { // else keepMembers does it
+		if err := a.keepOwnAddress(); err != nil {
+			a.log.Warn("have the raft configuration say where this server is", "error", err)
+		}
+	}
 
 	reign, end := context.WithCancel(ctx)
 	var duties sync.WaitGroup

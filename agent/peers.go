@@ -40,7 +40,7 @@ func (a *Agent) openPeers() error {
 		return fmt.Errorf("bind_addr: %w", err)
 	}
 	port, err := rpc.Listen(rpc.Options{
-		Listen: net.JoinHostPort(cfg.BindAddr, strconv.Itoa(cfg.Ports.Server)), Source: source,
+		Listen: net.JoinHostPort(cfg.BindAddr, strconv.Itoa(cfg.Ports.Server)), ID: a.nodeID, Source: source,
 		Incoming: a.certs.Incoming(rpc.Protocols()...), RequireTLS: a.certs.RequiresTLS(),
 		Outgoing:         func(protocol string) *tls.Config { return a.certs.Outgoing(protocol) },
 		HandshakeTimeout: cfg.Limits.RPCHandshakeTimeout, MostPerClient: cfg.Limits.RPCMaxConnsPerClient,
@@ -57,7 +57,7 @@ func (a *Agent) openPeers() error {
 	p.forward = rpc.NewForwarder(p.client)
 	p.server = rpc.NewServer(port, &backend{a})
 	p.raft = &network{a: a, NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: port.Streams(advertised, p.noteEnd), ServerAddressProvider: a, Logger: a.logs.Named("raft.net"),
+		Stream: port.Streams(advertised, p.noteEnd), Logger: a.logs.Named("raft.net"),
 		MaxPool: 4, Timeout: rpcTimeout, MaxRPCsInFlight: rpcsInFlight,
 	})}
 	a.peers = p
@@ -151,7 +151,8 @@ func (p *peers) close(most time.Duration) error {
 	return err
 }
 
-// network is Raft's transport, but that snapshots are sent at a bounded speed.
+// network is Raft's transport, but that snapshots are sent at a bounded speed, and that
+// it goes by who a server is and not by where the configuration has it.
 type network struct {
 	*raft.NetworkTransport
 	a *Agent
@@ -166,16 +167,36 @@ func (t *network) EncodePeer(id raft.ServerID, address raft.ServerAddress) []byt
 	return t.NetworkTransport.EncodePeer(id, address)
 }
 
-// ServerAddr is where the server with an id is now, whatever address the Raft
-// configuration has: identity is the id. It is part of raft.ServerAddressProvider.
-func (a *Agent) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
-	if string(id) == a.nodeID {
-		return raft.ServerAddress(a.ownAddress()), nil
+// to is where the server with an id is now, whatever address the Raft configuration has:
+// identity is the id, and nobody else at that address will do.
+func (t *network) to(id raft.ServerID, configured raft.ServerAddress) raft.ServerAddress {
+	if string(id) == t.a.nodeID {
+		return rpc.To(id, raft.ServerAddress(t.a.ownAddress()))
 	}
-	if m := a.memberOf(string(id)); m != nil {
-		return raft.ServerAddress(m.ServerAddress()), nil
-	}
-	return "", errors.New("not met yet") // Raft goes by its configuration
+	return rpc.To(id, raft.ServerAddress(t.a.addressOf(string(id), string(configured))))
+}
+
+// AppendEntriesPipeline is part of raft.Transport, as are those that follow.
+func (t *network) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAddress) (raft.AppendPipeline, error) {
+	return t.NetworkTransport.AppendEntriesPipeline(id, t.to(id, target))
+}
+
+func (t *network) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	return t.NetworkTransport.AppendEntries(id, t.to(id, target), args, resp)
+}
+
+func (t *network) RequestVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	return t.NetworkTransport.RequestVote(id, t.to(id, target), args, resp)
+}
+
+func (t *network) RequestPreVote(
+	id raft.ServerID, target raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse,
+) error {
+	return t.NetworkTransport.RequestPreVote(id, t.to(id, target), args, resp)
+}
+
+func (t *network) TimeoutNow(id raft.ServerID, target raft.ServerAddress, args *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
+	return t.NetworkTransport.TimeoutNow(id, t.to(id, target), args, resp)
 }
 
 // ownAddress is where this server reaches itself.

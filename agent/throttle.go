@@ -23,7 +23,7 @@ func (t *network) InstallSnapshot(
 	err := a.hasLogFrom(args.LastLogIndex + 1)
 	if err == nil {
 		speed := int64(a.config().Raft.SnapshotSendRate)
-		err = t.NetworkTransport.InstallSnapshot(id, target, args, resp, &slowReader{r: data, speed: speed, began: time.Now(), stop: a.closing})
+		err = t.NetworkTransport.InstallSnapshot(id, t.to(id, target), args, resp, &slowReader{r: data, speed: speed, began: time.Now(), stop: a.closing})
 	}
 	if err != nil || !resp.Success {
 		a.keepLog(-1)

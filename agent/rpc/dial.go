@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -15,6 +16,9 @@ import (
 
 // dial connects to the server port of another server.
 func (p *Port) dial(ctx context.Context, address, alpn string) (net.Conn, error) {
+	if strings.HasSuffix(address, nowherePort) {
+		return nil, fmt.Errorf("connect to server %s: it has not been met since it moved", address)
+	}
 	d := net.Dialer{KeepAlive: 10 * time.Second}
 	if p.opts.Source.IsValid() && !p.opts.Source.IsUnspecified() {
 		d.LocalAddr = &net.TCPAddr{IP: p.opts.Source.AsSlice()}
@@ -39,8 +43,9 @@ func (p *Port) dial(ctx context.Context, address, alpn string) (net.Conn, error)
 		}
 		return secure, nil
 	}
-	if alpn == alpnRaft {
-		if _, err := c.Write([]byte{firstRaft}); err != nil {
+	first, raftIs := map[string]byte{alpnRaft: firstRaft, alpnRaftTo: firstRaftTo}[alpn]
+	if raftIs {
+		if _, err := c.Write([]byte{first}); err != nil {
 			_ = c.Close()
 			return nil, fmt.Errorf("write to server %s: %w", address, err)
 		}
@@ -101,9 +106,40 @@ func (c *endingConn) Read(b []byte) (int, error) {
 // Addr is part of raft.StreamLayer.
 func (s *streams) Addr() net.Addr { return s.advertised }
 
-// Dial is part of raft.StreamLayer.
-func (s *streams) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+// Dial is part of raft.StreamLayer. The address is one that [To] has made.
+func (s *streams) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	id, address, ok := strings.Cut(string(to), toMark)
+	if !ok || len(id) > 255 {
+		return nil, fmt.Errorf("connect to server %s: it is not known which one that is", to)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	return s.port.dial(ctx, string(address), alpnRaft)
+	c, err := s.port.dial(ctx, address, alpnRaftTo)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.Write(append([]byte{byte(len(id))}, id...)); err != nil {
+		_ = c.Close()
+		return nil, fmt.Errorf("write to server %s: %w", address, err)
+	}
+	return c, nil
 }
+
+// toMark stands between the id of a server and where it is.
+const toMark = "@"
+
+// To is the address of a server for Raft's connections: where it is believed to be, and
+// the id that it must have. Raft counts what comes back as the word of the server that it
+// meant to ask; at an address that has become another's, that one would have two votes,
+// and be two of the majority that has stored an entry.
+func To(id raft.ServerID, address raft.ServerAddress) raft.ServerAddress {
+	return raft.ServerAddress(string(id) + toMark + string(address))
+}
+
+// Nowhere is where a server is of which it is known only that it is not where it was. No
+// connection is tried to it.
+func Nowhere(id raft.ServerID) raft.ServerAddress {
+	return raft.ServerAddress(string(id) + nowherePort)
+}
+
+const nowherePort = ".nowhere:0"

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"sync"
@@ -16,21 +17,30 @@ import (
 
 // How a connection says what it is for: in its first byte when it is plain, by ALPN
 // when it is encrypted. gRPC begins with HTTP/2's preface, TLS with a handshake record.
+//
+// A connection of Raft's says then whom it is for, see [To]: a byte that says how long
+// the id of that server is, and the id. One that only asks whether somebody listens is for
+// nobody.
 const (
-	firstRaft = 0x01
-	firstGRPC = 'P'
-	firstTLS  = 0x16
+	firstRaft   = 0x01 // for whoever listens
+	firstRaftTo = 0x02
+	firstGRPC   = 'P'
+	firstTLS    = 0x16
 
-	alpnRaft = "holdfast-raft"
-	alpnGRPC = "h2"
+	alpnRaft   = "holdfast-raft"
+	alpnRaftTo = "holdfast-raft-to"
+	alpnGRPC   = "h2"
 )
 
 // Protocols are the names by which an encrypted connection says what it is for.
-func Protocols() []string { return []string{alpnRaft, alpnGRPC} }
+func Protocols() []string { return []string{alpnRaftTo, alpnRaft, alpnGRPC} }
 
 // Options is what a Port is made of.
 type Options struct {
 	Listen string // address to listen on, such as "127.0.0.1:8300"
+
+	// ID is the id of this server, at most 255 bytes. What is for another one is refused.
+	ID string
 
 	// Source is the address that connections to other servers come from; the zero Addr
 	// leaves that to the system.
@@ -174,6 +184,7 @@ func (p *Port) classify(c net.Conn) (net.Conn, *inlet, error) {
 		return counted, nil, fmt.Errorf("set a deadline: %w", err)
 	}
 	r := bufio.NewReaderSize(c, 16)
+	named := false // whom it is for
 	first, err := r.Peek(1)
 	if err != nil {
 		return counted, nil, fmt.Errorf("it said nothing: %w", err)
@@ -193,6 +204,8 @@ func (p *Port) classify(c net.Conn) (net.Conn, *inlet, error) {
 		switch secure.ConnectionState().NegotiatedProtocol {
 		case alpnRaft:
 			in = p.raft
+		case alpnRaftTo:
+			in, named = p.raft, true
 		case alpnGRPC:
 			in = p.grpc
 		default:
@@ -203,15 +216,39 @@ func (p *Port) classify(c net.Conn) (net.Conn, *inlet, error) {
 	case first[0] == firstRaft:
 		_, _ = r.Discard(1)
 		in = p.raft
+	case first[0] == firstRaftTo:
+		_, _ = r.Discard(1)
+		in, named = p.raft, true
 	case first[0] == firstGRPC:
 		in = p.grpc
 	default:
 		return counted, nil, fmt.Errorf("its first byte, %#x, is none of a server's; is it a client that wants the HTTP port?", first[0])
 	}
+	if named {
+		if err := p.isMeant(out); err != nil {
+			return out, nil, err
+		}
+	}
 	if err := c.SetDeadline(time.Time{}); err != nil {
 		return out, nil, fmt.Errorf("clear the deadline: %w", err)
 	}
 	return out, in, nil
+}
+
+// isMeant reads whom a connection is for; the error says that it is another server.
+func (p *Port) isMeant(c net.Conn) error {
+	var buf [256]byte
+	if _, err := io.ReadFull(c, buf[:1]); err != nil {
+		return fmt.Errorf("it does not say whom it is for: %w", err)
+	}
+	id := buf[1 : 1+int(buf[0])]
+	if _, err := io.ReadFull(c, id); err != nil {
+		return fmt.Errorf("it does not say whom it is for: %w", err)
+	}
+	if string(id) != p.opts.ID {
+		return fmt.Errorf("it is for another server, which had this address before: for %.64q, and this is %s", id, p.opts.ID)
+	}
+	return nil
 }
 
 // inlet is a listener that is handed its connections.

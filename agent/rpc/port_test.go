@@ -149,6 +149,12 @@ func TestAConnectionSaysWhatItIsFor(t *testing.T) {
 		logged  string // why it is refused
 	}{
 		{rule: "a plain one whose first byte is 1 is Raft's, which does not see that byte", say: "\x01abc", raft: true, read: "abc"},
+		{rule: "one for Raft of this server is Raft's, which does not see whom it is for", opts: Options{ID: "me"}, say: "\x02\x02meabc", raft: true, read: "abc"},
+		{rule: "so is an encrypted one", opts: Options{ID: "me", Incoming: incoming}, encrypt: outgoing, alpn: alpnRaftTo, say: "\x02mex", raft: true, read: "x"},
+		{rule: "one for another server is refused", opts: Options{ID: "me"}, say: "\x02\x03youabc", logged: `it is for another server, which had this address before: for \"you\", and this is me`},
+		{rule: "also one for nobody", opts: Options{ID: "me"}, say: "\x02\x00abc", logged: "it is for another server"},
+		{rule: "or for one whose id begins like this one's", opts: Options{ID: "me"}, say: "\x02\x03me2", logged: "it is for another server"},
+		{rule: "and an encrypted one", opts: Options{ID: "me", Incoming: incoming}, encrypt: outgoing, alpn: alpnRaftTo, say: "\x03you", logged: "it is for another server"},
 		{rule: "a plain one that begins like HTTP/2 is gRPC's, which sees all of it", say: "PRI * HTTP/2.0", grpc: true, read: "PRI * HTTP/2.0"},
 		{rule: "another first byte is refused", say: "GET / HTTP/1.1\r\n\r\n", logged: "HTTP port"},
 		{rule: "a plain one is refused when encryption is required", opts: Options{Incoming: incoming, RequireTLS: true}, say: "\x01abc", logged: "verify_incoming"},
@@ -306,8 +312,8 @@ func TestStreamsOfRaftReachRaft(t *testing.T) {
 		rule string
 		opts Options
 	}{
-		{"plain", Options{}},
-		{"encrypted", Options{Incoming: incoming, RequireTLS: true, Outgoing: outgoing}},
+		{"plain", Options{ID: "me"}},
+		{"encrypted", Options{ID: "me", Incoming: incoming, RequireTLS: true, Outgoing: outgoing}},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			p, _, _ := startPort(t, tc.opts)
@@ -317,7 +323,14 @@ func TestStreamsOfRaftReachRaft(t *testing.T) {
 			if s.Addr() != net.Addr(advertised) {
 				t.Errorf("address %v", s.Addr())
 			}
-			c, err := s.Dial(raft.ServerAddress(p.Addr().String()), time.Minute)
+			address := raft.ServerAddress(p.Addr().String())
+			for _, bad := range []raft.ServerAddress{address, To(raft.ServerID(strings.Repeat("x", 256)), address), To("me", Nowhere("me"))} {
+				if c, err := s.Dial(bad, time.Minute); err == nil {
+					t.Errorf("it connects to %s", bad)
+					_ = c.Close()
+				}
+			}
+			c, err := s.Dial(To("me", address), time.Minute)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -372,6 +385,7 @@ func TestOnlyADeadProcessRefuses(t *testing.T) {
 func FuzzFirstBytes(f *testing.F) {
 	for _, s := range []string{
 		"", "\x01", "\x01abc", "P", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "\x00",
+		"\x02", "\x02\x03", "\x02\x03abc", "\x02\x03abcdef", "\x02\x03abd", "\x02\x00", "\x02\xffabc",
 		"\x16", "\x16\x03\x01", "\x16\x03\x01\x00\x05\x01\x00\x00\x01\x03", "\x16\xff\xff\xff\xff", "\x80",
 	} {
 		f.Add([]byte(s), false)
@@ -381,7 +395,7 @@ func FuzzFirstBytes(f *testing.F) {
 	certs := server.TLS.Certificates
 	server.Close()
 	f.Fuzz(func(t *testing.T, said []byte, encrypts bool) {
-		o := Options{HandshakeTimeout: time.Minute, Log: hclog.NewNullLogger()}
+		o := Options{ID: "abc", HandshakeTimeout: time.Minute, Log: hclog.NewNullLogger()}
 		if encrypts {
 			o.Incoming = &tls.Config{Certificates: certs, NextProtos: Protocols()}
 		}
@@ -390,7 +404,8 @@ func FuzzFirstBytes(f *testing.F) {
 		if !p.enter(c) {
 			t.Fatal("not let in")
 		}
-		plain := len(said) > 0 && (said[0] == firstRaft || said[0] == firstGRPC)
+		forUs := bytes.HasPrefix(said, []byte("\x02\x03abc"))
+		plain := len(said) > 0 && (said[0] == firstRaft || said[0] == firstGRPC || forUs)
 		handed := make(chan struct{})
 		var sides sync.WaitGroup
 		sides.Go(func() { p.sort(c) })
@@ -410,7 +425,7 @@ func FuzzFirstBytes(f *testing.F) {
 		var got net.Conn
 		select {
 		case got = <-p.raft.conns:
-			if len(said) == 0 || said[0] != firstRaft {
+			if len(said) == 0 || said[0] != firstRaft && !forUs {
 				t.Errorf("Raft got what began with %q", said)
 			}
 		case got = <-p.grpc.conns:
@@ -428,8 +443,11 @@ func FuzzFirstBytes(f *testing.F) {
 		if got != nil {
 			data, _ := io.ReadAll(got)
 			want := said
-			if said[0] == firstRaft {
+			switch {
+			case said[0] == firstRaft:
 				want = said[1:]
+			case forUs:
+				want = said[len("\x02\x03abc"):]
 			}
 			if !bytes.Equal(data, want) {
 				t.Errorf("read %q of %q", data, said)

@@ -419,6 +419,25 @@ func (c *Cluster) Move(s *Server) {
 	c.place(s)
 }
 
+// Rotate gives each of some servers, which do not run, the address for Raft of the next
+// one, and the last that of the first. It is for clusters whose network is not broken.
+func (c *Cluster) Rotate(servers ...*Server) {
+	c.tb.Helper()
+	first := servers[0].serverPort
+	for i, s := range servers {
+		switch {
+		case s.Running():
+			c.tb.Fatalf("%s still runs", s.name)
+		case c.Network != nil || c.Kernel != nil:
+			c.tb.Fatal("the addresses of these servers cannot be exchanged")
+		case i+1 < len(servers):
+			s.serverPort = servers[i+1].serverPort
+		default:
+			s.serverPort = first
+		}
+	}
+}
+
 // CanSeparate reports whether ClusterOptions.Namespaces works here, and why not.
 func CanSeparate() error {
 	n, err := netns.New()
