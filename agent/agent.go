@@ -105,7 +105,6 @@ type Agent struct {
 	conns     *connLimit
 	metrics   *metrics.Registry
 	logWrites *metrics.Histogram // how long the log store takes
-	expiry    certificateExpiry
 	scheduled scheduleFigures
 	reloads   reloads
 	untold    atomic.Bool // the service manager did not hear the last message

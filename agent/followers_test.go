@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
-	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 )
 
 // scripted is a transport whose peers answer what a test says.
@@ -93,25 +91,11 @@ func TestMetricsOfFollowers(t *testing.T) {
 	}
 }
 
-func TestMetricsOfCertificates(t *testing.T) {
+func TestMetricsWithoutCertificates(t *testing.T) {
 	m, _ := startInMemory(t, Options{})
-	const name = "holdfast_tls_certificate_expiry_timestamp_seconds"
 	for _, use := range []string{"https", "rpc"} {
-		if got := value(t, m.scrape(t), name, "use", use); got != 0 {
+		if got := value(t, m.scrape(t), certificateExpiry, "use", use); got != 0 {
 			t.Errorf("without a certificate %s has %v", use, got)
-		}
-	}
-	ch := make(chan prometheus.Metric, 8)
-	emitter(ch).certificates(&Agent{expiry: certificateExpiry{
-		https: func() time.Time { return time.Unix(2e9, 0) }, rpc: func() time.Time { return time.Time{} },
-	}})
-	for _, want := range []float64{2e9, 0} { // https, rpc
-		var got dto.Metric
-		if err := (<-ch).Write(&got); err != nil {
-			t.Fatal(err)
-		}
-		if got.GetGauge().GetValue() != want {
-			t.Errorf("%v, want %v", &got, want)
 		}
 	}
 }

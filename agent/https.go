@@ -37,10 +37,6 @@ func (a *Agent) openTLS() (err error) {
 	return err
 }
 
-// CertificateExpiry is when the first of the certificates in use expires; zero when
-// there is none.
-func (a *Agent) CertificateExpiry() time.Time { return a.certs.Expiry() }
-
 // tlsListener makes the handshakes of the connections that it accepts, each in a
 // goroutine of its own, and hands on those that succeed. net/http would do so too,
 // but with the time limit of a request's headers, and it tells of a failure by a line

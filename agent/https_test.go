@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -213,6 +214,25 @@ func TestRefusedClients(t *testing.T) {
 	}
 }
 
+// TestAClientThatDistrustsTheServer is about one that says so without encryption, as
+// OpenSSL does.
+func TestAClientThatDistrustsTheServer(t *testing.T) {
+	s := startSecured(t, nil)
+	raw, err := net.Dial("tcp", s.host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	client := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, VerifyConnection: func(tls.ConnectionState) error {
+		_, err := raw.Write([]byte{21, 3, 3, 0, 2, 2, 48}) // an alert, fatal: unknown authority
+		return errors.Join(err, errors.New("not this one"))
+	}})
+	if err := client.HandshakeContext(t.Context()); err == nil {
+		t.Error("it takes the certificate")
+	}
+	s.logged(t, "TLS connection refused", "it broke the handshake off, most likely since it does not trust the certificate of this server")
+}
+
 // TestARefusedClientReadsWhy is about one that has sent its request when the server
 // refuses it: with TLS 1.3 it cannot know before.
 func TestARefusedClientReadsWhy(t *testing.T) {
@@ -346,9 +366,54 @@ func TestReloadReadsCertificates(t *testing.T) {
 	if err := <-waits; err != nil {
 		t.Errorf("a query that waited through all of it: %v", err)
 	}
-	if end := s.CertificateExpiry(); time.Until(end) < 23*time.Hour || time.Until(end) > 24*time.Hour {
-		t.Errorf("expiry %s", end)
+}
+
+const certificateExpiry = "holdfast_tls_certificate_expiry_timestamp_seconds"
+
+// TestMetricsOfCertificates: each use of a certificate tells when it ends, also after it
+// was renewed.
+func TestMetricsOfCertificates(t *testing.T) {
+	var rpc config.TLSListener
+	s := startSecured(t, func(cfg *config.Config) {
+		rpc = cfg.TLS.HTTPS
+		rpc.CertFile, rpc.KeyFile = strings.Replace(rpc.CertFile, "server.pem", "rpc.pem", 1), strings.Replace(rpc.KeyFile, "server-key", "rpc-key", 1)
+		for from, to := range map[string]string{cfg.TLS.HTTPS.CertFile: rpc.CertFile, cfg.TLS.HTTPS.KeyFile: rpc.KeyFile} {
+			data, err := os.ReadFile(from)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(to, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cfg.TLS.RPC = rpc
+	})
+	expect := func(use string, left time.Duration) {
+		t.Helper()
+		res, err := s.client(t, certs.Pair{}).Get(s.url + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		end := time.Unix(int64(value(t, familiesOf(t, string(body)), certificateExpiry, "use", use)), 0)
+		if got := time.Until(end); got > left || got < left-time.Hour {
+			t.Errorf("the certificate for %s expires %s, in %s; want in %s", use, end, got, left)
+		}
 	}
+	expect("https", 24*time.Hour)
+	expect("rpc", 24*time.Hour)
+	pair := s.issue(t, certs.Request{Name: "renewed.test", DNSNames: []string{"renewed.test"}, Server: true, Validity: lasting(36 * time.Hour)})
+	s.write(t, "rpc.pem", pair.Cert)
+	s.write(t, "rpc-key.pem", pair.Key)
+	if err := s.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	expect("https", 24*time.Hour)
+	expect("rpc", 36*time.Hour)
 }
 
 func TestLinesAboutRefusedConnectionsAreBounded(t *testing.T) {

@@ -271,23 +271,15 @@ func (e emitter) snapshots(a *Agent) {
 	e.gauge(scheduleBytes, float64(a.scheduled.bytes.Load()))
 }
 
-// certificateExpiry tells when what a certificate is used for ends; the zero time when
-// there is none. Functions may be called at any time from any goroutine; nil: no
-// certificate.
-type certificateExpiry struct {
-	https, rpc func() time.Time
-}
-
 func (e emitter) certificates(a *Agent) {
+	https, rpc := a.certs.Expiry()
 	for _, c := range [...]struct {
 		use string
-		end func() time.Time
-	}{{"https", a.expiry.https}, {"rpc", a.expiry.rpc}} {
-		var unix float64 // 0, so that an alert on what is near skips it
-		if c.end != nil {
-			if at := c.end(); !at.IsZero() {
-				unix = float64(at.Unix())
-			}
+		end time.Time
+	}{{"https", https}, {"rpc", rpc}} {
+		var unix float64 // 0 without one, so that an alert on what is near skips it
+		if !c.end.IsZero() {
+			unix = float64(c.end.Unix())
 		}
 		e.gauge(tlsExpiry, unix, c.use)
 	}

@@ -17,6 +17,11 @@ func (m *inMemory) scrape(t *testing.T, headers ...string) map[string]*dto.Metri
 	if status != 200 || header.Get("Content-Type") != "text/plain; version=0.0.4; charset=utf-8" {
 		t.Fatalf("%d %s", status, header.Get("Content-Type"))
 	}
+	return familiesOf(t, body)
+}
+
+func familiesOf(t *testing.T, body string) map[string]*dto.MetricFamily {
+	t.Helper()
 	parser := expfmt.NewTextParser(model.LegacyValidation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(body))
 	if err != nil {

@@ -12,19 +12,16 @@ import (
 var warnings = []time.Duration{30 * 24 * time.Hour, 7 * 24 * time.Hour, 24 * time.Hour, 0}
 
 // Expiry is when the first of the certificates in use expires, the authorities that
-// they come from included; zero when there is none.
-func (k *Keeper) Expiry() time.Time {
-	var first time.Time
-	for _, s := range k.sides {
-		chain := s.current.Load().chain
-		if len(chain) == 0 {
-			continue
-		}
-		if end := firstToExpire(chain).NotAfter; first.IsZero() || end.Before(first) {
-			first = end
-		}
+// they come from included: of HTTPS, and of the connections between servers. It is zero
+// where there is none.
+func (k *Keeper) Expiry() (https, rpc time.Time) { return k.https.expiry(), k.rpc.expiry() }
+
+func (s *side) expiry() time.Time {
+	chain := s.current.Load().chain
+	if len(chain) == 0 {
+		return time.Time{}
 	}
-	return first
+	return firstToExpire(chain).NotAfter
 }
 
 // warnOfExpiry logs what expires soon. The caller holds k.looking.

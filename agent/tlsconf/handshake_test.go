@@ -172,7 +172,8 @@ func TestWhatIsOff(t *testing.T) {
 	f := newFolder(t)
 	f.issue(f.authority("ca"), "server", valid("server.dc1.consul"))
 	none := open(t, config.Default(), tlsconf.Options{})
-	if none.HTTPS() != nil || none.Incoming() != nil || none.Outgoing() != nil || none.RequiresTLS() || !none.Expiry().IsZero() {
+	https, rpc := none.Expiry()
+	if none.HTTPS() != nil || none.Incoming() != nil || none.Outgoing() != nil || none.RequiresTLS() || !https.IsZero() || !rpc.IsZero() {
 		t.Error("there is TLS without any setting")
 	}
 	log := &logBuffer{}

@@ -34,6 +34,10 @@ func Reason(err error) string {
 		return "it did not finish the TLS handshake in time"
 	case errors.As(err, &op) && op.Op == "remote error": // an alert, whose type crypto/tls keeps to itself
 		return "it ended the handshake, with the alert: " + strings.TrimPrefix(op.Err.Error(), "tls: ")
+	case errors.As(err, &op) && op.Op == "local error" && strings.HasSuffix(op.Err.Error(), "bad record MAC"):
+		// OpenSSL sends the alert in which it says why without encryption, where TLS 1.3
+		// has the other side expect it.
+		return "it broke the handshake off, most likely since it does not trust the certificate of this server (" + op.Err.Error() + ")"
 	case Vanished(err):
 		return "it closed the connection during the TLS handshake"
 	}

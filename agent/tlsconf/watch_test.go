@@ -195,8 +195,8 @@ func TestExpiryIsWarnedAbout(t *testing.T) {
 		cfg.TLS.HTTPS, cfg.Ports.HTTPS = cfg.TLS.RPC, 8501 // the same file twice is one certificate
 		w, stop := watch(t, cfg)
 		defer stop()
-		if got := w.Expiry(); !got.Equal(end) {
-			t.Errorf("expiry %s, want %s", got, end)
+		if https, rpc := w.Expiry(); !https.Equal(end) || !rpc.Equal(end) {
+			t.Errorf("expiry %s and %s, want %s", https, rpc, end)
 		}
 		for _, step := range []struct {
 			left time.Duration
@@ -234,8 +234,9 @@ func TestExpiryOfARenewedCertificate(t *testing.T) {
 			t.Errorf("5 days before the end there is one warning at the start, not: %s", log)
 		}
 		f.issue(ca, "server", until(valid("server.dc1.consul"), now, now.Add(100*day)))
-		if log := w.look(); strings.Contains(log, "expires soon") || !w.Expiry().Equal(now.Add(100*day)) {
-			t.Errorf("expiry %s; log: %s", w.Expiry(), log)
+		log := w.look()
+		if https, rpc := w.Expiry(); strings.Contains(log, "expires soon") || !https.IsZero() || !rpc.Equal(now.Add(100*day)) {
+			t.Errorf("expiry %s and, of HTTPS, %s; log: %s", rpc, https, log)
 		}
 		w.now = now.Add(80 * day)
 		if log := w.look(); strings.Count(log, "expires soon") != 1 {
@@ -270,7 +271,7 @@ func TestTheAuthorityCountsToo(t *testing.T) {
 	f.issue(old, "server", until(valid("server.dc1.consul"), now, old.Until()))
 	cfg := f.servers("ca", "server")
 	k := open(t, cfg, tlsconf.Options{})
-	if got := k.Expiry(); !got.Equal(old.Until()) {
+	if _, got := k.Expiry(); !got.Equal(old.Until()) {
 		t.Errorf("expiry %s, want that of the authority, %s", got, old.Until())
 	}
 	log := &logBuffer{}
