@@ -179,11 +179,12 @@ func (p *pilot) FetchServerStats(ctx context.Context, servers map[raft.ServerID]
 	for id, s := range servers {
 		asked.Go(func() {
 			status := p.statusOf(ctx, s)
-			if status == nil {
-				return
-			}
 			mu.Lock()
 			defer mu.Unlock()
+			if status == nil {
+				stats[id] = p.unanswered(id)
+				return
+			}
 			stats[id] = &autopilot.ServerStats{
 				LastContact: time.Duration(status.GetLastContact()), LastTerm: status.GetLastTerm(), LastIndex: status.GetLastIndex(),
 			}
@@ -192,6 +193,23 @@ func (p *pilot) FetchServerStats(ctx context.Context, servers map[raft.ServerID]
 	asked.Wait()
 	return stats
 }
+
+// unanswered is how a server stands that does not say so itself: as before, but for when
+// this one heard of it. Without it autopilot would go on with the last answer.
+func (p *pilot) unanswered(id raft.ServerID) *autopilot.ServerStats {
+	var last autopilot.ServerStats
+	if state := p.ap.GetState(); state != nil && state.Servers[id] != nil {
+		last = state.Servers[id].Stats
+	}
+	last.LastContact = never
+	if _, at := p.a.followers.heardOf(id); !at.IsZero() {
+		last.LastContact = p.a.now().Sub(at)
+	}
+	return &last
+}
+
+// never is how long ago a server was in contact that never was.
+const never time.Duration = -1
 
 func (p *pilot) statusOf(ctx context.Context, s *autopilot.Server) *rpcpb.StatusResponse {
 	if string(s.ID) == p.a.nodeID {
@@ -313,12 +331,16 @@ func (p *pilot) state() httpapi.AutopilotState {
 		out.Voters = append(out.Voters, string(id))
 	}
 	for id, s := range state.Servers {
-		status := string(s.Server.NodeStatus)
+		node := string(s.Server.NodeStatus)
+		status := node
 		if m := p.a.memberOf(string(id)); m != nil {
 			status = m.Status.String()
+			if m.Status == gossip.Failed { // the rumour is told, though it decides nothing
+				node = string(autopilot.NodeFailed)
+			}
 		}
 		out.Servers = append(out.Servers, httpapi.AutopilotServer{
-			ID: string(id), Name: s.Server.Name, Address: string(s.Server.Address), NodeStatus: string(s.Server.NodeStatus), SerfStatus: status,
+			ID: string(id), Name: s.Server.Name, Address: string(s.Server.Address), NodeStatus: node, SerfStatus: status,
 			Version: s.Server.Version, Leader: s.State == autopilot.RaftLeader, Voter: s.HasVotingRights(), Status: string(s.State),
 			LastContact: s.Stats.LastContact, LastTerm: s.Stats.LastTerm, LastIndex: s.Stats.LastIndex,
 			Healthy: s.Health.Healthy, StableSince: s.Health.StableSince, ReadReplica: replica(s), Meta: s.Server.Meta,

@@ -252,8 +252,11 @@ func (a *Agent) transferHere(ctx context.Context, id string, given *acl.Given) e
 	}
 	for _, s := range servers {
 		if string(s.ID) == id {
-			if id == a.nodeID {
+			switch {
+			case id == a.nodeID:
 				return errors.New("cannot transfer leadership to itself")
+			case s.Suffrage != raft.Voter: // it would end this one's leadership, and get none
+				return errors.New("cannot transfer leadership to a server without a vote")
 			}
 			return a.raft.LeadershipTransferToServer(s.ID, s.Address).Error()
 		}

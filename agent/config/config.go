@@ -22,7 +22,7 @@ type Config struct {
 
 	// Bootstrap lets the server start a new cluster with itself as the only
 	// member if, and only if, it has no Raft state yet. Load sets it when
-	// neither it, BootstrapExpect nor a list of servers to join was given.
+	// neither it, BootstrapExpect, ReadReplica nor a list of servers to join was given.
 	Bootstrap bool
 
 	// BootstrapExpect is how many servers must have met before they start a

@@ -296,6 +296,10 @@ func TestFaults(t *testing.T) {
 			"the right name in the wrong block", hcl(`segment_size_mb = 1`),
 			`a.hcl:1: segment_size_mb: there is no such setting; did you mean "raft_logstore.wal.segment_size_mb"?`,
 		},
+		{
+			"a read replica that starts a cluster", hcl("read_replica = true\nbootstrap = true"),
+			`a.hcl:1: read_replica: cannot be on together with bootstrap: a server without a vote starts no cluster, it joins one`,
+		},
 		{"nothing is near", hcl(`zzz = 1`), `a.hcl:1: zzz: there is no such setting`},
 		{
 			"the dots of this package's own spelling", hcl(`"raft_logstore.wal.segment_size_mb" = 1`),
@@ -618,6 +622,7 @@ func TestWhoStartsACluster(t *testing.T) {
 		{"one that expects one", []string{"--bootstrap-expect=1", "--retry-join=10.0.0.1"}, true, "from bootstrap_expect"},
 		{"not one that expects three", []string{"--bootstrap-expect=3"}, false, "from bootstrap_expect"},
 		{"not even with -dev", []string{"--dev", "--bootstrap-expect=3"}, false, "from bootstrap_expect"},
+		{"not a read replica", []string{"--read-replica"}, false, "default"},
 		{"-dev with others to join", []string{"--dev", "--retry-join=10.0.0.1"}, true, "-dev"},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {

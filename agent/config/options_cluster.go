@@ -10,7 +10,7 @@ func clusterGroup() group {
 		options: []Option{
 			{
 				Key: "bootstrap", Common: true,
-				derived: "on, if neither `bootstrap_expect` nor a server to join is set",
+				derived: "on, if neither `bootstrap_expect`, `read_replica` nor a server to join is set",
 				field:   func(c *Config) any { return &c.Bootstrap },
 				Doc: "Lets a server without any state start a new cluster with itself as the only member. It never starts a new cluster " +
 					"over existing data.",

@@ -65,7 +65,8 @@ func (l *loader) inherit(o, from *Option) {
 }
 
 // bootstrap makes the two settings agree. A server that was told of no other
-// one starts a cluster by itself, so that one flag, -data-dir, is enough.
+// one starts a cluster by itself, so that one flag, -data-dir, is enough; a read
+// replica does not.
 func (l *loader) bootstrap() {
 	c := l.cfg
 	from := l.origins[optionOf("bootstrap")]
@@ -76,6 +77,7 @@ func (l *loader) bootstrap() {
 		c.Bootstrap = c.BootstrapExpect == 1
 		l.derive("bootstrap", "from bootstrap_expect")
 	case c.Dev:
+	case c.ReadReplica: // has no vote to start one with
 	case len(c.Join.Start) == 0 && len(c.Join.Retry) == 0 && !l.bad[optionOf("bootstrap_expect")]:
 		c.Bootstrap = true
 		l.derive("bootstrap", "no other server is named")

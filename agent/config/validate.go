@@ -75,6 +75,9 @@ var crossRules = []crossRule{
 	{keys: []string{"bootstrap", "bootstrap_expect"}, check: func(c *Config) error {
 		return when(c.Bootstrap && c.BootstrapExpect > 1, "cannot be on together with bootstrap_expect: the one starts a cluster alone, the other waits for more servers")
 	}},
+	{keys: []string{"read_replica", "bootstrap"}, check: func(c *Config) error {
+		return when(c.ReadReplica && c.Bootstrap, "cannot be on together with bootstrap: a server without a vote starts no cluster, it joins one")
+	}},
 	{keys: []string{"client_addr"}, check: func(c *Config) error {
 		return when(len(c.ClientAddrs) == 0, "is empty: want at least one address")
 	}},

@@ -85,6 +85,7 @@ func TestCatchUpBySnapshot(t *testing.T) {
 	c := testcluster.StartCluster(t, testcluster.ClusterOptions{
 		Each: testcluster.Options{Config: map[string]any{
 			"autopilot": quickVotes, "log_level": "info",
+			"performance":             map[string]any{"raft_multiplier": 5}, // nobody is elected for a machine that is slow
 			"raft_snapshot_threshold": 100, "raft_snapshot_interval": "100ms", "raft_trailing_logs": 20,
 		}},
 	})

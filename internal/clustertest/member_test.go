@@ -1,9 +1,11 @@
 package clustertest
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,6 +80,7 @@ func TestMembers(t *testing.T) {
 		if _, there := raftServers(t, through)[late.Name()]; !there {
 			t.Error("it has lost its place in the Raft configuration")
 		}
+		await(t, func() error { return healthWithout(t, through, late.Name()) })
 		c.Forget(late)
 		ask(t, through, http.MethodPut, "/v1/agent/force-leave/"+late.Name(), "", nil)
 		awaitGone(t, c, late.Name())
@@ -120,6 +123,35 @@ func TestMembers(t *testing.T) {
 	})
 }
 
+// healthWithout is an error unless autopilot says that all servers are well but this one.
+func healthWithout(t *testing.T, s *testcluster.Server, dead string) error {
+	t.Helper()
+	var health struct {
+		Healthy          bool
+		FailureTolerance int
+		Servers          []struct {
+			Name, SerfStatus string
+			Healthy          bool
+		}
+	}
+	resp := s.Do(http.MethodGet, "/v1/operator/autopilot/health", nil)
+	if err := json.Unmarshal(resp.Body, &health); err != nil {
+		t.Fatal(err)
+	}
+	if resp.Status != http.StatusTooManyRequests || health.Healthy {
+		return fmt.Errorf("all are healthy: %d %s", resp.Status, resp.Body)
+	}
+	for _, server := range health.Servers {
+		if server.Healthy == (server.Name == dead) || (server.SerfStatus == "failed") != (server.Name == dead) {
+			return fmt.Errorf("%s: healthy %t, %s", server.Name, server.Healthy, server.SerfStatus)
+		}
+	}
+	if alive, quorum := len(health.Servers)-1, len(health.Servers)/2+1; health.FailureTolerance != alive-quorum {
+		return fmt.Errorf("%d of %d may fail with one dead", health.FailureTolerance, len(health.Servers))
+	}
+	return nil
+}
+
 // TestReadReplica: a server without a vote serves reads and watches, hands writes on,
 // and never gets one.
 func TestReadReplica(t *testing.T) {
@@ -149,6 +181,17 @@ func TestReadReplica(t *testing.T) {
 	if got := <-woken; got != "3<nil>" {
 		t.Errorf("a watcher on the replica was told %s", got)
 	}
+	before := leader.Log()
+	id := raftServers(t, leader)[replica.Name()].ID
+	for _, s := range []*testcluster.Server{leader, replica} {
+		resp := s.Do(http.MethodPost, "/v1/operator/raft/transfer-leader?id="+id, nil)
+		if resp.Status != http.StatusInternalServerError || string(resp.Body) != "cannot transfer leadership to a server without a vote" {
+			t.Errorf("it is to lead: %d %s", resp.Status, resp.Body)
+		}
+	}
+	if strings.Contains(leader.Log()[len(before):], "entering follower state") {
+		t.Error("the leader has given up for nothing")
+	}
 	// Autopilot looks every second, and has found it stable for long by now.
 	var state struct {
 		Healthy      bool
@@ -159,7 +202,6 @@ func TestReadReplica(t *testing.T) {
 			StableSince time.Time
 		}
 	}
-	id := raftServers(t, leader)[replica.Name()].ID
 	await(t, func() error {
 		ask(t, replica, http.MethodGet, "/v1/operator/autopilot/state", "", &state)
 		if s := state.Servers[id]; !s.Healthy || time.Since(s.StableSince) < 4*time.Second {
