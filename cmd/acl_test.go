@@ -71,7 +71,8 @@ func TestWhatCommandsOnACLsSend(t *testing.T) {
 			"acl token create -description=d -policy-name=web -policy-id=" + id + " -role-name=r -service-identity=api:dc1 -node-identity=n:dc1 -local -expires-ttl=2h",
 			[]string{`PUT /v1/acl/token {"Description":"d","Policies":[{"Name":"web"},{"ID":"` + id + `"}],"Roles":[{"Name":"r"}],` +
 				`"ServiceIdentities":[{"ServiceName":"api","Datacenters":["dc1"]}],"NodeIdentities":[{"NodeName":"n","Datacenter":"dc1"}],"Local":true,"ExpirationTTL":"2h0m0s"}`},
-			token, []string{"Policies:\n   " + id + " - web\n", "Service Identities:\n   api (Datacenters: dc1)\n"},
+			token,
+			[]string{"Policies:\n   " + id + " - web\n", "Service Identities:\n   api (Datacenters: dc1)\n"},
 		},
 		{"acl token read -accessor-id=" + id, []string{"GET /v1/acl/token/" + id + " "}, token, []string{"Description:      d\n"}},
 		{"acl token read -id=" + id + " -format=json", []string{"GET /v1/acl/token/" + id + " "}, token, []string{`"AccessorID": "` + id + `"`}},
@@ -93,7 +94,8 @@ func TestWhatCommandsOnACLsSend(t *testing.T) {
 		{
 			`acl auth-method create -name=m -type=jwt -max-token-ttl=5m -config={"BoundIssuer":"me"}`,
 			[]string{"GET /v1/acl/auth-method/m ", `PUT /v1/acl/auth-method/m {"Name":"m","Type":"jwt","MaxTokenTTL":"5m0s","Config":{"BoundIssuer":"me"}}`},
-			method, []string{"Type:          jwt\n"},
+			method,
+			[]string{"Type:          jwt\n"},
 		},
 		{"acl auth-method read -name=m", []string{"GET /v1/acl/auth-method/m "}, method, []string{"Name:          m\n"}},
 		{"acl auth-method list", []string{"GET /v1/acl/auth-methods "}, "[" + method + "]", []string{"m:\n"}},
