@@ -153,9 +153,12 @@ func (a *Agent) Join(_ context.Context, address string) error {
 	if a.gossip == nil {
 		return joinError(address, errors.New("this server has no gossip: set ports.serf_lan and ports.server"))
 	}
+	if strings.Contains(address, "{{") { // a template is for those who configure the server
+		return joinError(address, errNoAddress)
+	}
 	addresses, err := a.joinAddresses([]string{address})
 	if err == nil && len(addresses) == 0 {
-		err = errors.New("it is no address")
+		err = errNoAddress
 	}
 	if err != nil {
 		return joinError(address, err)
@@ -168,6 +171,8 @@ func (a *Agent) Join(_ context.Context, address string) error {
 	}
 	return nil
 }
+
+var errNoAddress = errors.New("it is no address")
 
 func joinError(address string, err error) error {
 	//lint:ignore ST1005 the text is the wire's

@@ -38,11 +38,12 @@ func TestAddressesToJoin(t *testing.T) {
 	}
 }
 
-// TestToJoinNobodyIsAnError: an address that names nobody is not one that was joined.
+// TestToJoinNobodyIsAnError: an address that names nobody is not one that was joined, and
+// nobody makes the server work out a template by a request.
 func TestToJoinNobodyIsAnError(t *testing.T) {
 	a := &Agent{gossip: &gossip.Gossip{}}
 	a.loaded.Store(&config.Loaded{Config: config.Default()})
-	for _, address := range []string{"", "  ", `{{ "" }}`} {
+	for _, address := range []string{"", "  ", `{{ "" }}`, `{{ printf "%999999999d" 1 }}`} {
 		want := "1 error occurred:\n\t* Failed to join " + address + ": it is no address\n\n"
 		if err := a.Join(t.Context(), address); err == nil || err.Error() != want {
 			t.Errorf("%q: %v, want %q", address, err, want)
