@@ -134,7 +134,8 @@ UpgradeVersionTag = ""
 		{"force-leave -prune -wan a.dc1", "PUT /v1/agent/force-leave/a.dc1?prune=&wan=1", "Success! Forced to leave: a.dc1\n", ""},
 		{
 			"members -wan", "GET /v1/agent/members?wan=1",
-			"Node   Address        Status  Type    Build  Protocol  DC\na.dc1  10.0.0.1:8302  alive   server  1.2.3  2         dc1\n", "",
+			"Node   Address        Status  Type    Build  Protocol  DC   Partition  Segment\n" +
+				"a.dc1  10.0.0.1:8302  alive   server  1.2.3  2         dc1  default    <all>\n", "",
 		},
 		{"operator raft remove-peer -id=i", "DELETE /v1/operator/raft/peer?id=i", "Removed peer with id \"i\"\n", ""},
 		{"operator raft remove-peer -address=10.0.0.3:8300", "DELETE /v1/operator/raft/peer?address=10.0.0.3%3A8300", "Removed peer with address \"10.0.0.3:8300\"\n", ""},

@@ -62,7 +62,7 @@ func newMembersCommand() *cobra.Command {
 
 // memberRows are the cells of the table.
 func memberRows(members []api.Member, detailed bool) [][]string {
-	rows := [][]string{{"Node", "Address", "Status", "Type", "Build", "Protocol", "DC"}}
+	rows := [][]string{{"Node", "Address", "Status", "Type", "Build", "Protocol", "DC", "Partition", "Segment"}}
 	if detailed {
 		rows = [][]string{{"Node", "Address", "Status", "Tags"}}
 	}
@@ -77,11 +77,13 @@ func memberRows(members []api.Member, detailed bool) [][]string {
 			continue
 		}
 		build, _, _ := strings.Cut(m.Tags["build"], ":") // behind the colon is the commit
-		kind := "client"
+		kind, segment := "client", firstOf(m.Tags["segment"], "<default>")
 		if m.Tags["role"] == "consul" { // the wire's word for a server
-			kind = "server"
+			kind, segment = "server", "<all>"
 		}
-		rows = append(rows, append(row, kind, firstOf(build, "unknown"), fmt.Sprint(m.ProtocolCur), m.Tags["dc"]))
+		// There are no partitions here, nor segments: tools that read the table look for both.
+		rows = append(rows, append(row, kind, firstOf(build, "unknown"), fmt.Sprint(m.ProtocolCur), m.Tags["dc"],
+			firstOf(m.Tags["ap"], "default"), segment))
 	}
 	return rows
 }
