@@ -150,12 +150,16 @@ func (c *call) agentSelf() error {
 	return c.encode(c.s.opts.Agent.Self())
 }
 
-// needAgent checks the right to read this server, or with a change of it in fresh state.
+// needAgent checks the right to read this server, or with a change of it in fresh state:
+// of whether rights are checked at all, too.
 //
 // Source: contract, ACL enforcement, section 5.5.
 func (c *call) needAgent(a acl.Access) error {
 	if a == acl.AccessWrite {
-		return c.needFresh(acl.ResourceAgent, a, c.s.opts.NodeName)
+		if err := c.hearLatest(); err != nil {
+			return err
+		}
+		return c.need(acl.ResourceAgent, a, c.s.opts.NodeName)
 	}
 	return c.needHere(acl.ResourceAgent, a, c.s.opts.NodeName)
 }

@@ -244,17 +244,18 @@ func TestWhatConcernsAllMembersNeedsALeader(t *testing.T) {
 // TestServerThatLagsBehindTheBootstrap: one that checks no rights, and has not heard yet
 // that its cluster does, makes sure before it does something at once.
 func TestServerThatLagsBehindTheBootstrap(t *testing.T) {
-	for _, tc := range []struct{ method, target, body string }{
-		{"POST", "/v1/operator/raft/transfer-leader", ""},
-		{"DELETE", "/v1/operator/raft/peer?id=x", ""},
-		{"POST", "/v1/operator/keyring", `{"Key":"x"}`},
-		{"GET", "/v1/operator/autopilot/health", ""},
-		{"GET", "/v1/operator/autopilot/state", ""},
-		{"PUT", "/v1/snapshot", "x"},
-		{"PUT", "/v1/agent/join/127.0.0.1", ""},
-		{"PUT", "/v1/agent/leave", ""},
-		{"PUT", "/v1/agent/force-leave/x", ""},
-		{"PUT", "/v1/agent/reload", ""},
+	const here, there = "others check rights", "nobody has looked" // who refuses
+	for _, tc := range []struct{ method, target, body, text string }{
+		{"POST", "/v1/operator/raft/transfer-leader", "", there},
+		{"DELETE", "/v1/operator/raft/peer?id=x", "", there},
+		{"POST", "/v1/operator/keyring", `{"Key":"x"}`, here},
+		{"GET", "/v1/operator/autopilot/health", "", here},
+		{"GET", "/v1/operator/autopilot/state", "", here},
+		{"PUT", "/v1/snapshot", "ARCHIVE", there},
+		{"PUT", "/v1/agent/join/127.0.0.1", "", here},
+		{"PUT", "/v1/agent/leave", "", here},
+		{"PUT", "/v1/agent/force-leave/x", "", here},
+		{"PUT", "/v1/agent/reload", "", here},
 	} {
 		t.Run(tc.method+" "+tc.target, func(t *testing.T) {
 			l := newLocalServer(t)
@@ -270,8 +271,10 @@ func TestServerThatLagsBehindTheBootstrap(t *testing.T) {
 					return nil
 				},
 			}, testSettings())
+			archive := ask(t, s, http.MethodGet, "/v1/snapshot", "").Body.String()
 			l.propose(t, &fsm.Command{ACL: &acl.Change{Init: &acl.Init{Key: testKey}}})
-			expect(t, ask(t, s, tc.method, tc.target, tc.body), http.StatusInternalServerError, "others check rights")
+			body := strings.ReplaceAll(tc.body, "ARCHIVE", archive)
+			expect(t, ask(t, s, tc.method, tc.target, body), http.StatusInternalServerError, tc.text)
 			if asked := membership.take(); asked != "" {
 				t.Errorf("something was done: %s", asked)
 			}

@@ -242,9 +242,8 @@ func (c *call) needToWrite(r acl.Resource, a acl.Access, name string) error {
 }
 
 // needFresh is need for what a request does at once and not through the log: they are
-// the rights of the cluster and not of what this server knows of it, and so is whether
-// rights are checked at all. Without a leader that is what there is. What only a leader
-// can do is looked at again there; see granted.
+// the rights of the cluster and not of what this server knows of it. Without a leader
+// that is what there is. What only a leader can do is looked at again there; see granted.
 func (c *call) needFresh(r acl.Resource, a acl.Access, name string) error {
 	if err := c.freshRights(); err != nil {
 		return err
@@ -253,7 +252,15 @@ func (c *call) needFresh(r acl.Resource, a acl.Access, name string) error {
 }
 
 func (c *call) freshRights() error {
-	if !c.guarded() && c.s.opts.Unchecked == nil || !c.s.node.Contact().KnownLeader {
+	if !c.guarded() {
+		return nil
+	}
+	return c.hearLatest()
+}
+
+// hearLatest makes this server know what the cluster knows, where it knows of a leader.
+func (c *call) hearLatest() error {
+	if !c.s.node.Contact().KnownLeader {
 		return nil
 	}
 	c.forget()

@@ -102,9 +102,23 @@ func TestAServerThatLagsBehindTheBootstrapRestoresNothingAndRemovesNobody(t *tes
 	before := raftServers(t, odd)
 	other.SetConfig("acl", acls("clear"))
 	other.Restart() // it meets the server that will stand still: without that nothing new is written
+	await(t, func() error { // and is known there to check rights
+		var members []struct {
+			Name string
+			Tags map[string]string
+		}
+		ask(t, odd, http.MethodGet, "/v1/agent/members", "", &members)
+		for _, m := range members {
+			if m.Name == other.Name() && m.Tags["acls"] == "1" {
+				return nil
+			}
+		}
+		return fmt.Errorf("the members are %v", members)
+	})
 	odd.Stop()
-	ask(t, leader, http.MethodPost, "/v1/operator/raft/transfer-leader?id="+before[other.Name()].ID, "", nil)
 	await(t, func() error {
+		// Until it leads; then that is refused.
+		_, _ = leader.TryDo(t.Context(), http.MethodPost, "/v1/operator/raft/transfer-leader?id="+before[other.Name()].ID, nil)
 		r, err := other.TryDo(t.Context(), http.MethodGet, "/v1/acl/token/self?consistent&token="+management, nil)
 		if err != nil || r.Status != http.StatusOK {
 			return fmt.Errorf("there is no access control yet: %d %s, %v", r.Status, r.Body, err)
