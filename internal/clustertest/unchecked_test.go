@@ -101,7 +101,7 @@ func TestAServerThatLagsBehindTheBootstrapRestoresNothingAndRemovesNobody(t *tes
 	leader.Put("app/a", "kept")
 	before := raftServers(t, odd)
 	other.SetConfig("acl", acls("clear"))
-	other.Restart() // it meets the server that will stand still: without that nothing new is written
+	other.Restart()         // it meets the server that will stand still: without that nothing new is written
 	await(t, func() error { // and is known there to check rights
 		var members []struct {
 			Name string
