@@ -63,6 +63,7 @@ type Agent struct {
 	address   raft.ServerAddress // that others reach the server port by
 	leaderCh  chan bool
 	leader    *leaderWatch
+	heard     atomic.Pointer[heardLeader]
 	verifier  *verifier
 	contest   *contest
 	expirer   *expirer

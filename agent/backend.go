@@ -82,12 +82,12 @@ func (b *backend) Accept(entry []byte) func() rpc.Outcome {
 }
 
 // ReadIndex is part of rpc.Backend.
-func (b *backend) ReadIndex(ctx context.Context) (uint64, error) {
+func (b *backend) ReadIndex(ctx context.Context) (index uint64, checksRights bool, err error) {
 	if !b.a.leading.Load() {
-		return 0, notLeader()
+		return 0, false, notLeader()
 	}
-	index, err := b.a.verifier.verify(ctx)
-	return index, refusal(err)
+	index, err = b.a.verifier.verify(ctx)
+	return index, b.a.acl != nil, refusal(err)
 }
 
 // RenewSession is part of rpc.Backend.

@@ -100,6 +100,9 @@ func (a *Agent) readIndexRound(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, rpc.AsError(err)
 	}
+	if now := (heardLeader{reign, r.GetChecksRights()}); a.heard.Load() == nil || *a.heard.Load() != now {
+		a.heard.Store(&now)
+	}
 	return r.GetIndex(), nil
 }
 

@@ -36,8 +36,27 @@ func (a *Agent) unchecked() error {
 		}
 		return uncheckedAmong(a.nodeID, a.gossip.Members())
 	}
-	l, _ := a.leader.get()
+	l, reign := a.leader.get()
+	if last := a.heard.Load(); last != nil && last.reign == reign && last.checks {
+		return errChecks(a.nameOf(l.id))
+	}
 	return uncheckedBy(a.nodeID, l.id, a.configuration().Servers, a.memberOf)
+}
+
+// heardLeader is what a leader said last of whether it checks rights, which it says with
+// every read index. The gossip may know later that a server was started anew with another
+// setting.
+type heardLeader struct {
+	reign  context.Context // its own
+	checks bool
+}
+
+// nameOf is the name of the server with an id, or else the id.
+func (a *Agent) nameOf(id string) string {
+	if m := a.memberOf(id); m != nil {
+		return m.Name
+	}
+	return id
 }
 
 // uncheckedAmong is unchecked for a server that has not got the state of its cluster yet:

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -149,5 +150,38 @@ func TestAccessControlThatIsTurnedOffIsSaid(t *testing.T) {
 	reached(t, "the log says it", func() bool { return strings.Contains(off.log.String(), "everybody may do everything") })
 	if status, _, text := off.ask(t, http.MethodPut, "/v1/kv/k", "v"); status != http.StatusOK {
 		t.Errorf("write: %d %s", status, text)
+	}
+}
+
+// TestTheLeaderSaysWhetherItChecksRights: with every read index, and what it says counts as
+// long as it leads, whatever the gossip has heard.
+func TestTheLeaderSaysWhetherItChecksRights(t *testing.T) {
+	on := withACLs(t, nil, nil)
+	_, _, archive := on.ask(t, http.MethodGet, "/v1/snapshot", "", "X-Consul-Token", management)
+	off, _ := startInMemory(t, Options{Loaded: &config.Loaded{Config: testConfig()}})
+	if status, _, text := off.ask(t, http.MethodPut, "/v1/snapshot", archive); status != http.StatusOK {
+		t.Fatal(status, text)
+	}
+	for m, want := range map[*inMemory]bool{on: true, off: false} {
+		if _, checks, err := (&backend{m.Agent}).ReadIndex(t.Context()); err != nil || checks != want {
+			t.Errorf("a leader says that it checks rights: %v, %v; want %v", checks, err, want)
+		}
+	}
+	_, reign := off.leader.get()
+	earlier, end := context.WithCancel(t.Context())
+	defer end()
+	for _, tc := range []struct {
+		rule string
+		said heardLeader
+		want int
+	}{
+		{"the leader checks", heardLeader{reign, true}, http.StatusInternalServerError},
+		{"the leader does not", heardLeader{reign, false}, http.StatusOK},
+		{"an earlier one did", heardLeader{earlier, true}, http.StatusOK},
+	} {
+		off.heard.Store(&tc.said)
+		if status, _, text := off.ask(t, http.MethodGet, "/v1/kv/?keys", ""); status != tc.want {
+			t.Errorf("%s: %d %s, want %d", tc.rule, status, text, tc.want)
+		}
 	}
 }

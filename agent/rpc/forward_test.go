@@ -29,7 +29,10 @@ type fake struct {
 
 func (f *fake) Accept(entry []byte) func() Outcome { return f.accept(entry) }
 
-func (f *fake) ReadIndex(ctx context.Context) (uint64, error) { return f.index(ctx) }
+func (f *fake) ReadIndex(ctx context.Context) (uint64, bool, error) {
+	index, err := f.index(ctx)
+	return index, true, err
+}
 
 func (f *fake) Restore(_ context.Context, m *rpcpb.RestoreMeta, r io.Reader) (uint64, error) {
 	return f.restore(m, r)

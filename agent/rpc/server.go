@@ -21,7 +21,7 @@ type Backend interface {
 	// waits for what became of it. It may change entry.
 	Accept(entry []byte) (wait func() Outcome)
 
-	ReadIndex(ctx context.Context) (index uint64, err error)
+	ReadIndex(ctx context.Context) (index uint64, checksRights bool, err error)
 	RenewSession(ctx context.Context, id string, given *rpcpb.Given) (index uint64, found bool, err error)
 	Restore(ctx context.Context, meta *rpcpb.RestoreMeta, r io.Reader) (index uint64, err error)
 	TransferLeader(ctx context.Context, id string, given *rpcpb.Given) error
@@ -111,8 +111,8 @@ func AsError(err error) error {
 
 // ReadIndex is part of the service.
 func (s *Server) ReadIndex(ctx context.Context, _ *rpcpb.ReadIndexRequest) (*rpcpb.ReadIndexResponse, error) {
-	index, err := s.backend.ReadIndex(ctx)
-	return &rpcpb.ReadIndexResponse{Index: index}, asStatus(err)
+	index, checks, err := s.backend.ReadIndex(ctx)
+	return &rpcpb.ReadIndexResponse{Index: index, ChecksRights: checks}, asStatus(err)
 }
 
 // RenewSession is part of the service.

@@ -277,8 +277,10 @@ func (*ReadIndexRequest) Descriptor() ([]byte, []int) {
 }
 
 type ReadIndexResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Index uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	// The leader checks rights. A server that does not must answer nothing then.
+	ChecksRights  bool `protobuf:"varint,2,opt,name=checks_rights,json=checksRights,proto3" json:"checks_rights,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -318,6 +320,13 @@ func (x *ReadIndexResponse) GetIndex() uint64 {
 		return x.Index
 	}
 	return 0
+}
+
+func (x *ReadIndexResponse) GetChecksRights() bool {
+	if x != nil {
+		return x.ChecksRights
+	}
+	return false
 }
 
 // Given is a right that the asking server has found its client to have, so that the
@@ -1392,9 +1401,10 @@ const file_agent_rpc_rpcpb_rpc_proto_rawDesc = "" +
 	"\arefusal\x18\x01 \x01(\x0e2\x18.holdfast.rpc.v1.RefusalR\arefusal\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x16\n" +
 	"\x06result\x18\x03 \x01(\fR\x06result\"\x12\n" +
-	"\x10ReadIndexRequest\")\n" +
+	"\x10ReadIndexRequest\"N\n" +
 	"\x11ReadIndexResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index\"i\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12#\n" +
+	"\rchecks_rights\x18\x02 \x01(\bR\fchecksRights\"i\n" +
 	"\x05Given\x12\x18\n" +
 	"\achecked\x18\x01 \x01(\fR\achecked\x12\x1a\n" +
 	"\bresource\x18\x02 \x01(\tR\bresource\x12\x16\n" +
