@@ -39,9 +39,14 @@ func (a *Agent) keepMembers(ctx context.Context) error {
 		wait := tidyInterval
 		a.peers.client.Keep(a.addresses())
 		if a.leading.Load() {
-			if err := a.keepOwnAddress(); err != nil && ctx.Err() == nil {
+			if err := a.keepOwnAddress(); err == nil {
+				delete(said, a.nodeID)
+			} else {
 				wait = tidySoon
-				a.log.Warn("have the raft configuration say where this server is", "error", err)
+				if now := a.now(); ctx.Err() == nil && now.Sub(said[a.nodeID]) >= tidyInterval {
+					said[a.nodeID] = now
+					a.log.Warn("have the raft configuration say where this server is", "error", err)
+				}
 			}
 			for _, m := range a.gossip.Members() {
 				if m.ID == a.nodeID || m.ID == "" || ctx.Err() != nil || !a.leading.Load() {
@@ -124,6 +129,9 @@ func (a *Agent) admit(ctx context.Context, m *gossip.Member) error {
 	if a.staysOut(m, status) {
 		return errStaysOut
 	}
+	if m.ServerAddress() == string(a.address) {
+		return fmt.Errorf("it is where this server says that it is, at %s: see advertise_addr of both", a.address)
+	}
 	a.alone.Store(false) // before it can have seen anything
 	if a.inConfiguration(m.ID) {
 		a.log.Info("a server of the cluster has moved", "name", m.Name, "id", m.ID, "address", m.ServerAddress())
@@ -144,11 +152,28 @@ func (a *Agent) inConfiguration(id string) bool {
 }
 
 // keepOwnAddress has the Raft configuration say where this server is, which leads: admit
-// does it for the others.
+// does it for the others. It takes the address from nobody who lives there: then one of
+// both has a wrong setting, and each would take it from the other again and again.
 func (a *Agent) keepOwnAddress() error {
-	for _, s := range a.configuration().Servers {
-		if string(s.ID) == a.nodeID && s.Address != a.address {
-			return a.moveTo(s.ID, a.address)
+	servers := a.configuration().Servers
+	if !slices.ContainsFunc(servers, func(s raft.Server) bool { return string(s.ID) == a.nodeID && s.Address != a.address }) {
+		return nil
+	}
+	if m := livesAt(a.address, servers, a.memberOf); m != nil && m.ID != a.nodeID {
+		return fmt.Errorf("server %s is where this one says that it is, at %s: see advertise_addr of both", m.Name, a.address)
+	}
+	return a.moveTo(raft.ServerID(a.nodeID), a.address)
+}
+
+// livesAt is the member that has an address in the Raft configuration and does live there;
+// nil if nobody does.
+func livesAt(address raft.ServerAddress, servers []raft.Server, memberOf func(id string) *gossip.Member) *gossip.Member {
+	for _, s := range servers {
+		if s.Address != address {
+			continue
+		}
+		if m := memberOf(string(s.ID)); m != nil && m.Status == gossip.Alive && m.ServerAddress() == string(address) {
+			return m
 		}
 	}
 	return nil
@@ -161,10 +186,23 @@ func (a *Agent) moveTo(id raft.ServerID, address raft.ServerAddress) error {
 	if err := a.vacate(address, func(s raft.Server) bool { return s.ID != id }); err != nil {
 		return err
 	}
-	if err := a.raft.AddNonvoter(id, address, 0, 0).Error(); err != nil { // of a voter it changes the address alone
+	if err := a.setAddress(id, address); err != nil {
 		return fmt.Errorf("change the address of server %s in the raft configuration to %s: %w", id, address, err)
 	}
 	return nil
+}
+
+// setAddress changes the address that the Raft configuration has of a server, and nothing
+// if that has been taken out of it.
+func (a *Agent) setAddress(id raft.ServerID, address raft.ServerAddress) error {
+	now := a.raft.GetConfiguration()
+	if err := now.Error(); err != nil {
+		return fmt.Errorf("read raft configuration: %w", err)
+	}
+	if !slices.ContainsFunc(now.Configuration().Servers, func(s raft.Server) bool { return s.ID == id }) {
+		return errors.New("it is not part of the cluster any more")
+	}
+	return a.raft.AddNonvoter(id, address, now.Index(), 0).Error() // of a voter it changes the address alone
 }
 
 // vacate has the Raft configuration know no address of the server that it has at this
@@ -174,7 +212,7 @@ func (a *Agent) vacate(address raft.ServerAddress, goes func(raft.Server) bool) 
 		if s.Address != address || !goes(s) {
 			continue
 		}
-		if err := a.raft.AddNonvoter(s.ID, rpc.Nowhere(s.ID), 0, 0).Error(); err != nil {
+		if err := a.setAddress(s.ID, rpc.Nowhere(s.ID)); err != nil {
 			return fmt.Errorf("have the raft configuration know no address of server %s, which was at %s: %w", s.ID, address, err)
 		}
 	}

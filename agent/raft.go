@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -42,11 +43,20 @@ const commitTimeout = 3 * time.Millisecond
 // often an idle leader looks at its lease: at 20 ms an idle server took 1.3 % of a core.
 const soleTimeout = 50 * time.Millisecond
 
+// plainAddress is an address as the gossip writes it: an IPv6 address can be written in
+// many ways.
+func plainAddress(address string) string {
+	if ip, err := netip.ParseAddr(address); err == nil {
+		return ip.Unmap().String()
+	}
+	return address
+}
+
 // openRaft starts Raft over the storage, and a new cluster if there is none and
 // the configuration says so.
 func (a *Agent) openRaft() error {
 	cfg := a.config()
-	a.address = raft.ServerAddress(net.JoinHostPort(cfg.AdvertiseAddr, strconv.Itoa(a.portOfServer())))
+	a.address = raft.ServerAddress(net.JoinHostPort(plainAddress(cfg.AdvertiseAddr), strconv.Itoa(a.portOfServer())))
 	conf := raft.DefaultConfig()
 	conf.LocalID = raft.ServerID(a.nodeID)
 	conf.Logger = a.logs.Named("raft")

@@ -261,6 +261,9 @@ func (c *call) withoutSecrets(path string) string {
 			parts[i] = hidden
 		}
 	}
+	if last := len(parts) - 1; last == mostParts-1 && strings.Contains(parts[last], "/") {
+		parts[last] = hidden // no endpoint has such a path; nobody looks at all that may be in it
+	}
 	return strings.Join(parts, "/")
 }
 

@@ -186,11 +186,12 @@ func TestAuditHidesASecretInThePath(t *testing.T) {
 	ask(t, g.Server, http.MethodPut, "/v1/agent/token/%"+hex.EncodeToString([]byte(x.secret[:1]))+x.secret[1:], `{"Token":"x"}`, "X-Consul-Token", g.root)
 	ask(t, g.Server, http.MethodGet, "/v1/acl/policy/name/"+x.secret, "", "X-Consul-Token", x.secret)
 	ask(t, g.Server, http.MethodDelete, "/v1/acl/token/"+x.accessor, "", "X-Consul-Token", g.root)
+	ask(t, g.Server, http.MethodPut, "/v1/agent/token/1/2/3/4/5/6/"+x.secret, `{"Token":"x"}`, "X-Consul-Token", g.root)
 	var paths []string
 	for _, e := range a.take() {
 		paths = append(paths, e.Path)
 	}
-	want := []string{"/v1/acl/token/<hidden>", "/v1/agent/token/<hidden>", "/v1/acl/policy/name/<hidden>", "/v1/acl/token/" + x.accessor}
+	want := []string{"/v1/acl/token/<hidden>", "/v1/agent/token/<hidden>", "/v1/acl/policy/name/<hidden>", "/v1/acl/token/" + x.accessor, "/v1/agent/token/1/2/3/4/5/<hidden>"}
 	if !slices.Equal(paths, want) {
 		t.Errorf("the lines have %q, want %q", paths, want)
 	}

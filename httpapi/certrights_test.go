@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -8,12 +9,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/acl/login"
+	"github.com/holdfast-kv/holdfast/session"
 )
 
 // byCert makes a method that knows certificates by their common name, and gives the policy
@@ -90,6 +93,53 @@ func TestWriteOfARevokedCertificate(t *testing.T) {
 	w := put()
 	if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "anonymous token lacks") {
 		t.Errorf("answer is %d %q, want it refused", w.Code, w.Body)
+	}
+}
+
+// changing is a Sessions before whose first renewal something happens that the server which
+// is asked has not heard of.
+type changing struct {
+	renewing
+	once   *sync.Once
+	change func()
+}
+
+func (c changing) RenewSession(ctx context.Context, id string, given *acl.Given) (*session.Session, error) {
+	c.once.Do(c.change)
+	return c.renewing.RenewSession(ctx, id, given)
+}
+
+// TestLockOfACertificateWhileRulesChange: a change of a rule that says who a certificate is
+// does not cost a lock, unless it was the one that counts.
+func TestLockOfACertificateWhileRulesChange(t *testing.T) {
+	for _, tc := range []struct {
+		rule    string
+		revoked bool
+		status  int
+	}{
+		{"another rule", false, http.StatusOK},
+		{"its own", true, http.StatusForbidden},
+	} {
+		t.Run(tc.rule, func(t *testing.T) {
+			g := newGuardedServer(t, acl.DefaultDeny)
+			x := g.token(t, `key_prefix "" { policy = "write" } session_prefix "" { policy = "write" }`)
+			revoke := g.byCert(t, x)
+			s, _ := newLaggingServer(t, g)
+			s.opts.Sessions = changing{renewing{g.node}, new(sync.Once), func() {
+				if tc.revoked {
+					g.change(t, revoke)
+				} else {
+					g.change(t, &acl.Change{SetBinding: &acl.BindingRule{
+						ID: newID(t), Method: "certs", BindType: "role", BindName: "nobody", Selector: `subject.cn == "other"`,
+					}})
+				}
+			}}
+			w := httptest.NewRecorder()
+			s.ServeHTTP(w, withCert(t, http.MethodPost, "/v1/lock/l?ttl=30s", ""))
+			if w.Code != tc.status {
+				t.Errorf("answer is %d %q, want %d", w.Code, w.Body, tc.status)
+			}
+		})
 	}
 }
 

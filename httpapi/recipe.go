@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -289,6 +290,17 @@ func (c *call) lostPlace(view *fsm.View, x *contention) error {
 // renew begins the time of a session anew.
 func (c *call) renew(id string) error {
 	s, err := c.s.opts.Sessions.RenewSession(c.r.Context(), id, c.granted())
+	if who := c.rights.who; who != nil && who.Checked.Links != nil && (isRefusal(err) || errors.As(err, new(*DeniedError))) {
+		// The leader knows of a change of some rule that says who a certificate is, and
+		// that this server may not have heard of when it last looked.
+		if _, err := c.s.node.ReadIndex(c.r.Context(), Default); err != nil {
+			return err
+		}
+		if _, err := c.again(); err != nil {
+			return err
+		}
+		s, err = c.s.opts.Sessions.RenewSession(c.r.Context(), id, c.granted())
+	}
 	if err == nil && s == nil {
 		err = noSuchSession(id)
 	}

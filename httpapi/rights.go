@@ -264,10 +264,14 @@ func (c *call) hearLatest() error {
 		return nil
 	}
 	c.forget()
-	if _, err := c.s.node.ReadIndex(c.r.Context(), Default); err != nil && !errors.Is(err, ErrNoLeader) {
-		return err
+	_, err := c.s.node.ReadIndex(c.r.Context(), Default)
+	switch {
+	case err == nil, errors.Is(err, ErrNoLeader):
+		return nil
+	case errors.Is(err, ErrNotReady) && !c.guarded():
+		return nil // whether the leader checks rights it has heard; the tables it does not need
 	}
-	return nil
+	return err
 }
 
 // needOfAll is needFresh for what is done to all members and by no leader, who would look
