@@ -1,6 +1,9 @@
 package rpc
 
-import "sync"
+import (
+	"runtime"
+	"sync"
+)
 
 // pile hands what many add to one who takes everything at once: while that one is
 // busy with the last lot, the next grows. So lots are as large as the load is high.
@@ -34,8 +37,15 @@ func (p *pile[T]) add(v T) bool {
 func (p *pile[T]) take() (list []T, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	waited := false
 	for len(p.list) == 0 && !p.ended {
 		p.some.Wait()
+		waited = true
+	}
+	if waited { // whoever is about to add something comes first: each message costs the same
+		p.mu.Unlock()
+		runtime.Gosched()
+		p.mu.Lock()
 	}
 	list, p.list = p.list, nil
 	return list, !p.ended
