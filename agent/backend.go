@@ -209,7 +209,7 @@ func (b *backend) Found(ids []string, by string) error { return b.a.founding.pro
 // LeaderDied is part of rpc.Backend.
 func (b *backend) LeaderDied(ctx context.Context, id string) *rpcpb.LeaderDiedResponse {
 	a := b.a
-	r := &rpcpb.LeaderDiedResponse{Agreed: a.diedAsSeenHere(ctx, id)}
+	r := &rpcpb.LeaderDiedResponse{Agreed: a.diedAsSeenHere(ctx, id), NodeId: a.nodeID}
 	r.LastTerm, r.LastIndex = a.logEnd()
 	return r
 }

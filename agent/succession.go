@@ -138,7 +138,7 @@ func (a *Agent) mayStand(ctx context.Context, dead leader) bool {
 				return
 			}
 			r, err := server.LeaderDied(ctx, &rpcpb.LeaderDiedRequest{Id: dead.id})
-			if err == nil && r.GetAgreed() {
+			if err == nil && r.GetAgreed() && r.GetNodeId() == string(s.ID) {
 				mu.Lock()
 				defer mu.Unlock()
 				heirs = append(heirs, heir{id: string(s.ID), term: r.GetLastTerm(), index: r.GetLastIndex()})

@@ -93,6 +93,17 @@ Voters:
 Read Replicas:
    id-0
 Servers:
+   id-0
+      Name:            b
+      Address:         10.0.0.2:8300
+      Version:         1.2.3
+      Status:          non-voter
+      Node Type:       read-replica
+      Node Status:     alive
+      Healthy:         true
+      Last Contact:    20ms
+      Last Term:       2
+      Last Index:      68
    id-1
       Name:            a
       Address:         10.0.0.1:8300
@@ -106,17 +117,6 @@ Servers:
       Last Index:      68
       Meta
          "consul-version": "1.2.3"
-   id-0
-      Name:            b
-      Address:         10.0.0.2:8300
-      Version:         1.2.3
-      Status:          non-voter
-      Node Type:       read-replica
-      Node Status:     alive
-      Healthy:         true
-      Last Contact:    20ms
-      Last Term:       2
-      Last Index:      68
 `
 	const config = `CleanupDeadServers = true
 LastContactThreshold = 200ms

@@ -188,7 +188,7 @@ func writeAutopilotState(w io.Writer, s *api.AutopilotState) error {
 	}
 	_, err := fmt.Fprintln(w, "Servers:")
 	servers := slices.SortedFunc(maps.Values(s.Servers), func(a, b api.AutopilotServer) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+		return cmp.Compare(a.ID, b.ID)
 	})
 	for _, server := range servers {
 		err = writeAutopilotServer(w, server)
