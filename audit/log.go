@@ -408,10 +408,10 @@ func (l *Log) writeBatch(batch []entry, dropped uint64, after error) error {
 		l.failed(batch[max(n, len(own)):], err)
 		return err
 	}
+	l.works() // before somebody hears that it does
 	for _, e := range batch {
 		e.tell(nil)
 	}
-	l.works()
 	return nil
 }
 
@@ -432,34 +432,28 @@ func (l *Log) own(e *Event) entry {
 	return entry{event: event}
 }
 
-// failed notes that the device does not work, and loudly.
+// failed notes that the device does not work, and loudly. Who waits is told after it is
+// noted, so that nobody who was told finds the log ready.
 func (l *Log) failed(batch []entry, err error) {
 	l.failures.Add(1)
-	var keep []entry
-	for _, e := range batch {
-		if e.done == nil {
-			keep = append(keep, e)
-			continue
-		}
-		e.tell(ErrUnwritable)
-	}
 	l.mu.Lock()
 	first := l.failing == nil
 	l.failing = err
-	var rest []entry
-	for _, e := range l.waiting {
-		if e.done == nil {
-			rest = append(rest, e)
+	var keep, told []entry
+	size := 0
+	for _, e := range append(batch[:len(batch):len(batch)], l.waiting...) {
+		if e.done != nil {
+			told = append(told, e)
 			continue
 		}
-		l.size -= len(e.event)
+		keep = append(keep, e)
+		size += len(e.event)
+	}
+	l.waiting, l.size = keep, size
+	l.mu.Unlock()
+	for _, e := range told {
 		e.tell(ErrUnwritable)
 	}
-	for _, e := range keep {
-		l.size += len(e.event)
-	}
-	l.waiting = append(keep, rest...)
-	l.mu.Unlock()
 	what := "the server goes on without it"
 	if l.opts.Refuse {
 		what = "requests that would change something are refused"

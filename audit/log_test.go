@@ -409,6 +409,31 @@ func TestRefuseWithoutALine(t *testing.T) {
 	})
 }
 
+// TestWhoIsToldFindsItSo: what a writer of a line hears, the log has noted before.
+func TestWhoIsToldFindsItSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &failingSink{}
+		l, err := Open(Options{sink: s, Refuse: true, Log: hclog.NewNullLogger(), Now: time.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, device := range []error{errors.New("disk full"), nil} {
+			s.set(device)
+			done := make(chan error) // who tells waits here until somebody listens
+			l.waiting = append(l.waiting, entry{event: []byte(`{}`), done: done})
+			go l.flush()
+			synctest.Wait()
+			if err := l.Ready(); (err != nil) != (device != nil) {
+				t.Errorf("device %v: ready is %v before anybody is told", device, err)
+			}
+			if err := <-done; (err != nil) != (device != nil) {
+				t.Errorf("device %v: told %v", device, err)
+			}
+			synctest.Wait()
+		}
+	})
+}
+
 func TestGoOnLoudly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said bytes.Buffer
