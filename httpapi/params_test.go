@@ -123,6 +123,19 @@ func TestReadParameters(t *testing.T) {
 // TestMode: which reads ask for which leave.
 //
 // Source: contract, README, section 12.
+// TestWait: what is read quickly is read as package time reads it.
+func TestWait(t *testing.T) {
+	for _, text := range []string{
+		"", "s", "m", "0s", "1s", "5m", "10m", "007s", "999999s", "1000000s", "9999999999999999999s", "5", "5h", "5ms", "1m30s", "1.5s", "-1s", "+1s", " 1s", "1 s", "1s ", "5µs", "x5s", "5x",
+	} {
+		want, wantErr := time.ParseDuration(text)
+		got, err := parseWait(text)
+		if got != want || (err == nil) != (wantErr == nil) {
+			t.Errorf("%q is %v, %v; want %v, %v", text, got, err, want, wantErr)
+		}
+	}
+}
+
 func TestMode(t *testing.T) {
 	for query, want := range map[string]Mode{
 		"":                        Default,

@@ -21,44 +21,43 @@ import (
 // It is in one of the states below. Whoever takes it from resting or waiting to active, under
 // mu, is the one goroutine that serves it from then on.
 type conn struct {
-	s      *Server
+	// What every request needs comes first, so that it is in few lines of the processor's cache.
+	mu       sync.Mutex
+	fd       int             // of the socket, if it is owned and not closed, or -1; guarded by mu
+	state    connState       // guarded by mu
+	watch    watch           // what the poller tells of it; guarded by mu
+	readable bool            // there may be something to read, of which the poller will not tell again; guarded by mu
+	gone     bool            // the client has hung up; guarded by mu
+	late     bool            // in Server.late; guarded by mu
+	inside   bool            // state is active; of the goroutine that serves
+	served   bool            // a request was answered; of the goroutine that serves
+	posted   bool            // the last request was a POST, and nothing behind it was looked at; of the goroutine that serves
+	skipped  bool            // something before the next head was; of the goroutine that serves
+	parks    bool            // a request was parked; of the goroutine that serves
+	keeps    bool            // it is not to be, any more; of the goroutine that serves
+	timed    bool            // there is a deadline for the head; of the goroutine that serves
+	owned    atomic.Bool     // the socket was taken from package net
+	since    uint32          // the sweep after which it began to rest; guarded by mu
+	slot     int32           // in the poller's table; guarded by mu
+	gen      uint32          // of the slot; guarded by mu
+	behind   *conn           // in the queue; guarded by queue.mu
+	ticket   *ticket         // of the request that waits, or was resumed and has no turn yet; guarded by mu
+	text     string          // its head; guarded by mu
+	rest     []byte          // what was read beyond it; guarded by mu
+	asked    *requestContext // that somebody waits for; guarded by mu
+	s        *Server
+	lane     atomic.Pointer[lane] // on which it is served, or was last; nil: on none
+	tls      *tls.ConnectionState // nil: plain
+	ctx      context.Context      // of the connection
+	remote   string
+
 	nc     net.Conn        // as it was accepted
 	io     net.Conn        // what is read and written; as a rule nc, see giveBack
 	sock   io.Writer       // what plain bytes are written to: the socket, or io with TLS
 	raw    syscall.RawConn // the socket below
-	ctx    context.Context // of the connection
-	remote string
-	tls    *tls.ConnectionState // nil: plain
+	failed error           // how the last read ended, if net/http is to know; of the goroutine that serves
 
 	prev, next *conn // in Server.conns; guarded by Server.mu
-
-	served  bool  // a request was answered; of the goroutine that serves
-	posted  bool  // the last request was a POST, and nothing behind it was looked at; of the goroutine that serves
-	skipped bool  // something before the next head was; of the goroutine that serves
-	parks   bool  // a request was parked; of the goroutine that serves
-	keeps   bool  // it is not to be, any more; of the goroutine that serves
-	timed   bool  // there is a deadline for the head; of the goroutine that serves
-	failed  error // how the last read ended, if net/http is to know; of the goroutine that serves
-
-	mu       sync.Mutex
-	fd       int             // of the socket, if it is owned and not closed, or -1; guarded by mu
-	state    connState       // guarded by mu
-	since    uint32          // the sweep after which it began to rest; guarded by mu
-	watch    watch           // what the poller tells of it; guarded by mu
-	readable bool            // there may be something to read, of which the poller will not tell again; guarded by mu
-	gone     bool            // the client has hung up; guarded by mu
-	slot     int32           // in the poller's table; guarded by mu
-	gen      uint32          // of the slot; guarded by mu
-	late     bool            // in Server.late; guarded by mu
-	asked    *requestContext // that somebody waits for; guarded by mu
-
-	ticket *ticket // of the request that waits, or was resumed and has no turn yet; guarded by mu
-	text   string  // its head; guarded by mu
-	rest   []byte  // what was read beyond it; guarded by mu
-
-	owned  atomic.Bool          // the socket was taken from package net
-	lane   atomic.Pointer[lane] // on which it is served, or was last; nil: on none
-	behind *conn                // in the queue; guarded by queue.mu
 }
 
 type connState uint8
@@ -298,7 +297,7 @@ func (c *conn) restHere() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state == active {
-		c.state, c.since = resting, c.s.sweeps.Load()
+		c.state, c.since, c.inside = resting, c.s.sweeps.Load(), false
 		c.watchLessLocked()
 	}
 	return c.state != closed
@@ -310,7 +309,7 @@ func (c *conn) begun() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state != closed {
-		c.state, c.since = resting, c.s.sweeps.Load()
+		c.state, c.since, c.inside = resting, c.s.sweeps.Load(), false
 	}
 }
 
@@ -347,14 +346,17 @@ func (c *conn) writeAll(head, rest []byte) error {
 // canPark tells whether a request of the connection can be parked.
 func (c *conn) canPark() bool { return c.s.poller != nil }
 
-// enter makes the connection active; false if it was closed meanwhile.
+// enter makes the connection active, if it is not; false if it was closed meanwhile.
 func (c *conn) enter() bool {
+	if c.inside {
+		return true
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state == closed {
 		return false
 	}
-	c.state = active
+	c.state, c.inside = active, true
 	return true
 }
 

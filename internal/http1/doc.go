@@ -13,7 +13,7 @@
 // on. What a connection needs meanwhile is a turn, which is reused. A handler that parks its
 // request (ticket.go) leaves behind the connection, the head as one string, and what the handler
 // keeps: some 900 bytes. The poller (poller.go) tells of a client that leaves. When the request
-// is resumed, one of a few lanes (crew.go) calls the handler again, or sends what it has
+// is resumed, one of a few lanes (queue.go) calls the handler again, or sends what it has
 // answered to another request of the same Share (share.go). From then on the poller tells of
 // the connection's next request too, which a lane serves: so it has no goroutine of its own, unless
 // something has to wait.
@@ -23,6 +23,8 @@
 //     to active, under its mutex.
 //   - Of Resume and Gone one takes effect, once, also while the handler is still running.
 //   - The poller and the lanes never wait for a client. A lane that would have to is left first.
+//   - Somebody looks for events: the poller, or a lane; and the poller again at the latest when no
+//     lane has looked for a few milliseconds.
 //   - What arrives while a request waits stays in the socket, or with the connection.
 //   - A request, its headers and its ResponseWriter are reused once the handler has returned, all
 //     but its strings. A context that somebody has asked for is not.

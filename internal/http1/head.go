@@ -33,17 +33,28 @@ type head struct {
 	url    url.URL
 	header http.Header
 	values [maxFields]string // behind the slices of header
+
+	// fields are the header lines that header was made of, to the empty line, and names how many
+	// names it had then. A client mostly sends the same ones again, as do others of its kind: they
+	// are not taken apart anew.
+	fields string
+	names  int
 }
 
 // parse takes a head apart, which ends with its empty line. It accepts only what cannot
 // be understood in two ways, and what net/http would understand in the same way; the rest,
 // right or wrong, is left to net/http: false.
 func (h *head) parse(s string) bool {
-	clear(h.header)
 	line, rest, ok := cutLine(s)
 	if !ok || !h.parseRequestLine(line) {
 		return false
 	}
+	if rest == h.fields && len(h.header) == h.names {
+		return true
+	}
+	fields := rest
+	h.fields = ""
+	clear(h.header)
 	h.host, h.length, h.close = "", 0, false
 	for n := 0; ; n++ {
 		line, rest, ok = cutLine(rest)
@@ -57,7 +68,11 @@ func (h *head) parse(s string) bool {
 			return false
 		}
 	}
-	return rest == "" && h.host != ""
+	if rest != "" || h.host == "" {
+		return false
+	}
+	h.fields, h.names = fields, len(h.header)
+	return true
 }
 
 // cutLine cuts after the first line, which must end with CR and LF. A CR or LF within a line

@@ -89,8 +89,13 @@ func TestHead(t *testing.T) {
 			if got := h.parse(text); got != tc.taken {
 				t.Fatalf("taken = %v, want %v", got, tc.taken)
 			}
-			if tc.taken {
-				sameAsNetHTTP(t, h, tc.text)
+			for range 2 { // the header lines are those of the time before
+				if tc.taken {
+					sameAsNetHTTP(t, h, tc.text)
+				}
+				if again := h.parse(text); again != tc.taken {
+					t.Fatalf("taken again = %v, want %v", again, tc.taken)
+				}
 			}
 		})
 	}
@@ -137,6 +142,35 @@ func sameAsNetHTTP(t *testing.T, h *head, text string) {
 	}
 }
 
+// TestHeadersOfTheLastHead are used again only for a head that has the same lines.
+func TestHeadersOfTheLastHead(t *testing.T) {
+	h := newHead()
+	for _, text := range []string{
+		"GET /a?b=c HTTP/1.1\r\nHost: a\r\nX: 1\r\n\r\n",
+		"PUT /b HTTP/1.1\r\nHost: a\r\nX: 1\r\n\r\n",
+		"PUT /b HTTP/1.1\r\nHost: a\r\nX: 2\r\nX: 3\r\n\r\n",
+		"GET /b HTTP/1.1\r\nHost: a\r\nX: 2\r\nX: 3\r\n\r\n",
+		"PUT /b HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nConnection: close\r\n\r\nxy",
+		"PUT /c HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nConnection: close\r\n\r\nzz",
+		"GET /c HTTP/1.1\r\nHost: b\r\n\r\n",
+		"GET /d HTTP/1.1\r\nHost: b\r\n\r\n",
+	} {
+		head, _ := cutHead(text)
+		if !h.parse(head) {
+			t.Fatalf("%q is not taken", text)
+		}
+		sameAsNetHTTP(t, h, text)
+	}
+	if h.parse("GET /d HTTP/1.1\r\nHost: b\r\nExpect: x\r\n\r\n") || h.parse("GET /d HTTP/1.0\r\nHost: b\r\n\r\n") {
+		t.Error("what is not taken is taken")
+	}
+	const last = "GET /d HTTP/1.1\r\nHost: b\r\n\r\n"
+	if !h.parse(last) {
+		t.Fatal("not taken after one that is not")
+	}
+	sameAsNetHTTP(t, h, last)
+}
+
 // FuzzHead looks for requests that are understood in another way than by net/http: in front of a
 // proxy or behind one, that is how requests are smuggled.
 func FuzzHead(f *testing.F) {
@@ -149,8 +183,10 @@ func FuzzHead(f *testing.F) {
 			return
 		}
 		h := newHead()
-		if h.parse(head) {
-			sameAsNetHTTP(t, h, text)
+		for range 2 { // the second time the header lines are the same
+			if h.parse(head) {
+				sameAsNetHTTP(t, h, text)
+			}
 		}
 	})
 }

@@ -3,6 +3,7 @@
 package http1
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -22,13 +23,16 @@ const armDelay = 10 * time.Millisecond
 // poller tells connections that the system has something to say about them: one epoll set for
 // all, edge-triggered, so that a connection is added once and costs no call after that.
 //
-// The runtime's own poller watches the set, so nobody but a goroutine waits for it.
+// The runtime's own poller watches the set, so nobody but a goroutine waits for it. It does so by
+// way of another set, the gate, with this one in it: while the lanes look for events themselves
+// the gate is shut, or each event would wake a thread of the runtime that finds nothing to do.
+//
 // An event carries a place in a table and how often that place was taken, never a file
 // descriptor, which might belong to another connection by then.
 type poller struct {
-	file *os.File // of the epoll set
-	raw  syscall.RawConn
-	wg   sync.WaitGroup
+	set, gate       *os.File
+	rawSet, rawGate syscall.RawConn
+	wg              sync.WaitGroup
 
 	queue    *queue
 	relieved chan struct{} // see run; has room for one
@@ -47,21 +51,54 @@ type slot struct {
 }
 
 func newPoller(q *queue) (*poller, error) {
-	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("make an epoll set: %w", err)
+	p := &poller{queue: q, relieved: make(chan struct{}, 1)}
+	var err error
+	if p.set, p.rawSet, err = epollSet("connections", false); err != nil {
+		return nil, err
 	}
-	if err := unix.SetNonblock(fd, true); err != nil { // or the runtime would not watch it
-		_ = unix.Close(fd)
-		return nil, fmt.Errorf("make an epoll set: %w", err)
+	if p.gate, p.rawGate, err = epollSet("gate", true); err != nil {
+		_ = p.set.Close()
+		return nil, err
 	}
-	p := &poller{file: os.NewFile(uintptr(fd), "epoll"), queue: q, relieved: make(chan struct{}, 1)}
-	if p.raw, err = p.file.SyscallConn(); err != nil {
-		_ = p.file.Close()
-		return nil, fmt.Errorf("make an epoll set: %w", err)
+	if err := p.open(unix.EPOLL_CTL_ADD, unix.EPOLLIN); err != nil {
+		_ = p.gate.Close()
+		_ = p.set.Close()
+		return nil, fmt.Errorf("add an epoll set to another: %w", err)
 	}
 	p.wg.Go(p.run)
 	return p, nil
+}
+
+// epollSet makes a set. The runtime watches it if it is not to block.
+func epollSet(name string, watched bool) (*os.File, syscall.RawConn, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err == nil {
+		if err = unix.SetNonblock(fd, watched); err != nil {
+			_ = unix.Close(fd)
+		}
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("make an epoll set: %w", err)
+	}
+	file := os.NewFile(uintptr(fd), name)
+	raw, err := file.SyscallConn()
+	if err != nil {
+		_ = file.Close()
+		return nil, nil, fmt.Errorf("make an epoll set: %w", err)
+	}
+	return file, raw, nil
+}
+
+// open opens the gate or, with no events, shuts it. What has happened meanwhile is told when it is
+// opened.
+func (p *poller) open(op int, events uint32) (err error) {
+	failed := p.rawGate.Control(func(gate uintptr) {
+		failed := p.rawSet.Control(func(set uintptr) {
+			err = unix.EpollCtl(int(gate), op, int(set), &unix.EpollEvent{Events: events, Fd: int32(set)})
+		})
+		err = errors.Join(err, failed)
+	})
+	return errors.Join(err, failed)
 }
 
 // close ends the poller. No connection may be watched after it.
@@ -72,15 +109,15 @@ func (p *poller) close() {
 	}
 	p.late = nil
 	p.mu.Unlock()
-	_ = p.file.Close()
+	_ = p.gate.Close()
+	_ = p.set.Close()
 	p.wg.Wait()
 }
 
 // crowded is how many events at a time are many.
 const crowded = 4
 
-// patience is how long the lanes are left to look for events themselves, should all of them be held
-// up by something.
+// patience is how long a lane waits for events before it leaves that to the poller.
 const patience = time.Millisecond
 
 // run waits for events. As long as there are many, the lanes look for them on their own, whenever
@@ -88,38 +125,50 @@ const patience = time.Millisecond
 // and back, and the events that come together are taken together.
 func (p *poller) run() {
 	batch := make([]unix.EpollEvent, events)
-	bored := time.NewTimer(patience)
+	bored := time.NewTimer(stuckAfter)
 	defer bored.Stop()
-	_ = p.raw.Read(func(fd uintptr) bool { // ends when the file is closed
+	_ = p.rawGate.Read(func(uintptr) bool { // ends when the file is closed
 		for {
-			n, err := p.collect(fd, batch)
+			n, err := p.collect(batch)
 			switch {
 			case err != nil:
 				return true
 			case n == len(batch):
-			case n < crowded || !p.queue.looksItself(true):
+			case n < crowded || !p.queue.look():
 				return false // the runtime tells when there is more
 			default:
-				bored.Reset(patience)
-				select {
-				case <-p.relieved:
-				case <-bored.C:
-					p.queue.looksItself(false)
-				}
+				_ = p.open(unix.EPOLL_CTL_MOD, 0) // if it is closed, collect says so next
+				p.rest(bored)
+				_ = p.open(unix.EPOLL_CTL_MOD, unix.EPOLLIN)
 			}
 		}
 	})
 }
 
-// collect takes the events that are there and tells the connections.
-func (p *poller) collect(fd uintptr, batch []unix.EpollEvent) (n int, err error) {
-	for {
-		if n, err = epollNow(int(fd), batch); err != unix.EINTR {
-			break
+// rest returns when the lanes do not look for events any more, or seem to be held up by something.
+func (p *poller) rest(bored *time.Timer) {
+	var seen uint64
+	for first := true; first || p.queue.stillLooks(&seen); first = false {
+		bored.Reset(stuckAfter)
+		select {
+		case <-p.relieved:
+			return
+		case <-bored.C:
 		}
 	}
+}
+
+// collect takes the events that are there and tells the connections.
+func (p *poller) collect(batch []unix.EpollEvent) (n int, err error) {
+	failed := p.rawSet.Control(func(set uintptr) {
+		for {
+			if n, err = epollNow(int(set), batch); err != unix.EINTR {
+				break
+			}
+		}
+	})
 	p.tell(batch[:max(n, 0)])
-	return n, err
+	return n, errors.Join(err, failed)
 }
 
 // tell tells the connections what has happened to them, and has those served that can be read.
@@ -152,9 +201,16 @@ func (p *poller) tell(batch []unix.EpollEvent) {
 
 // look is collect for a lane. It tells whether there was anything.
 func (p *poller) look(batch []unix.EpollEvent) bool {
-	n := 0
-	_ = p.raw.Control(func(fd uintptr) { n, _ = p.collect(fd, batch) }) // of a broken set, run hears
+	n, _ := p.collect(batch) // of a broken set, run hears
 	return n > 0
+}
+
+// wait waits for events, for patience at most, and takes those that have come.
+func (p *poller) wait(batch []unix.EpollEvent) (n int) {
+	_ = p.rawSet.Control(func(set uintptr) { // of a broken set, run hears
+		n, _ = unix.EpollWait(int(set), batch, int(patience.Milliseconds()))
+	})
+	return max(n, 0)
 }
 
 // relieve lets the poller wait for events again.
@@ -265,7 +321,7 @@ func (c *conn) control(op int, e *unix.EpollEvent) (ok bool) {
 }
 
 func (c *conn) controlFd(fd, op int, e *unix.EpollEvent) (ok bool) {
-	_ = c.s.poller.raw.Control(func(epfd uintptr) { ok = unix.EpollCtl(int(epfd), op, fd, e) == nil })
+	_ = c.s.poller.rawSet.Control(func(epfd uintptr) { ok = unix.EpollCtl(int(epfd), op, fd, e) == nil })
 	return ok
 }
 

@@ -106,8 +106,9 @@ func (c *conn) park(t *turn, k *ticket) bool {
 	return true
 }
 
-// goOn serves a connection that was in the queue.
+// goOn serves a connection that was in the queue: whoever put it there has made it active.
 func (c *conn) goOn() {
+	c.inside = true
 	c.mu.Lock()
 	k, text, rest := c.ticket, c.text, c.rest
 	c.ticket, c.text, c.rest = nil, "", nil

@@ -13,8 +13,8 @@ import (
 
 // turn is what a connection needs while it is served, and gives back when it waits: the
 // buffers, the request and the answer. All of it is reused, for another connection too, so a
-// handler must not keep the request, its headers or the ResponseWriter after it has returned.
-// Strings of them it may keep.
+// handler must not keep the request, its headers or the ResponseWriter after it has returned,
+// nor change the headers of the request: see head.fields. Strings of them it may keep.
 type turn struct {
 	c    *conn
 	head head

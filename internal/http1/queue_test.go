@@ -1,0 +1,64 @@
+//go:build linux
+
+package http1
+
+import (
+	"net/http"
+	"testing"
+)
+
+// TestWantsLane: when another lane is opened for what is in the queue.
+func TestWantsLane(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		q    *queue
+		want bool
+	}{
+		{"nothing to do", &queue{most: 2}, false},
+		{"no lane yet", &queue{most: 2, first: &conn{}, length: 1}, true},
+		{"one of two", &queue{most: 2, lanes: 1, first: &conn{}, length: 1}, true},
+		{"all", &queue{most: 2, lanes: 2, first: &conn{}, length: 1000}, false},
+		{"few, and the lane looks for more", &queue{most: 2, lanes: 1, looks: true, first: &conn{}, length: perLane}, false},
+		{"many, and the lane looks for more", &queue{most: 2, lanes: 1, looks: true, first: &conn{}, length: perLane + 1}, true},
+		{"few, and the only lane waits for events", &queue{most: 1, lanes: 1, looks: true, waits: true, first: &conn{}, length: 1}, true},
+		{"all, and one more that waits for events", &queue{most: 2, lanes: 3, looks: true, waits: true, first: &conn{}, length: 1000}, false},
+	} {
+		lanes := tc.q.lanes
+		if tc.want {
+			lanes++
+		}
+		if got := tc.q.wantsLaneLocked(); got != tc.want || tc.q.lanes != lanes {
+			t.Errorf("%s: %v with %d lanes after it, want %v with %d", tc.name, got, tc.q.lanes, tc.want, lanes)
+		}
+	}
+}
+
+// TestAfterACrowd: who comes alone after a crowd, when no lane looks for events any more, is heard by
+// the poller; and the next crowd too.
+func TestAfterACrowd(t *testing.T) {
+	l := newLot()
+	addr, s := serve(t, &http.Server{Handler: l}, true)
+	var crowd []*client
+	for range 100 {
+		crowd = append(crowd, dial(t, addr))
+	}
+	for range 20 {
+		for range 5 {
+			for _, c := range crowd {
+				c.send("/wait")
+			}
+			await(t, "all are parked", func() bool { return s.waiting() == len(crowd) })
+			l.resume(&Share{})
+			for _, c := range crowd {
+				c.wants("woken")
+			}
+		}
+		await(t, "no lane is left", func() bool {
+			s.ready.mu.Lock()
+			defer s.ready.mu.Unlock()
+			return s.ready.lanes == 0 && !s.ready.looks
+		})
+		crowd[0].send("/alone")
+		crowd[0].wants("/alone")
+	}
+}
