@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	rearmRounds = 2                // at most: each takes Sizes.RearmFor a side, or twice that
+	rearmRounds = 4                // at most: each takes Sizes.RearmFor a side, or twice that
 	rearmGrace  = 10 * time.Second // so late a watcher may get what was written last
 )
 
