@@ -62,7 +62,7 @@ func (a *Agent) proposeOnce(c *fsm.Command) (fsm.Result, error) {
 	if address == "" {
 		return fsm.Result{}, errNotThere
 	}
-	entry, err := fsm.EncodeToStamp(a.toForward(c))
+	entry, err := fsm.EncodeToStamp(a.ending(a.toForward(c)))
 	if err != nil {
 		return fsm.Result{}, err
 	}

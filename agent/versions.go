@@ -62,8 +62,24 @@ func (a *Agent) tooOld(m *gossip.Member) error {
 	return nil
 }
 
+// ending is a command without Ending as long as some server does not understand that. It
+// goes on without rather than be refused, as before the upgrade began: that the right to
+// delete is there has been looked at by the server that took the request, as far as it
+// knew the session.
+func (a *Agent) ending(c *fsm.Command) *fsm.Command { return endingUnless(c, a.heldBack) }
+
+func endingUnless(c *fsm.Command, heldBack func(needs uint32) error) *fsm.Command {
+	if !c.Ending || heldBack(c.Needs()) == nil {
+		return c
+	}
+	without := *c
+	without.Ending = false
+	return &without
+}
+
 // encode makes the log entry of a command that this server, which leads, proposes.
 func (a *Agent) encode(c *fsm.Command) ([]byte, error) {
+	c = a.ending(c)
 	if err := a.heldBack(c.Needs()); err != nil {
 		return nil, err
 	}

@@ -3,11 +3,14 @@ package agent
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/agent/gossip"
 	"github.com/holdfast-kv/holdfast/fsm"
+	"github.com/holdfast-kv/holdfast/kvs"
 )
 
 // TestHeldBack: a command is proposed only when every server of the configuration is
@@ -43,6 +46,38 @@ func TestHeldBack(t *testing.T) {
 				t.Errorf("error is %v, want %q", err, tc.says)
 			}
 		})
+	}
+}
+
+// TestEndingIsLeftOutWhereSomeDoNotUnderstandIt: a write that makes its key end goes on
+// during an upgrade, as an entry that all understand.
+func TestEndingIsLeftOutWhereSomeDoNotUnderstandIt(t *testing.T) {
+	command := func() *fsm.Command {
+		return &fsm.Command{Write: &kvs.Op{Verb: kvs.Set, Key: "k"}, Ties: fsm.Ties{TTL: time.Minute}, Checked: &acl.Checked{Accessor: "a"}, Ending: true}
+	}
+	among := func(version string) func(uint32) error {
+		return func(needs uint32) error {
+			return heldBackBy(needs, "self", []raft.Server{{ID: "self"}, {ID: "other"}}, func(string) *gossip.Member {
+				return &gossip.Member{Name: "other", Tags: map[string]string{gossip.TagEntries: version}}
+			})
+		}
+	}
+	for version, want := range map[string]bool{"1": false, "2": false, "3": true, "4": true} {
+		c := command()
+		got := endingUnless(c, among(version))
+		if got.Ending != want || got.Write != c.Write || got.Ties != c.Ties || got.Checked != c.Checked {
+			t.Errorf("beside a server of version %s: %+v, want Ending %v", version, got, want)
+		}
+		if !c.Ending {
+			t.Error("the command is changed, which may be tried again")
+		}
+		if needs := got.Needs(); !want && needs != 2 {
+			t.Errorf("beside a server of version %s it needs version %d", version, needs)
+		}
+	}
+	plain := &fsm.Command{Write: &kvs.Op{Verb: kvs.Set, Key: "k"}}
+	if endingUnless(plain, func(uint32) error { t.Error("an ordinary write asks"); return nil }) != plain {
+		t.Error("an ordinary write is another command")
 	}
 }
 

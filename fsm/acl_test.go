@@ -181,7 +181,7 @@ func TestRevokedTokenOnALaggingFollowerWritesNothing(t *testing.T) {
 }
 
 // sameBut fails unless the state is as it was, but for what every command changes: the
-// index, the time and the hash.
+// index, the time, the version needed and the hash.
 func (m *machine) sameBut(before []byte) {
 	m.t.Helper()
 	db, st, err := readSnapshot(strings.NewReader(string(before)))
@@ -189,7 +189,7 @@ func (m *machine) sameBut(before []byte) {
 		m.t.Fatal(err)
 	}
 	now := m.store.View().state
-	st.Index, st.LastTime, st.Chain = now.Index, now.LastTime, now.Chain
+	st.Index, st.LastTime, st.Used, st.Chain = now.Index, now.LastTime, now.Used, now.Chain
 	old := NewStore()
 	old.publish(db, st, 1, false)
 	if diff := cmp.Diff(plain(m.t, old), plain(m.t, m.store)); diff != "" {

@@ -32,7 +32,7 @@ const stampBytes = 8
 var ErrUnknownCommand = errors.New("log entry is of a kind that this version of holdfast does not know")
 
 // Command is one proposal: what shall change, who asks, and why. Exactly one of the
-// fields beside Origin, Ties and Checked is set.
+// fields beside Origin, Ties, Checked and Ending is set.
 type Command struct {
 	// Origin is kept in history with each change.
 	Origin kvs.Origin
@@ -60,6 +60,11 @@ type Command struct {
 	// tables. Where it is applied in another state the right is looked for again. Nil
 	// when nobody has to be asked: the command is a server's own, or ACLs are off.
 	Checked *acl.Checked
+
+	// Ending says that the right to delete is needed too where a key is written so that
+	// it ends by itself. It goes with Checked, when [Command.MayEnd] says so; without it
+	// an entry is decided as servers of before [EntryVersion] 3 do.
+	Ending bool
 }
 
 // Ties are what a write may say beside the operation: what the key ends with, and
@@ -197,6 +202,9 @@ func encodeAny(c *Command, now int64, prefix []byte) ([]byte, error) {
 		Time: now, Accessor: c.Origin.Accessor, Address: c.Origin.Address, Reason: c.Origin.Reason,
 		Checked: checkedToProto(c.Checked, c.Origin.Accessor),
 	}}
+	if c.Checked != nil {
+		msg.Header.Checked.Ending = c.Ending
+	}
 	switch {
 	case c.Write != nil:
 		msg.Kind = &fsmpb.Command_Write{Write: writeToProto(c.Write, &c.Ties)}

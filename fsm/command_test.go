@@ -187,6 +187,7 @@ func FuzzDecode(f *testing.F) {
 		{Restored: true},
 		write(kvs.Op{Verb: kvs.Lock, Key: "k", Session: "s"}),
 		with(write(set("k", "v")), &acl.Checked{Index: 1, Accessor: "a", Default: acl.DefaultAllow}),
+		ending(with(write(kvs.Op{Verb: kvs.Lock, Key: "k", Session: "s"}), &acl.Checked{Index: 1, Accessor: "a"})),
 		with(txn(set("k", "v"), get("k")), &acl.Checked{Index: 1, Accessor: "a", Links: &acl.Links{Policies: []string{"p"}}}),
 		change(acl.Change{Init: &acl.Init{Key: theKey, Management: &acl.Token{Accessor: "m", Hash: "h", Links: acl.Links{Policies: []string{acl.ManagementID}}}}}),
 		change(acl.Change{SetToken: &acl.SetToken{Token: &acl.Token{Accessor: "m", Secret: "s", Expires: time.Unix(1, 2)}, Create: true}}),

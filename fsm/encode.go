@@ -26,7 +26,7 @@ func encodeHot(c *Command, now int64, prefix []byte) []byte {
 		if !utf8.ValidString(c.Checked.Accessor) {
 			return nil
 		}
-		checked = sizeChecked(c.Checked, o.Accessor)
+		checked = sizeChecked(c.Checked, o.Accessor) + sizeUint(10, bit(c.Ending))
 	}
 	header := sizeUint(1, uint64(now)) + sizeBytes(2, len(o.Accessor)) + sizeBytes(3, len(o.Address)) + sizeBytes(4, len(o.Reason))
 	if c.Checked != nil {
@@ -44,6 +44,7 @@ func encodeHot(c *Command, now int64, prefix []byte) []byte {
 	buf = appendBytes(buf, 4, o.Reason)
 	if c.Checked != nil {
 		buf = appendChecked(begin(buf, 6, checked), c.Checked, o.Accessor)
+		buf = appendUint(buf, 10, bit(c.Ending))
 	}
 	buf = begin(buf, 2, write)
 	return appendOp(begin(buf, 1, op), c.Write)

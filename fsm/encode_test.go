@@ -30,6 +30,7 @@ func TestEncodeHot(t *testing.T) {
 				Index: size.Draw(t, "ACL index"), Accessor: text.Draw(t, "checked accessor"), Default: acl.Default(rapid.Bool().Draw(t, "default")),
 				Expires: int64(size.Draw(t, "expires")), Trusted: rapid.Bool().Draw(t, "trusted"), Datacenter: text.Draw(t, "datacenter"), Secret: size.Draw(t, "secret"),
 			}
+			c.Ending = rapid.Bool().Draw(t, "ending")
 			if rapid.Bool().Draw(t, "links") {
 				c.Checked.Links, plain = &acl.Links{Policies: []string{"p"}}, false
 			}

@@ -20,6 +20,7 @@ type parsed struct {
 	by   unique.Handle[kvs.Origin]
 
 	checked *acl.Checked // nil: nobody has to be asked
+	ending  bool         // as in [Command]
 
 	// One of: a write, a transaction, any other kind.
 	write *writeCommand
@@ -102,6 +103,7 @@ func (r *reader) command(data []byte) (*parsed, error) {
 		by:   r.origins.Handle(kvs.Origin{Accessor: h.GetAccessor(), Address: h.GetAddress(), Reason: h.GetReason()}),
 
 		checked: checkedFromProto(h.GetChecked(), h.GetAccessor()),
+		ending:  h.GetChecked().GetEnding(),
 	}
 	switch kind := msg.GetKind().(type) {
 	case *fsmpb.Command_Write:
@@ -261,6 +263,8 @@ func (r *reader) mayWrite(b []byte, accessor string) bool {
 			c.Datacenter = r.datacenter.text(bytes)
 		case n == 9 && bytes == nil:
 			c.Secret = number
+		case n == 10 && bytes == nil:
+			r.parsed.ending = number != 0
 		default:
 			return false
 		}

@@ -66,6 +66,7 @@ func TestParse(t *testing.T) {
 				Datacenter: rapid.SampledFrom([]string{"", "dc1"}).Draw(t, "datacenter"), Secret: rapid.Uint64().Draw(t, "secret"),
 				Trusted: rapid.Bool().Draw(t, "trusted"),
 			}
+			c.Ending = rapid.Bool().Draw(t, "ending")
 		}
 		data, err := Encode(&c, rapid.Int64().Draw(t, "time"))
 		if err != nil {
@@ -81,6 +82,9 @@ func TestParse(t *testing.T) {
 		}
 		if diff := cmp.Diff(c.Checked, p.checked); diff != "" || p.by.Value().Accessor != c.Origin.Accessor {
 			t.Fatalf("accessor %q, want %q; checked (-want +got):\n%s", p.by.Value().Accessor, c.Origin.Accessor, diff)
+		}
+		if again, err := decode(data[1:]); err != nil || p.ending != c.Ending || again.GetHeader().GetChecked().GetEnding() != c.Ending {
+			t.Fatalf("ending is %v, want %v: %v", p.ending, c.Ending, err)
 		}
 		want, time, address := slow(t, data)
 		if diff := cmp.Diff(want, got); diff != "" || p.time != time || p.by.Value().Address != address {

@@ -12,10 +12,11 @@ import (
 )
 
 // again is what somebody may do whose rights are looked for a second time, since the
-// ACL tables have changed after the first.
+// ACL tables have changed after the first, or may have been looked for without a session.
 type again struct {
-	accessor string
-	auth     *acl.Authorizer
+	accessor  string
+	auth      *acl.Authorizer
+	behaviors Behaviors // nil: the entry does not want the right to delete looked at, see [Command].Ending
 }
 
 // recheck looks whether who asked still may, and returns the wire's text when not. The
@@ -33,14 +34,22 @@ func (b *batch) recheck(p *parsed) string {
 	if c.Expires != 0 && p.time >= c.Expires {
 		return acl.ErrNotFound.Error()
 	}
-	if b.aclIndex() == c.Index {
+	same := b.aclIndex() == c.Index
+	if same && !(p.ending && b.locksToDelete(p)) {
 		return ""
 	}
 	auth := b.tables().Recheck(c, p.time, b.store.compiler)
-	if auth == nil {
+	switch {
+	case auth != nil:
+	case same: // from before the tables were ready: there is no rule that takes a right away
+		return ""
+	default:
 		return acl.ErrNotFound.Error()
 	}
 	b.again = &again{accessor: c.Accessor, auth: auth}
+	if p.ending {
+		b.again.behaviors = b.behavior
+	}
 	if err := b.needed(p); err != nil {
 		return err.Error()
 	}
@@ -62,7 +71,7 @@ func (b *batch) needed(p *parsed) error {
 	need := b.again.need
 	switch {
 	case p.write != nil:
-		return NeedWrite(&p.write.op, &p.write.ties, need)
+		return NeedWrite(&p.write.op, &p.write.ties, b.again.behaviors, need)
 	case p.txn != nil:
 		return nil
 	}
@@ -132,7 +141,7 @@ func (b *batch) refusedOps(ops []kvs.Op) []TxnError {
 	}
 	var refused []TxnError
 	for i := range ops {
-		if err := NeedOp(&ops[i], b.again.need); err != nil {
+		if err := NeedOp(&ops[i], b.again.behaviors, b.again.need); err != nil {
 			refused = append(refused, TxnError{OpIndex: i, What: err.Error()})
 		}
 	}
@@ -146,7 +155,7 @@ func (b *batch) refusedMixed(ops []MixedOp) []TxnError {
 	}
 	var refused []TxnError
 	for i := range ops {
-		if err := NeedMixedOp(b.catalog, &ops[i], b.again.need); err != nil {
+		if err := NeedMixedOp(b.catalog, &ops[i], b.again.behaviors, b.again.need); err != nil {
 			refused = append(refused, TxnError{OpIndex: i, What: err.Error()})
 		}
 	}
@@ -211,16 +220,24 @@ func AccessOf(v kvs.Verb) acl.Access {
 }
 
 // NeedWrite asks for the rights that a write of keys needs. A sequential one makes a key
-// whose name is not known yet, below a prefix; of a lock the answer tells.
+// whose name is not known yet, below a prefix; of a lock the answer tells. One that makes
+// its key end by itself needs the right to delete it too, unless behaviors is nil: servers
+// of before that would decide otherwise.
 //
-// Source: contract, ACL enforcement, section 5.1.
-func NeedWrite(op *kvs.Op, ties *Ties, need Need) error {
+// Source: contract, ACL enforcement, section 5.1. That rules can take the right to delete
+// from who may write is our own.
+func NeedWrite(op *kvs.Op, ties *Ties, behaviors Behaviors, need Need) error {
 	access := AccessOf(op.Verb)
 	if ties.Sequential {
 		access = acl.AccessWritePrefix
 	}
 	if err := need(acl.ResourceKey, access, op.Key); err != nil {
 		return err
+	}
+	if behaviors != nil && ends(op, ties, behaviors, false) {
+		if err := need(acl.ResourceKey, acl.AccessDelete, op.Key); err != nil {
+			return err
+		}
 	}
 	if ties.FenceKey != "" {
 		return need(acl.ResourceKey, acl.AccessRead, ties.FenceKey)
@@ -229,15 +246,15 @@ func NeedWrite(op *kvs.Op, ties *Ties, need Need) error {
 }
 
 // NeedOp asks for the right that one operation of a transaction needs. What shows
-// something needs none: it is left out instead.
+// something needs none: it is left out instead. behaviors is as for [NeedWrite].
 //
 // Source: contract, ACL enforcement, section 5.2.
-func NeedOp(op *kvs.Op, need Need) error {
+func NeedOp(op *kvs.Op, behaviors Behaviors, need Need) error {
 	switch op.Verb {
 	case kvs.Get, kvs.GetOrEmpty, kvs.GetTree:
 		return nil
 	}
-	return need(acl.ResourceKey, AccessOf(op.Verb), op.Key)
+	return NeedWrite(op, &Ties{}, behaviors, need)
 }
 
 // CatalogRows is where rows of the catalog are looked up: a [catalog.View], or a
@@ -249,10 +266,10 @@ type CatalogRows interface {
 }
 
 // NeedMixedOp is NeedOp for a transaction that touches the catalog too.
-func NeedMixedOp(rows CatalogRows, op *MixedOp, need Need) error {
+func NeedMixedOp(rows CatalogRows, op *MixedOp, behaviors Behaviors, need Need) error {
 	switch {
 	case op.KV != nil:
-		return NeedOp(op.KV, need)
+		return NeedOp(op.KV, behaviors, need)
 	case !op.Catalog.Verb.Writes():
 		return nil
 	case op.Catalog.Node != nil:

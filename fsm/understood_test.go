@@ -63,6 +63,10 @@ func TestNeeds(t *testing.T) {
 		{"a transaction", txn(set("a", "1")), 1},
 		{"a write of somebody who was asked for", checked, 2},
 		{"a transaction of somebody who was asked for", Command{Txn: []kvs.Op{set("a", "1")}, Checked: &acl.Checked{Accessor: "a"}}, 2},
+		{"a write that may end its key", ending(checked), 3},
+		{"a transaction that may", ending(Command{Txn: []kvs.Op{set("a", "1")}, Checked: &acl.Checked{Accessor: "a"}}), 3},
+		{"one with ties", ending(Command{Write: checked.Write, Ties: Ties{TTL: 1}, Checked: &acl.Checked{Accessor: "a", Vars: map[string]string{"x": "y"}}}), 3},
+		{"one of nobody", ending(write(set("k", "v"))), 1},
 		{"a change of ACLs", Command{ACL: &acl.Change{DeleteTokens: &acl.DeleteTokens{}}}, 2},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {

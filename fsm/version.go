@@ -12,14 +12,19 @@ import (
 //
 // An entry of a kind from later stops a server that applies it. So no server proposes
 // one before all of the cluster understand it; see [Needs]. Version 2 came with ACLs:
-// changes of their tables, and commands that say who was found to have the right.
-const EntryVersion = 2 + beyond
+// changes of their tables, and commands that say who was found to have the right. Version
+// 3 came with the right to delete for keys that are written so that they end by
+// themselves: older servers apply such a command without looking at it.
+const EntryVersion = 3 + beyond
 
 // firstVersion is what every server understands.
 const firstVersion = 1
 
 // aclVersion is what servers understand that know ACLs.
 const aclVersion = 2
+
+// endingVersion is what servers understand that know [Command].Ending.
+const endingVersion = 3
 
 // headerField is the number of the header in a Command.
 const headerField = 1
@@ -55,7 +60,10 @@ func Needs(entry []byte) (version uint32, ok bool) {
 			value, _ := protowire.ConsumeBytes(data[size:])
 			if proto.Unmarshal(value, header) == nil {
 				skippable = header.GetSkippable()
-				if header.GetChecked() != nil { // older servers would not look again
+				switch checked := header.GetChecked(); { // older servers would not look again
+				case checked.GetEnding():
+					version = max(version, endingVersion)
+				case checked != nil:
 					version = max(version, aclVersion)
 				}
 			}
@@ -124,6 +132,8 @@ func (c *Command) Needs() uint32 {
 	switch {
 	case c.Event != nil && beyond > 0:
 		return EntryVersion
+	case c.Ending && c.Checked != nil:
+		return endingVersion
 	case c.ACL != nil, c.Checked != nil:
 		return aclVersion
 	}
@@ -137,6 +147,8 @@ func (p *parsed) needs() uint32 {
 		return firstVersion
 	case p.next:
 		return EntryVersion
+	case p.ending:
+		return endingVersion
 	case p.other.GetAclChange() != nil, p.checked != nil:
 		return aclVersion
 	}

@@ -112,13 +112,20 @@ func (c *call) groupPut() error {
 	if err := c.checkDatacenter(); err != nil {
 		return err
 	}
-	if err := c.decide(func() error { return c.needPlace(op.Key, session) }); err != nil {
+	ties := fsm.Ties{Owner: session.id}
+	need := func() error {
+		if err := fsm.NeedWrite(&op, &ties, c.behavior, c.need); err != nil {
+			return err
+		}
+		return c.needMade(session)
+	}
+	if err := c.decide(need); err != nil {
 		return err
 	}
 	if err := c.begin(session); err != nil {
 		return err
 	}
-	res, err := c.propose(&fsm.Command{Write: &op, Ties: fsm.Ties{Owner: session.id}})
+	res, err := c.propose(&fsm.Command{Write: &op, Ties: ties})
 	if err == nil && res.Invalid != "" {
 		err = noSuchSession(session.id)
 	}

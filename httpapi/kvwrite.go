@@ -124,7 +124,7 @@ func (c *call) kvWrite(m *writing) error {
 	if err := c.checkDatacenter(); err != nil {
 		return err
 	}
-	if err := c.decide(func() error { return fsm.NeedWrite(op, &m.command.Ties, c.need) }); err != nil {
+	if err := c.decide(func() error { return fsm.NeedWrite(op, &m.command.Ties, c.behavior, c.need) }); err != nil {
 		return err
 	}
 	m.command.Write = op
@@ -171,6 +171,7 @@ func (c *call) propose(cmd *fsm.Command) (fsm.Result, error) {
 	}
 	if who != nil {
 		cmd.Origin.Accessor, cmd.Checked = who.Accessor, who.Checked
+		cmd.Ending = cmd.MayEnd(c.behavior)
 	}
 	if err := c.auditCommand(cmd); err != nil {
 		return fsm.Result{}, err

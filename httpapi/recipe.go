@@ -170,12 +170,18 @@ func (c *call) contend(name, queue string, slots uint64, session askedSession, o
 	return c.answerContention(x)
 }
 
-// needPlace checks the right to a lock, an election or a member, which is that to write
-// its key, and to a session that is to be made.
+// needPlace checks the right to a lock or an election, which is that to write its key, and
+// to a session that is to be made. Places end with their sessions, but they are the
+// queue's own: nobody has written them.
 func (c *call) needPlace(key string, session askedSession) error {
 	if err := c.need(acl.ResourceKey, acl.AccessWrite, key); err != nil {
 		return err
 	}
+	return c.needMade(session)
+}
+
+// needMade checks the right to a session that is to be made.
+func (c *call) needMade(session askedSession) error {
 	if session.make != nil {
 		return c.need(acl.ResourceSession, acl.AccessWrite, session.make.Node)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-kv/holdfast/acl"
+	"github.com/holdfast-kv/holdfast/session"
 )
 
 // Tokens are the secrets that this server was given for its own use, by slot.
@@ -162,6 +163,11 @@ func (c *call) need(r acl.Resource, a acl.Access, name string) error {
 	}
 	c.rights.needs = append(c.rights.needs, right{r, a, name})
 	return nil
+}
+
+// behavior is a [fsm.Behaviors] of the sessions that this server knows.
+func (c *call) behavior(id string) (session.Behavior, bool) {
+	return c.s.node.Store().View().Behavior(id)
 }
 
 func lacking(who *acl.Identity, q right) error {

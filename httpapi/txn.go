@@ -81,7 +81,7 @@ func checkTxn(elements []txnElement, settings *Settings) (ops []kvs.Op, refused 
 
 func (c *call) writeTxn(ops []kvs.Op, refused []fsm.TxnError) error {
 	var res fsm.Result
-	refused, err := c.refuseOps(refused, len(ops), true, func(i int) error { return fsm.NeedOp(&ops[i], c.need) })
+	refused, err := c.refuseOps(refused, len(ops), true, func(i int) error { return fsm.NeedOp(&ops[i], c.behavior, c.need) })
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func (c *call) readTxn(ops []kvs.Op, refused []fsm.TxnError) error {
 		}
 	}
 	return c.answerReadTxn(func(v *fsm.View, b []byte) ([]byte, []fsm.TxnError, error) {
-		refused, err := c.refuseOps(refused, len(ops), false, func(i int) error { return fsm.NeedOp(&ops[i], c.need) })
+		refused, err := c.refuseOps(refused, len(ops), false, func(i int) error { return fsm.NeedOp(&ops[i], c.behavior, c.need) })
 		if err != nil {
 			return b, nil, err
 		}

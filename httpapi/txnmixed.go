@@ -67,7 +67,7 @@ func (c *call) mixedTxn(elements []txnElement, settings *Settings) error {
 		}
 	}
 	need := func(i int) error {
-		return fsm.NeedMixedOp(c.s.node.Store().View().Catalog(), &ops[i], c.need)
+		return fsm.NeedMixedOp(c.s.node.Store().View().Catalog(), &ops[i], c.behavior, c.need)
 	}
 	if !writes {
 		if c.s.opts.Audit != nil {

@@ -580,7 +580,9 @@ type Checked struct {
 	// The datacenter for which policies and identities count.
 	Datacenter []byte `protobuf:"bytes,8,opt,name=datacenter,proto3" json:"datacenter,omitempty"`
 	// The beginning of the keyed hash of the secret that was shown; 0: none was.
-	Secret        uint64 `protobuf:"fixed64,9,opt,name=secret,proto3" json:"secret,omitempty"`
+	Secret uint64 `protobuf:"fixed64,9,opt,name=secret,proto3" json:"secret,omitempty"`
+	// The right to delete is needed too where a key is written so that it ends by itself.
+	Ending        bool `protobuf:"varint,10,opt,name=ending,proto3" json:"ending,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -676,6 +678,13 @@ func (x *Checked) GetSecret() uint64 {
 		return x.Secret
 	}
 	return 0
+}
+
+func (x *Checked) GetEnding() bool {
+	if x != nil {
+		return x.Ending
+	}
+	return false
 }
 
 type Op struct {
@@ -5561,7 +5570,7 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x1c\n" +
 	"\tskippable\x18\x05 \x01(\bR\tskippable\x122\n" +
-	"\achecked\x18\x06 \x01(\v2\x18.holdfast.fsm.v1.CheckedR\achecked\"\xab\x02\n" +
+	"\achecked\x18\x06 \x01(\v2\x18.holdfast.fsm.v1.CheckedR\achecked\"\xc3\x02\n" +
 	"\aChecked\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x1a\n" +
 	"\baccessor\x18\x02 \x01(\tR\baccessor\x12#\n" +
@@ -5573,7 +5582,9 @@ const file_fsm_fsmpb_command_proto_rawDesc = "" +
 	"\n" +
 	"datacenter\x18\b \x01(\fR\n" +
 	"datacenter\x12\x16\n" +
-	"\x06secret\x18\t \x01(\x06R\x06secret\"\x9d\x01\n" +
+	"\x06secret\x18\t \x01(\x06R\x06secret\x12\x16\n" +
+	"\x06ending\x18\n" +
+	" \x01(\bR\x06ending\"\x9d\x01\n" +
 	"\x02Op\x12)\n" +
 	"\x04verb\x18\x01 \x01(\x0e2\x15.holdfast.fsm.v1.VerbR\x04verb\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\fR\x03key\x12\x14\n" +
