@@ -33,7 +33,8 @@ const (
 	// AccessWritePrefix is writing to every key below a prefix, those to come too.
 	AccessWritePrefix
 
-	// AccessDelete is removing one key: as write, unless a rule says otherwise.
+	// AccessDelete is removing one key, or writing it so that it ends by itself: as write,
+	// unless a rule says otherwise.
 	AccessDelete
 
 	// AccessHistory is reading earlier versions of a key, deleted ones too: as read,
