@@ -256,7 +256,7 @@ func (b *batch) do(p *parsed, res *Result) error {
 	case *fsmpb.Command_AutopilotSet:
 		b.setAutopilot(kind.AutopilotSet, res)
 	case *fsmpb.Command_Contend:
-		return b.contend(contendFromProto(kind.Contend), res)
+		return b.contend(contendFromProto(kind.Contend), p.ending, res)
 	case *fsmpb.Command_AclChange:
 		change, err := changeFromProto(kind.AclChange)
 		if err != nil {

@@ -62,7 +62,8 @@ type Command struct {
 	Checked *acl.Checked
 
 	// Ending says that the right to delete is needed too where a key is written so that
-	// it ends by itself. It goes with Checked, when [Command.MayEnd] says so; without it
+	// it ends by itself, and that a session ends with its place only if it was made for the
+	// queue. It goes with Checked, when [Command.MayEnd] says so; without it
 	// an entry is decided as servers of before [EntryVersion] 3 do.
 	Ending bool
 }

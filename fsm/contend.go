@@ -10,7 +10,11 @@ import (
 
 // contend does what a session asks about its place in a queue. An error means that
 // the entry is of a kind that this version does not know.
-func (b *batch) contend(c Contend, res *Result) error {
+//
+// That a session was made for its place stands in a key, which its writer can make say so
+// of any session. Whoever may write there may not end every session; so, with ending (see
+// [Command].Ending), only one ends that is called as those are that are made for the queue.
+func (b *batch) contend(c Contend, ending bool, res *Result) error {
 	session, live := b.session(c.Session)
 	switch c.Action {
 	case Enter:
@@ -24,7 +28,7 @@ func (b *batch) contend(c Contend, res *Result) error {
 	case Leave:
 		p := b.kv.Leave(c.Queue, session)
 		res.Applied = p != nil
-		if p != nil && p.Own {
+		if s := b.sessions.Get(session); p != nil && p.Own && s != nil && (!ending || s.Name == kvs.SessionName(c.Queue)) {
 			b.endSession(session, res)
 		}
 	case Forsake:

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 	"pgregory.net/rapid"
 
+	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/catalog"
 	"github.com/holdfast-kv/holdfast/internal/limit"
 	"github.com/holdfast-kv/holdfast/kvs"
@@ -339,6 +340,45 @@ func TestOwnSessionEnds(t *testing.T) {
 	c.want("a release is followed by no lock-delay", "B")
 	if res := c.leave("b"); !res.Applied || res.Ended != 0 {
 		t.Errorf("release of a session of its own says %+v", res)
+	}
+}
+
+// TestPlaceEndsNoSessionThatWasNotMadeForIt: a key can be written that looks like a place
+// whose session was made for it. Somebody whose rights are looked at does not end that
+// session by giving the place back, unless it is called as such sessions are; entries of
+// before do.
+func TestPlaceEndsNoSessionThatWasNotMadeForIt(t *testing.T) {
+	for _, queue := range []string{theLock, kvs.ElectionPrefix + "e"} {
+		for _, tc := range []struct {
+			rule, name string
+			ending     bool
+			ends       int
+		}{
+			{"made for it", kvs.SessionName(queue), true, 1},
+			{"another's", "mine", true, 0},
+			{"without a name", "", true, 0},
+			{"made for another", kvs.SessionName(queue + "x"), true, 0},
+			{"another's, in an entry of before", "mine", false, 1},
+		} {
+			m := newMachine(t)
+			m.must(Command{Register: &catalog.Registration{Node: catalog.Node{Name: "n1", Address: "a"}}})
+			m.must(Command{Session: &session.Session{ID: releaser, Name: tc.name, Node: "n1", Behavior: session.Release}})
+			m.must(Command{
+				Write: &kvs.Op{Verb: kvs.Set, Key: kvs.PlaceKey(queue, 1), Flags: kvs.OwnSession | 1}, Ties: Ties{Owner: releaser},
+			})
+			leave := Command{Contend: &Contend{Action: Leave, Contender: kvs.Contender{Queue: queue, Session: releaser}}}
+			leave.Checked, leave.Ending = &acl.Checked{Accessor: "a"}, tc.ending
+			if !leave.MayEnd(m.store.View().Behavior) {
+				t.Error("it is proposed as what ends nothing")
+			}
+			if res := m.do(leave); !res.Applied || res.Ended != tc.ends {
+				t.Errorf("%s: %+v, want %d sessions ended", tc.rule, res, tc.ends)
+			}
+			sessions, _ := m.store.View().Sessions()
+			if lives := sessions.Get(releaser) != nil; lives == (tc.ends > 0) {
+				t.Errorf("%s: the session lives: %v", tc.rule, lives)
+			}
+		}
 	}
 }
 

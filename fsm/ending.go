@@ -60,8 +60,11 @@ func (c *Command) MayEnd(behaviors Behaviors) bool {
 	if c.Checked == nil || c.Checked.Trusted {
 		return false
 	}
-	if c.Write != nil {
+	switch {
+	case c.Write != nil:
 		return ends(c.Write, &c.Ties, behaviors, true)
+	case c.Contend != nil:
+		return c.Contend.Action == Leave // the session may end with the place
 	}
 	for i := range c.Txn {
 		if ends(&c.Txn[i], &Ties{}, behaviors, true) {

@@ -13,8 +13,7 @@ import (
 // An entry of a kind from later stops a server that applies it. So no server proposes
 // one before all of the cluster understand it; see [Needs]. Version 2 came with ACLs:
 // changes of their tables, and commands that say who was found to have the right. Version
-// 3 came with the right to delete for keys that are written so that they end by
-// themselves: older servers apply such a command without looking at it.
+// 3 came with [Command].Ending: older servers apply such a command without what it asks.
 const EntryVersion = 3 + beyond
 
 // firstVersion is what every server understands.

@@ -41,7 +41,7 @@ func (c *call) electionPost() error {
 	if c.q.has(pMode) || c.q.has(pSlots) {
 		return badRequest("An election has one leader: ?mode and ?slots are for locks")
 	}
-	session, err := c.askedSession("election " + name)
+	session, err := c.askedSession(kvs.SessionName(queue))
 	if err != nil {
 		return err
 	}

@@ -182,3 +182,49 @@ func TestRefusedEndIsExplainedAndAudited(t *testing.T) {
 		t.Errorf("the lines are %+v", lines)
 	}
 }
+
+// TestRecipeEndsNoSessionOfOthers: whoever may write the keys of the recipes can make one
+// that looks like a place, or a member, for which somebody's session was made. To remove it
+// does not end the session, for which it takes another right, nor the keys that end with it.
+func TestRecipeEndsNoSessionOfOthers(t *testing.T) {
+	for _, tc := range []struct{ rule, key, flags, remove string }{
+		{"a member", "_holdfast/group/g/.members/m", "4294967296", "/v1/group/g/m"},
+		{"a place", "_holdfast/lock/l/.queue/00000000000000000001", "4294967297", "/v1/lock/l?session=SESSION"},
+	} {
+		g := newGuardedServer(t, acl.DefaultDeny)
+		id := g.session(t)
+		expect(t, ask(t, g.Server, http.MethodPut, "/v1/kv/theirs?ephemeral="+id, "1", "X-Consul-Token", g.root), http.StatusOK, "true")
+		x := g.token(t, `key_prefix "_holdfast/" { policy = "write" }`)
+		expect(t, g.as(t, x, http.MethodPut, "/v1/kv/"+tc.key+"?ephemeral="+id+"&flags="+tc.flags, ""), http.StatusOK, "true")
+		expect(t, g.as(t, x, http.MethodDelete, strings.Replace(tc.remove, "SESSION", id, 1), ""), http.StatusOK, "true")
+		sessions, _ := g.node.store.View().Sessions()
+		if sessions.Get(id) == nil || g.node.store.View().Item(tc.key).Live() {
+			t.Errorf("%s: the session, or its place, is not as it must be", tc.rule)
+		}
+		expect(t, ask(t, g.Server, http.MethodGet, "/v1/kv/theirs?raw", "", "X-Consul-Token", g.root), http.StatusOK, "1")
+	}
+	// What was made by ?ttl ends, as ever.
+	g := newGuardedServer(t, acl.DefaultDeny)
+	x := g.token(t, `key_prefix "_holdfast/" { policy = "write" } session_prefix "" { policy = "write" }`)
+	for _, target := range []string{"/v1/lock/l", "/v1/election/e/campaign", "/v1/group/g/m"} {
+		method := http.MethodPost
+		if strings.Contains(target, "group") {
+			method = http.MethodPut
+		}
+		w := g.as(t, x, method, target+"?ttl=10s", "")
+		var made struct{ Session string }
+		if err := json.Unmarshal(w.Body.Bytes(), &made); err != nil || made.Session == "" {
+			t.Fatalf("%s: %d %s", target, w.Code, w.Body)
+		}
+		switch {
+		case strings.Contains(target, "election"):
+			w = g.as(t, x, http.MethodPost, "/v1/election/e/resign?session="+made.Session, "")
+		default:
+			w = g.as(t, x, http.MethodDelete, target+"?session="+made.Session, "")
+		}
+		expect(t, w, http.StatusOK, "true")
+		if sessions, _ := g.node.store.View().Sessions(); sessions.Get(made.Session) != nil {
+			t.Errorf("%s: the session that was made for it lives on", target)
+		}
+	}
+}

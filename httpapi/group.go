@@ -98,11 +98,11 @@ func (c *call) groupPut() error {
 	if err != nil {
 		return err
 	}
-	session, err := c.askedSession("member " + c.arg)
+	op := kvs.Op{Verb: kvs.Set, Key: kvs.MembersPrefix(group) + member}
+	session, err := c.askedSession(kvs.SessionName(op.Key))
 	if err != nil {
 		return err
 	}
-	op := kvs.Op{Verb: kvs.Set, Key: kvs.MembersPrefix(group) + member}
 	if session.make != nil {
 		op.Flags = kvs.OwnSession
 	}
@@ -158,10 +158,7 @@ func (c *call) groupDelete() error {
 	if err := c.need(acl.ResourceKey, acl.AccessDelete, op.Key); err != nil {
 		return err
 	}
-	made := ""
-	if it := c.s.node.Store().View().Item(op.Key); it != nil && it.Live() && it.Cur.Flags&kvs.OwnSession != 0 && it.Extra != nil {
-		made = it.Extra.Owner
-	}
+	made := madeForMember(c.s.node.Store().View(), op.Key)
 	res, err := c.propose(&fsm.Command{Write: &op, Ties: fsm.Ties{Owner: c.q.get(pSession)}})
 	switch {
 	case err != nil:
@@ -181,4 +178,19 @@ func (c *call) groupDelete() error {
 	setIndex(c.w.Header(), res.Index)
 	c.bool(res.Applied)
 	return nil
+}
+
+// madeForMember is the session that was made for a member; "" for none. That there is one
+// stands in the member's key, which its writer can make say so of any session. So only one
+// counts that is called as those are that are made for the member.
+func madeForMember(view *fsm.View, key string) string {
+	it := view.Item(key)
+	if it == nil || !it.Live() || it.Cur.Flags&kvs.OwnSession == 0 || it.Extra == nil {
+		return ""
+	}
+	sessions, _ := view.Sessions()
+	if s := sessions.Get(it.Extra.Owner); s == nil || s.Name != kvs.SessionName(key) {
+		return ""
+	}
+	return it.Extra.Owner
 }

@@ -24,7 +24,7 @@ func (c *call) lockPost() error {
 	if err != nil {
 		return err
 	}
-	session, err := c.askedSession("lock " + c.arg)
+	session, err := c.askedSession(kvs.SessionName(kvs.LockPrefix + c.arg))
 	if err != nil {
 		return err
 	}

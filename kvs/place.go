@@ -34,7 +34,8 @@ const (
 const placeDigits = 20
 
 // OwnSession is the bit in the flags of a place, or of a member, that says that its
-// session was made for it and ends when it is given back.
+// session was made for it and ends when it is given back. Whoever writes the key can set
+// it; what the session is called says whether it is true, see [SessionName].
 const OwnSession = 1 << 32
 
 // The tables of the places of all queues, in their order, and of how many each queue
@@ -129,6 +130,22 @@ func LeaderKey(election string) string { return election + leaderDot }
 
 // MembersPrefix begins the keys of the members of a group.
 func MembersPrefix(group string) string { return GroupPrefix + group + memberDir }
+
+// SessionName is what a session is called that is made for a lock, an election or a member
+// of a group; key is that of the lock or election, or the member's. "" for other keys.
+func SessionName(key string) string {
+	if name, ok := strings.CutPrefix(key, LockPrefix); ok {
+		return "lock " + name
+	}
+	if name, ok := strings.CutPrefix(key, ElectionPrefix); ok {
+		return "election " + name
+	}
+	name, _ := strings.CutPrefix(key, GroupPrefix)
+	if i := strings.LastIndex(name, memberDir); i >= 0 && len(name) < len(key) {
+		return "member " + name[:i] + "/" + name[i+len(memberDir):]
+	}
+	return ""
+}
 
 // ValidName tells whether a lock, an election, a group or a member can have that
 // name: segments between slashes, none of them empty or beginning with a dot, of

@@ -581,7 +581,8 @@ type Checked struct {
 	Datacenter []byte `protobuf:"bytes,8,opt,name=datacenter,proto3" json:"datacenter,omitempty"`
 	// The beginning of the keyed hash of the secret that was shown; 0: none was.
 	Secret uint64 `protobuf:"fixed64,9,opt,name=secret,proto3" json:"secret,omitempty"`
-	// The right to delete is needed too where a key is written so that it ends by itself.
+	// The right to delete is needed too where a key is written so that it ends by itself, and
+	// a session ends with its place only if it was made for the queue.
 	Ending        bool `protobuf:"varint,10,opt,name=ending,proto3" json:"ending,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
