@@ -257,9 +257,8 @@ func (l *lane) leave() {
 	q := l.queue
 	q.mu.Lock()
 	q.lanes--
-	more := q.wantsLaneLocked()
-	if !more && q.looks && !q.waits && q.lanes < q.mostLocked() { // somebody must look
-		more = true
+	more := q.busyLocked() < q.mostLocked() && (q.first != nil || q.looks && !q.waits)
+	if more {
 		q.lanes++
 	}
 	q.mu.Unlock()
