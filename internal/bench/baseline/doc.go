@@ -12,5 +12,7 @@
 // has not always does, so that a cell cannot be lost unnoticed.
 //
 // Why tolerances by kind and not by figure: nobody could say where some hundred numbers
-// come from. Five can be reasoned about.
+// come from. Five can be reasoned about. What differs from round to round of one run differs from
+// run to run too, by as much: so a figure must also be worse than the worst round that was
+// recorded, or a run with three lucky rounds would be a table that no later one can meet.
 package baseline

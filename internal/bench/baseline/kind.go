@@ -67,16 +67,21 @@ func pick(f *report.Figure) (e Entry, found bool) {
 	if context[f.Name] {
 		return e, false
 	}
-	_, timed := kindOf(f.Name)
-	limit, floor := f.Ratio().Median(), f.FloorRatio().Median()
+	kind, timed := kindOf(f.Name)
+	rounds := f.FloorRatio()
 	ofFloor := f.Bar != nil && f.Bar.Of == report.OverFloor
 	switch {
 	case !timed:
-		e = Entry{Itself, f.Subject.Median()}
-	case known(limit) && !ofFloor:
-		e = Entry{OverLimit, limit}
+		e.Of, rounds = Itself, f.Subject
+	case known(f.Ratio().Median()) && !ofFloor:
+		e.Of, rounds = OverLimit, f.Ratio()
 	default:
-		e = Entry{OverFloor, floor}
+		e.Of = OverFloor
+	}
+	e.Value = rounds.Median()
+	least, greatest := rounds.Range()
+	if e.Worst = greatest; kind == Rate {
+		e.Worst = least
 	}
 	return e, known(e.Value)
 }

@@ -23,10 +23,12 @@ type Table struct {
 	Cells      map[string]map[string]Entry `json:"cells"` // by cell and figure
 }
 
-// Entry is one figure. In the file it is a text such as "1.23 x limit", or the number alone.
+// Entry is one figure. In the file it is a text such as "1.23 x limit, at worst 1.4", or without
+// one of these parts, or both.
 type Entry struct {
 	Of    Of
-	Value float64
+	Value float64 // the median of the rounds
+	Worst float64 // of the worst round
 }
 
 // MarshalText implements encoding.TextMarshaler.
@@ -35,15 +37,27 @@ func (e Entry) MarshalText() ([]byte, error) {
 	if e.Of != Itself {
 		b = append(b, " x "+e.Of...)
 	}
+	if e.Worst != e.Value {
+		b = strconv.AppendFloat(append(b, atWorst...), e.Worst, 'g', -1, 64)
+	}
 	return b, nil
 }
 
+const atWorst = ", at worst "
+
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (e *Entry) UnmarshalText(b []byte) (err error) {
-	number, of, _ := strings.Cut(string(b), " x ")
+	figure, worst, spread := strings.Cut(string(b), atWorst)
+	number, of, _ := strings.Cut(figure, " x ")
 	e.Of = Of(of)
 	if e.Value, err = strconv.ParseFloat(number, 64); err != nil {
 		return fmt.Errorf("figure %q: %w", b, err)
+	}
+	e.Worst = e.Value
+	if spread {
+		if e.Worst, err = strconv.ParseFloat(worst, 64); err != nil {
+			return fmt.Errorf("figure %q: %w", b, err)
+		}
 	}
 	if !slices.Contains([]Of{OverLimit, OverFloor, Itself}, e.Of) {
 		return fmt.Errorf("figure %q: want a number, and x limit or x floor behind it", b)
@@ -65,7 +79,7 @@ func Record(run report.Run) Table {
 			if !found {
 				continue
 			}
-			e.Value = rounded(e.Value)
+			e.Value, e.Worst = rounded(e.Value), rounded(e.Worst)
 			if t.Cells[row.Cell] == nil {
 				t.Cells[row.Cell] = map[string]Entry{}
 			}
@@ -198,9 +212,9 @@ func (t Table) compareFigure(cell string, f *report.Figure, old Entry) []Finding
 	switch {
 	case !known(now):
 		return []Finding{{cell, true, fmt.Sprintf("%s, %s: not measured; the table has %s", cell, f.Name, report.Number(old.Value))}}
-	case worse(kind, old.Value, now, share):
-		return []Finding{{cell, true, fmt.Sprintf("%s, %s: %s, the table has %s; more than %.0f %% worse", cell, f.Name,
-			report.Number(now), report.Number(old.Value), 100*share)}}
+	case worse(kind, old.Value, now, share) && worse(kind, old.Worst, now, 0):
+		return []Finding{{cell, true, fmt.Sprintf("%s, %s: %s, the table has %s, at worst %s; more than %.0f %% worse", cell, f.Name,
+			report.Number(now), report.Number(old.Value), report.Number(old.Worst), 100*share)}}
 	}
 	return nil
 }
