@@ -148,7 +148,8 @@ func (l *Log) Ready() error {
 func (l *Log) Note(e *Event) { l.add(e, nil) }
 
 // Commit returns when the line is on the device, with an error when it is not: an
-// ErrUnwritable, or that of the context. With the latter the line may be there.
+// ErrUnwritable, or that of the context. With the latter, and where the device was to be
+// certain that the line lasts, the line may be there.
 func (l *Log) Commit(ctx context.Context, e *Event) error {
 	if err := l.Ready(); err != nil {
 		return err
@@ -406,6 +407,13 @@ func (l *Log) writeBatch(batch []entry, dropped uint64, after error) error {
 			l.unsaid(dropped)
 		}
 		l.failed(batch[max(n, len(own)):], err)
+		var told error
+		if l.opts.Sync { // nobody knows whether the line lasts
+			told = ErrUnwritable
+		}
+		for _, e := range batch[:n] {
+			e.tell(told)
+		}
 		return err
 	}
 	l.works() // before somebody hears that it does

@@ -339,9 +339,11 @@ func TestVerifyFinds(t *testing.T) {
 
 // failingSink is a device that works or does not, and keeps what it was given.
 type failingSink struct {
-	mu   sync.Mutex
-	fail error
-	text []byte
+	mu    sync.Mutex
+	fail  error
+	after int   // lines that it takes before it fails
+	lasts error // of sync
+	text  []byte
 }
 
 func (s *failingSink) set(err error) {
@@ -353,16 +355,16 @@ func (s *failingSink) set(err error) {
 func (s *failingSink) write(lines [][]byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fail != nil {
-		return 0, s.fail
-	}
-	for _, line := range lines {
+	for i, line := range lines {
+		if s.fail != nil && i >= s.after {
+			return i, s.fail
+		}
 		s.text = append(s.text, line...)
 	}
 	return len(lines), nil
 }
 
-func (s *failingSink) sync() error  { return nil }
+func (s *failingSink) sync() error  { return s.lasts }
 func (s *failingSink) close() error { return nil }
 
 func (s *failingSink) verified(t *testing.T) Report {
@@ -432,6 +434,41 @@ func TestWhoIsToldFindsItSo(t *testing.T) {
 			synctest.Wait()
 		}
 	})
+}
+
+// TestWhoseLineIsWrittenIsTold, also where what comes after it fails.
+func TestWhoseLineIsWrittenIsTold(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		sync bool
+		sink *failingSink
+		want [3]error // of three who wait
+	}{
+		{"a later line fails", false, &failingSink{fail: errors.New("no daemon"), after: 2}, [3]error{nil, nil, ErrUnwritable}},
+		{"and the first is not certain to last", true, &failingSink{fail: errors.New("no daemon"), after: 2}, [3]error{ErrUnwritable, ErrUnwritable, ErrUnwritable}},
+		{"the disk does not say that they last", true, &failingSink{lasts: errors.New("EIO")}, [3]error{ErrUnwritable, ErrUnwritable, ErrUnwritable}},
+		{"nobody asks whether they last", false, &failingSink{lasts: errors.New("EIO")}, [3]error{}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			l := &Log{opts: Options{Sync: tc.sync, Log: hclog.NewNullLogger(), Now: time.Now}, sink: tc.sink, wake: make(chan struct{}, 1)}
+			var done [3]chan error
+			for i := range done {
+				done[i] = make(chan error, 1)
+				l.waiting = append(l.waiting, entry{event: []byte(`{}`), done: done[i]})
+			}
+			l.flush()
+			for i, d := range done {
+				select {
+				case err := <-d:
+					if !errors.Is(err, tc.want[i]) {
+						t.Errorf("%d is told %v, want %v", i, err, tc.want[i])
+					}
+				default:
+					t.Errorf("%d is told nothing", i)
+				}
+			}
+		})
+	}
 }
 
 func TestGoOnLoudly(t *testing.T) {

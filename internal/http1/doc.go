@@ -24,7 +24,7 @@
 //   - Of Resume and Gone one takes effect, once, also while the handler is still running.
 //   - The poller and the lanes never wait for a client. A lane that would have to is left first.
 //   - Somebody looks for events: the poller, or a lane; and the poller again at the latest when no
-//     lane has looked for a few milliseconds.
+//     lane has looked for some milliseconds.
 //   - What arrives while a request waits stays in the socket, or with the connection.
 //   - A request, its headers and its ResponseWriter are reused once the handler has returned, all
 //     but its strings. A context that somebody has asked for is not.

@@ -120,12 +120,15 @@ const crowded = 4
 // patience is how long a lane waits for events before it leaves that to the poller.
 const patience = time.Millisecond
 
+// seenTo is how often the poller sees whether lanes that look for events get on.
+const seenTo = 2 * time.Millisecond
+
 // run waits for events. As long as there are many, the lanes look for them on their own, whenever
 // they have nothing else to do: then thousands of connections cost no switch to this goroutine
 // and back, and the events that come together are taken together.
 func (p *poller) run() {
 	batch := make([]unix.EpollEvent, events)
-	bored := time.NewTimer(stuckAfter)
+	bored := time.NewTimer(seenTo)
 	defer bored.Stop()
 	_ = p.rawGate.Read(func(uintptr) bool { // ends when the file is closed
 		for {
@@ -134,28 +137,36 @@ func (p *poller) run() {
 			case err != nil:
 				return true
 			case n == len(batch):
-			case n < crowded || !p.queue.look():
+			case n < crowded || !p.rest(bored):
 				return false // the runtime tells when there is more
-			default:
-				_ = p.open(unix.EPOLL_CTL_MOD, 0) // if it is closed, collect says so next
-				p.rest(bored)
-				_ = p.open(unix.EPOLL_CTL_MOD, unix.EPOLLIN)
 			}
 		}
 	})
 }
 
-// rest returns when the lanes do not look for events any more, or seem to be held up by something.
-func (p *poller) rest(bored *time.Timer) {
-	var seen uint64
-	for first := true; first || p.queue.stillLooks(&seen); first = false {
-		bored.Reset(stuckAfter)
+// rest leaves it to the lanes to look for events, if there are any, until they do so no more, or
+// seem to be held up by something. It tells whether there were any.
+func (p *poller) rest(bored *time.Timer) bool {
+	select {
+	case <-p.relieved: // of a time before
+	default:
+	}
+	since, looks := p.queue.look()
+	if !looks {
+		return false
+	}
+	_ = p.open(unix.EPOLL_CTL_MOD, 0) // if it is closed, collect says so next
+	for looks {
+		bored.Reset(seenTo)
 		select {
 		case <-p.relieved:
-			return
+			looks = false
 		case <-bored.C:
+			looks = p.queue.goesOn(&since)
 		}
 	}
+	_ = p.open(unix.EPOLL_CTL_MOD, unix.EPOLLIN)
+	return true
 }
 
 // collect takes the events that are there and tells the connections.

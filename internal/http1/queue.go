@@ -41,8 +41,7 @@ type queue struct {
 	timer       *time.Timer // of unstick; guarded by mu
 }
 
-// stuckAfter is how long all lanes may be held up before more are opened, or the poller looks for
-// events again.
+// stuckAfter is how long all lanes may be held up before more are opened.
 const stuckAfter = 5 * time.Millisecond
 
 // perLane is how many connections are too few for another lane, where lanes look for events: to
@@ -152,22 +151,41 @@ func (q *queue) unstick() {
 	}
 }
 
+// progress is how far lanes that look for events have come.
+type progress struct {
+	looked, taken uint64 // see queue
+}
+
 // look has the lanes look for events, if there are any. It tells whether there are.
-func (q *queue) look() bool {
+func (q *queue) look() (progress, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.looks = q.lanes > 0
-	return q.looks
+	return progress{q.looked, q.taken}, q.looks
 }
 
-// stillLooks tells whether lanes look for events and have done so since they were looked at
-// last. If not, they are to look no more.
-func (q *queue) stillLooks(seen *uint64) bool {
+// goesOn tells whether lanes look for events and have done so since they were looked at last. If
+// not, because all are held up by something that takes long, they are to look no more. What waits
+// behind such a thing gets more lanes.
+func (q *queue) goesOn(since *progress) bool {
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.looks = q.looks && (q.waits || q.looked != *seen)
-	*seen = q.looked
-	return q.looks
+	now := progress{q.looked, q.taken}
+	q.looks = q.looks && (q.waits || now.looked != since.looked)
+	more := 0
+	for !q.looks && q.wantsLaneLocked() {
+		more++
+	}
+	if q.looks && q.first != nil && now.taken == since.taken && q.busyLocked() < q.mostLocked() {
+		q.lanes++
+		more++
+	}
+	*since = now
+	looks := q.looks
+	q.mu.Unlock()
+	for range more {
+		q.crew.do(job{queue: q})
+	}
+	return looks
 }
 
 // next is what a lane has to do next.

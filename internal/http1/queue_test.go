@@ -33,6 +33,39 @@ func TestWantsLane(t *testing.T) {
 	}
 }
 
+// TestGoesOn: lanes that look for events and are held up are relieved of that, and what waits behind
+// one that is gets another.
+func TestGoesOn(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		q     *queue
+		want  bool
+		lanes int // after it
+	}{
+		{"they have looked", &queue{most: 2, lanes: 1, looks: true, looked: 8}, true, 1},
+		{"one waits for events", &queue{most: 2, lanes: 1, looks: true, looked: 7, waits: true}, true, 1},
+		{"nobody has looked", &queue{most: 2, lanes: 2, looks: true, looked: 7}, false, 2},
+		{"nor taken what little there is", &queue{most: 2, lanes: 1, looks: true, looked: 7, taken: 5, first: &conn{}, length: 1}, false, 2},
+		{"they have looked, and taken nothing since", &queue{most: 2, lanes: 1, looks: true, looked: 8, taken: 5, first: &conn{}, length: 1}, true, 2},
+		{"they have looked, and taken something", &queue{most: 2, lanes: 1, looks: true, looked: 8, taken: 6, first: &conn{}, length: 1}, true, 1},
+		{"all are busy", &queue{most: 1, lanes: 1, looks: true, looked: 8, taken: 5, first: &conn{}, length: 1}, true, 1},
+		{"they look no more", &queue{most: 2, lanes: 1, looked: 8}, false, 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			tc.q.crew = &crew{closed: true}
+			opened := make(chan job, 2) // a goroutine that is idle takes the lane that is opened
+			tc.q.crew.idle = []chan job{opened}
+			since := progress{looked: 7, taken: 5}
+			if got := tc.q.goesOn(&since); got != tc.want || tc.q.looks != tc.want || tc.q.lanes != tc.lanes {
+				t.Errorf("%v, looks %v, %d lanes; want %v with %d", got, tc.q.looks, tc.q.lanes, tc.want, tc.lanes)
+			}
+			if since != (progress{tc.q.looked, tc.q.taken}) {
+				t.Errorf("since %+v", since)
+			}
+		})
+	}
+}
+
 // TestAfterACrowd: who comes alone after a crowd, when no lane looks for events any more, is heard by
 // the poller; and the next crowd too.
 func TestAfterACrowd(t *testing.T) {

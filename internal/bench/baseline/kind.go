@@ -80,8 +80,13 @@ func pick(f *report.Figure) (e Entry, found bool) {
 	}
 	e.Value = rounds.Median()
 	least, greatest := rounds.Range()
-	if e.Worst = greatest; kind == Rate {
+	switch {
+	case kind != Rate:
+		e.Worst = greatest
+	case least > 0:
 		e.Worst = least
+	default: // nothing was done in a round, and no later run could do less
+		e.Worst = e.Value
 	}
 	return e, known(e.Value)
 }
