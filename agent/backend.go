@@ -33,6 +33,8 @@ func refusal(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, new(*rpc.Refused)): // it has its meaning
+		return err
 	case errors.Is(err, errNotThere), errors.Is(err, httpapi.ErrNoLeader):
 		return notLeader()
 	case errors.Is(err, httpapi.ErrUnknownOutcome):
@@ -65,7 +67,7 @@ func (b *backend) Accept(entry []byte) func() rpc.Outcome {
 		return refuse(fmt.Errorf("the leader, %s, runs an older version that does not know this kind of write: upgrade all servers first", a.config().NodeName))
 	}
 	if err := a.heldBack(needs); err != nil {
-		return refuse(err)
+		return refuse(&rpc.Refused{Why: rpcpb.Refusal_REFUSAL_NOT_UNDERSTOOD, Text: err.Error()})
 	}
 	if err := fsm.Stamp(entry, a.now().UnixNano()); err != nil {
 		return refuse(err)

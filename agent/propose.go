@@ -62,15 +62,17 @@ func (a *Agent) proposeOnce(c *fsm.Command) (fsm.Result, error) {
 	if address == "" {
 		return fsm.Result{}, errNotThere
 	}
-	entry, err := fsm.EncodeToStamp(a.ending(a.toForward(c)))
-	if err != nil {
-		return fsm.Result{}, err
-	}
-	data, err := a.peers.forward.Propose(address, entry)
-	if err != nil {
-		return fsm.Result{}, meaning(err)
-	}
-	return fsm.DecodeResult(data)
+	return asUnderstood(a.ending(a.toForward(c)), func(c *fsm.Command) (fsm.Result, error) {
+		entry, err := fsm.EncodeToStamp(c)
+		if err != nil {
+			return fsm.Result{}, err
+		}
+		data, err := a.peers.forward.Propose(address, entry)
+		if err != nil {
+			return fsm.Result{}, meaning(err)
+		}
+		return fsm.DecodeResult(data)
+	})
 }
 
 // otherLeader is where the leader is, if it is another server that is known.
@@ -100,6 +102,8 @@ func meaning(err error) error {
 			return &httpapi.ReadOnlyError{Reason: refused.Text}
 		case rpcpb.Refusal_REFUSAL_DENIED:
 			return &httpapi.DeniedError{Text: refused.Text}
+		case rpcpb.Refusal_REFUSAL_NOT_UNDERSTOOD:
+			return &notUnderstoodError{text: refused.Text}
 		}
 		return errors.New(refused.Text) // the leader's words, as they are
 	}

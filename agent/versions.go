@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -75,6 +76,26 @@ func endingUnless(c *fsm.Command, heldBack func(needs uint32) error) *fsm.Comman
 	without := *c
 	without.Ending = false
 	return &without
+}
+
+// notUnderstoodError is the leader's word that some server may not understand an entry, which has
+// certainly not happened.
+type notUnderstoodError struct{ text string }
+
+// Error is the leader's text.
+func (e *notUnderstoodError) Error() string { return e.text }
+
+// asUnderstood sends a command to the leader, and once more without Ending if the leader knows of
+// a server that does not understand it, or has not met one that this server remembers.
+func asUnderstood(c *fsm.Command, send func(*fsm.Command) (fsm.Result, error)) (fsm.Result, error) {
+	res, err := send(c)
+	var not *notUnderstoodError
+	if !c.Ending || !errors.As(err, &not) {
+		return res, err
+	}
+	without := *c
+	without.Ending = false
+	return send(&without)
 }
 
 // encode makes the log entry of a command that this server, which leads, proposes.

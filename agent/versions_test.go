@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/holdfast-kv/holdfast/acl"
 	"github.com/holdfast-kv/holdfast/agent/gossip"
+	"github.com/holdfast-kv/holdfast/agent/rpc"
+	"github.com/holdfast-kv/holdfast/agent/rpc/rpcpb"
 	"github.com/holdfast-kv/holdfast/fsm"
 	"github.com/holdfast-kv/holdfast/kvs"
 )
@@ -78,6 +81,47 @@ func TestEndingIsLeftOutWhereSomeDoNotUnderstandIt(t *testing.T) {
 	plain := &fsm.Command{Write: &kvs.Op{Verb: kvs.Set, Key: "k"}}
 	if endingUnless(plain, func(uint32) error { t.Error("an ordinary write asks"); return nil }) != plain {
 		t.Error("an ordinary write is another command")
+	}
+}
+
+// TestLeaderKnowsOfAServerThatDoesNotUnderstand: it has met others than the server that sends; then
+// the write goes on without Ending, once.
+func TestLeaderKnowsOfAServerThatDoesNotUnderstand(t *testing.T) {
+	said := &rpc.Refused{Why: rpcpb.Refusal_REFUSAL_NOT_UNDERSTOOD, Text: "upgrade b first"}
+	if got := refusal(said); got != error(said) {
+		t.Errorf("the leader says %v in place of %v", got, said)
+	}
+	refused := meaning(said)
+	other := errors.New("disk full")
+	for _, tc := range []struct {
+		name    string
+		ending  bool
+		answers []error // of the leader
+		want    error
+	}{
+		{"it takes it", true, []error{nil}, nil},
+		{"it takes it without", true, []error{refused, nil}, nil},
+		{"it refuses that too", true, []error{refused, other}, other},
+		{"it refuses for another reason", true, []error{other}, other},
+		{"there was none", false, []error{refused}, refused},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := &fsm.Command{Ending: tc.ending}
+			sent := 0
+			_, err := asUnderstood(c, func(got *fsm.Command) (fsm.Result, error) {
+				if got.Ending != (tc.ending && sent == 0) {
+					t.Errorf("Ending is %v in try %d", got.Ending, sent+1)
+				}
+				sent++
+				return fsm.Result{}, tc.answers[sent-1]
+			})
+			if !errors.Is(err, tc.want) || sent != len(tc.answers) || c.Ending != tc.ending {
+				t.Errorf("error %v after %d tries, Ending %v; want %v after %d", err, sent, c.Ending, tc.want, len(tc.answers))
+			}
+		})
+	}
+	if refused.Error() != "upgrade b first" {
+		t.Errorf("the text is %q", refused)
 	}
 }
 

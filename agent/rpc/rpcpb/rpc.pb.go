@@ -41,6 +41,9 @@ const (
 	Refusal_REFUSAL_FAILED Refusal = 4
 	// Who asked has not the right, as the leader knows; the text is that of a 403.
 	Refusal_REFUSAL_DENIED Refusal = 5
+	// Some server may not understand this kind of entry; the text says which. It has certainly not
+	// happened.
+	Refusal_REFUSAL_NOT_UNDERSTOOD Refusal = 6
 )
 
 // Enum value maps for Refusal.
@@ -52,6 +55,7 @@ var (
 		3: "REFUSAL_READ_ONLY",
 		4: "REFUSAL_FAILED",
 		5: "REFUSAL_DENIED",
+		6: "REFUSAL_NOT_UNDERSTOOD",
 	}
 	Refusal_value = map[string]int32{
 		"REFUSAL_UNSPECIFIED":     0,
@@ -60,6 +64,7 @@ var (
 		"REFUSAL_READ_ONLY":       3,
 		"REFUSAL_FAILED":          4,
 		"REFUSAL_DENIED":          5,
+		"REFUSAL_NOT_UNDERSTOOD":  6,
 	}
 )
 
@@ -1480,14 +1485,15 @@ const file_agent_rpc_rpcpb_rpc_proto_rawDesc = "" +
 	"\tlast_term\x18\x02 \x01(\x04R\blastTerm\x12\x1d\n" +
 	"\n" +
 	"last_index\x18\x03 \x01(\x04R\tlastIndex\x12\x17\n" +
-	"\anode_id\x18\x04 \x01(\tR\x06nodeId*\x96\x01\n" +
+	"\anode_id\x18\x04 \x01(\tR\x06nodeId*\xb2\x01\n" +
 	"\aRefusal\x12\x17\n" +
 	"\x13REFUSAL_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12REFUSAL_NOT_LEADER\x10\x01\x12\x1b\n" +
 	"\x17REFUSAL_UNKNOWN_OUTCOME\x10\x02\x12\x15\n" +
 	"\x11REFUSAL_READ_ONLY\x10\x03\x12\x12\n" +
 	"\x0eREFUSAL_FAILED\x10\x04\x12\x12\n" +
-	"\x0eREFUSAL_DENIED\x10\x052\xd1\x06\n" +
+	"\x0eREFUSAL_DENIED\x10\x05\x12\x1a\n" +
+	"\x16REFUSAL_NOT_UNDERSTOOD\x10\x062\xd1\x06\n" +
 	"\rServerService\x12P\n" +
 	"\aPropose\x12\x1f.holdfast.rpc.v1.ProposeRequest\x1a .holdfast.rpc.v1.ProposeResponse(\x010\x01\x12R\n" +
 	"\tReadIndex\x12!.holdfast.rpc.v1.ReadIndexRequest\x1a\".holdfast.rpc.v1.ReadIndexResponse\x12[\n" +
