@@ -46,7 +46,11 @@ func (a *Agent) openHTTP() error {
 		if err != nil {
 			return err
 		}
-		a.listeners = append(a.listeners, &listener{Listener: l, conns: a.conns})
+		var plain net.Listener = &listener{Listener: l, conns: a.conns}
+		if cfg.HTTP.Server == config.ServerNetHTTP {
+			plain = &lingering{Listener: plain, patience: lingerTime}
+		}
+		a.listeners = append(a.listeners, plain)
 		a.servers = append(a.servers, serverOf(cfg, a.newServer(cfg)))
 	}
 	return a.openHTTPS(cfg)

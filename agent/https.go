@@ -213,6 +213,9 @@ func limited(c net.Conn) *limitedConn {
 	if secure, ok := c.(*tls.Conn); ok {
 		c = secure.NetConn()
 	}
+	if l, ok := c.(*lingeringConn); ok {
+		return l.limitedConn
+	}
 	l, _ := c.(*limitedConn)
 	return l
 }

@@ -164,13 +164,14 @@ func (q *queue) look() (progress, bool) {
 	return progress{q.looked, q.taken}, q.looks
 }
 
-// goesOn tells whether lanes look for events and have done so since they were looked at last. If
-// not, because all are held up by something that takes long, they are to look no more. What waits
-// behind such a thing gets more lanes.
+// goesOn tells whether lanes look for events and get on: since they were looked at last one of them has
+// looked, or taken a connection, behind which it will. If not, because all are held up by
+// something that takes long, they are to look no more. What waits behind such a thing gets more
+// lanes.
 func (q *queue) goesOn(since *progress) bool {
 	q.mu.Lock()
 	now := progress{q.looked, q.taken}
-	q.looks = q.looks && (q.waits || now.looked != since.looked)
+	q.looks = q.looks && (q.waits || now != *since)
 	more := 0
 	for !q.looks && q.wantsLaneLocked() {
 		more++

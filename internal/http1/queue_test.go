@@ -44,7 +44,8 @@ func TestGoesOn(t *testing.T) {
 	}{
 		{"they have looked", &queue{most: 2, lanes: 1, looks: true, looked: 8}, true, 1},
 		{"one waits for events", &queue{most: 2, lanes: 1, looks: true, looked: 7, waits: true}, true, 1},
-		{"nobody has looked", &queue{most: 2, lanes: 2, looks: true, looked: 7}, false, 2},
+		{"nobody has looked", &queue{most: 2, lanes: 2, looks: true, looked: 7, taken: 5}, false, 2},
+		{"nobody has had the time to look", &queue{most: 2, lanes: 2, looks: true, looked: 7, taken: 900, first: &conn{}, length: 100}, true, 2},
 		{"nor taken what little there is", &queue{most: 2, lanes: 1, looks: true, looked: 7, taken: 5, first: &conn{}, length: 1}, false, 2},
 		{"they have looked, and taken nothing since", &queue{most: 2, lanes: 1, looks: true, looked: 8, taken: 5, first: &conn{}, length: 1}, true, 2},
 		{"they have looked, and taken something", &queue{most: 2, lanes: 1, looks: true, looked: 8, taken: 6, first: &conn{}, length: 1}, true, 1},
