@@ -120,15 +120,15 @@ const crowded = 4
 // patience is how long a lane waits for events before it leaves that to the poller.
 const patience = time.Millisecond
 
-// seenTo is how often the poller sees whether lanes that look for events get on.
-const seenTo = 2 * time.Millisecond
+// checkEvery is how often the poller sees whether lanes that look for events get on.
+const checkEvery = 2 * time.Millisecond
 
 // run waits for events. As long as there are many, the lanes look for them on their own, whenever
 // they have nothing else to do: then thousands of connections cost no switch to this goroutine
 // and back, and the events that come together are taken together.
 func (p *poller) run() {
 	batch := make([]unix.EpollEvent, events)
-	bored := time.NewTimer(seenTo)
+	bored := time.NewTimer(checkEvery)
 	defer bored.Stop()
 	_ = p.rawGate.Read(func(uintptr) bool { // ends when the file is closed
 		for {
@@ -157,7 +157,7 @@ func (p *poller) rest(bored *time.Timer) bool {
 	}
 	_ = p.open(unix.EPOLL_CTL_MOD, 0) // if it is closed, collect says so next
 	for looks {
-		bored.Reset(seenTo)
+		bored.Reset(checkEvery)
 		select {
 		case <-p.relieved:
 			looks = false
