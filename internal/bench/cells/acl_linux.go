@@ -182,7 +182,7 @@ func (g *guarded) compare(ctx context.Context, s *stage, b bars, all bool, reque
 			},
 		})
 	}
-	return s.duel(ctx, b, maker(g.server.Target()), maker(s.subject()))
+	return s.duel(ctx, closedColumns(b), duelist{maker(g.server.Target())}, duelist{maker(s.subject())})
 }
 
 // uuid makes the secrets of one run: the same number gives the same one.

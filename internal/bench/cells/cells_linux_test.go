@@ -321,24 +321,6 @@ func TestWatchersSeeEveryWrite(t *testing.T) {
 	}
 }
 
-// TestTogether: rates add up, and of a time the worst counts.
-func TestTogether(t *testing.T) {
-	of := func(v ...float64) *side {
-		return &side{
-			warm:  func(context.Context) error { return nil },
-			round: func(context.Context) (values, error) { return v, nil },
-		}
-	}
-	got, err := together([]*side{of(100, 1, 5, 20), of(50, 2, 4, 30)}).round(t.Context())
-	if want := (values{150, 2, 5, 30}); err != nil || !slices.Equal(got, want) {
-		t.Errorf("%v, %v; want %v", got, err, want)
-	}
-	broken := &side{round: func(context.Context) (values, error) { return nil, errors.New("broken") }}
-	if _, err := together([]*side{of(1), broken}).round(t.Context()); err == nil {
-		t.Error("one that breaks is not noticed")
-	}
-}
-
 // TestPersistTriesUntilAWriteIsAcknowledged: what a survivor refuses while there is no
 // leader is sent again.
 func TestPersistTriesUntilAWriteIsAcknowledged(t *testing.T) {
@@ -360,22 +342,6 @@ func TestPersistTriesUntilAWriteIsAcknowledged(t *testing.T) {
 	defer cancel()
 	if err := s.persist(ctx, at, "key"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v, want the context's", err)
-	}
-}
-
-// TestCostIsThatOfAllServers: the figure of CPU time has the bar, and its own name.
-func TestCostIsThatOfAllServers(t *testing.T) {
-	o := small(t)
-	s := &stage{opts: &o}
-	of := func(v ...float64) *side {
-		return &side{round: func(context.Context) (values, error) { return v, nil }}
-	}
-	row, err := s.cost(t.Context(), report.RatioAtMost(3.84), of(10, 1, 2, 40), of(20, 1, 2, 10))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if f := figure(t, row, cpuOfAll); f.Judge() != report.Missed || f.Ratio().Median() != 4 {
-		t.Errorf("ratio %v, verdict %v; want 4, and missed", f.Ratio(), f.Judge())
 	}
 }
 

@@ -114,24 +114,19 @@ func closedColumns(b bars) []column {
 	return out
 }
 
-// closed makes a side of a closed loop. The CPU time is that of t, or, if any are given,
-// of all of paid together.
-func (s *stage) closed(t target.Target, p load.Plan, paid ...target.Target) *side {
-	p = s.aimed(t, p)
+// aimed is a plan with the server that it is for. The CPU time is that of t, or, if any are
+// given, of all of paid together.
+func (s *stage) aimed(t target.Target, p load.Plan, paid ...target.Target) load.Plan {
+	p.Addr, p.CPU, p.Loops = t.Addr, t.CPU(), s.opts.Loops
 	if len(paid) > 0 {
 		p.CPU = target.CPUOfAll(paid)
 	}
-	return s.loop(p)
-}
-
-// aimed is a plan with the server that it is for.
-func (s *stage) aimed(t target.Target, p load.Plan) load.Plan {
-	p.Addr, p.CPU, p.Loops = t.Addr, t.CPU(), s.opts.Loops
 	return p
 }
 
-// loop makes a side of a closed loop whose plan knows its server.
-func (s *stage) loop(p load.Plan) *side {
+// closed makes a side of a closed loop.
+func (s *stage) closed(t target.Target, p load.Plan) *side {
+	p = s.aimed(t, p)
 	p.Duration = s.opts.Round
 	warm := p
 	warm.Duration, warm.CPU = s.opts.Round/warmShare, nil

@@ -6,20 +6,27 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/holdfast-kv/holdfast/internal/bench/load"
 	"github.com/holdfast-kv/holdfast/internal/bench/report"
 )
 
-// duel is a contest between two servers that do nearly the same, for which a few percent
-// matter. What else goes on in a machine, its disk before all, comes and goes within
-// seconds: sides that have a second and a half each in turn find up to a third of
+// duel is a contest between two sides for which a few percent matter, or of which one has
+// three servers on this machine. What else goes on in a machine, its disk before all, comes
+// and goes within seconds: sides that have a second and a half each in turn find up to a third of
 // difference between two servers that are the same. So a round of a duel is cut into
 // slices, in which the sides take turns, each as often first as the other; what a round
 // gives is all of its slices together, so nothing that comes seldom, as collecting garbage
 // does, is left out. The connections stay.
 type duel struct {
-	subject, limit load.Plan
+	columns        []column // those of closedColumns, under whatever name
+	subject, limit duelist
 }
+
+// duelist is one side of a duel: plans that know their servers, and that are run at the same
+// time.
+type duelist []load.Plan
 
 // slice is about how long a side has at once: some hundred times as long as it takes to
 // answer, since at the end of it not all clients are at work.
@@ -29,52 +36,47 @@ const slice = 150 * time.Millisecond
 func slicesOf(round time.Duration) int { return max(1, int(round/(2*slice))*2) }
 
 // duelRounds is how many times as many rounds a duel has as other contests: by round its ratio
-// still moves by a tenth where the disk has a part in it.
+// still moves by a tenth where the disk or three servers on two cores have a part in it.
 const duelRounds = 2
 
-// duel lets two servers fight one, with plans that know them.
-func (s *stage) duel(ctx context.Context, b bars, subject, limit load.Plan) (report.Row, error) {
-	return duel{subject: subject, limit: limit}.run(ctx, duelRounds*s.opts.Rounds, s.opts.Round, b)
+// duel lets two sides fight one.
+func (s *stage) duel(ctx context.Context, columns []column, subject, limit duelist) (report.Row, error) {
+	return duel{columns, subject, limit}.run(ctx, duelRounds*s.opts.Rounds, s.opts.Round)
 }
 
 // run lets the sides fight for a number of rounds, in each of which both have the same time.
-func (d duel) run(ctx context.Context, rounds int, round time.Duration, b bars) (row report.Row, err error) {
-	sides := [2]load.Plan{d.subject, d.limit}
-	var crews [2]*load.Crew
+func (d duel) run(ctx context.Context, rounds int, round time.Duration) (row report.Row, err error) {
+	slices := slicesOf(round)
+	var teams [2]team
 	defer func() {
-		for _, c := range crews {
-			if c != nil {
-				err = errors.Join(err, c.Close())
-			}
+		for _, t := range teams {
+			err = errors.Join(err, t.close())
 		}
 	}()
-	slices := slicesOf(round)
-	for i := range sides {
-		sides[i].Duration = round / time.Duration(slices)
-		if crews[i], err = sides[i].Connect(ctx); err != nil {
+	for i, side := range []duelist{d.subject, d.limit} {
+		if teams[i], err = side.connect(ctx, round/time.Duration(slices)); err != nil {
 			return row, fmt.Errorf("%s: %w", duelists[i], err)
 		}
 	}
-	columns := closedColumns(b)
-	byColumn := [2][]report.Values{make([]report.Values, len(columns)), make([]report.Values, len(columns))}
+	byColumn := [2][]report.Values{make([]report.Values, len(d.columns)), make([]report.Values, len(d.columns))}
 	for round := range rounds + 1 { // the one numbered 0 warms up
 		n := slices
 		if round == 0 {
 			n = max(1, slices/warmShare)
 		}
-		results, err := takeTurns(n, func(side int) (load.Result, error) { return crews[side].Run(ctx) })
+		results, err := takeTurns(n, func(side int) ([]load.Result, error) { return teams[side].run(ctx) })
 		if err != nil {
 			return row, err
 		}
-		for i, res := range results {
-			for j, v := range closedValues(res, sides[i].CPU != nil) {
+		for i, all := range results {
+			for j, v := range teams[i].values(all) {
 				if round > 0 {
 					byColumn[i][j] = append(byColumn[i][j], v)
 				}
 			}
 		}
 	}
-	for j, col := range columns {
+	for j, col := range d.columns {
 		row.Figures = append(row.Figures, report.Figure{Name: col.name, Bar: col.bar, Subject: byColumn[0][j], Limit: byColumn[1][j]})
 	}
 	return row, nil
@@ -82,18 +84,84 @@ func (d duel) run(ctx context.Context, rounds int, round time.Duration, b bars) 
 
 var duelists = [2]string{"holdfast", "limit"}
 
-// takeTurns lets both sides run n times and returns what each has done in all. Who is second in
-// one turn is first in the next.
-func takeTurns(n int, run func(side int) (load.Result, error)) (sums [2]load.Result, err error) {
+// takeTurns lets both sides run n times and returns what each of their plans has done in all.
+// Who is second in one turn is first in the next.
+func takeTurns(n int, run func(side int) ([]load.Result, error)) (sums [2][]load.Result, err error) {
 	for turn := range n {
 		for i := range sums {
 			side := (turn + i) % len(sums)
-			res, err := run(side)
+			results, err := run(side)
 			if err != nil {
 				return sums, fmt.Errorf("%s: %w", duelists[side], err)
 			}
-			sums[side].Add(res)
+			if turn == 0 {
+				sums[side] = make([]load.Result, len(results))
+			}
+			for j, res := range results {
+				sums[side][j].Add(res)
+			}
 		}
 	}
 	return sums, nil
+}
+
+// team is the clients of a duelist, connected.
+type team []member
+
+type member struct {
+	crew     *load.Crew
+	knowsCPU bool
+}
+
+// connect makes a team that runs for a time at once. After an error the team has those that
+// could be connected, and is to be closed.
+func (d duelist) connect(ctx context.Context, at time.Duration) (t team, err error) {
+	for _, p := range d {
+		p.Duration = at
+		crew, err := p.Connect(ctx)
+		if err != nil {
+			return t, err
+		}
+		t = append(t, member{crew, p.CPU != nil})
+	}
+	return t, nil
+}
+
+// run runs all plans at the same time.
+func (t team) run(ctx context.Context) ([]load.Result, error) {
+	all := make([]load.Result, len(t))
+	g, ctx := errgroup.WithContext(ctx)
+	for i, m := range t {
+		g.Go(func() (err error) {
+			all[i], err = m.crew.Run(ctx)
+			return err
+		})
+	}
+	return all, g.Wait()
+}
+
+// values are those of a closed loop, of what all plans have done: operations a second are
+// added, of the other figures each is the worst.
+func (t team) values(all []load.Result) values {
+	var sum values
+	for i, res := range all {
+		v := closedValues(res, t[i].knowsCPU)
+		if i == 0 {
+			sum = v
+			continue
+		}
+		sum[0] += v[0]
+		for j := 1; j < len(v); j++ {
+			sum[j] = max(sum[j], v[j])
+		}
+	}
+	return sum
+}
+
+func (t team) close() error {
+	var errs []error
+	for _, m := range t {
+		errs = append(errs, m.crew.Close())
+	}
+	return errors.Join(errs...)
 }

@@ -2,11 +2,18 @@ package cells
 
 import (
 	"errors"
+	"math"
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/holdfast-kv/holdfast/internal/bench/load"
+	"github.com/holdfast-kv/holdfast/internal/bench/rawhttp"
+	"github.com/holdfast-kv/holdfast/internal/bench/report"
 )
 
 func TestSlicesOf(t *testing.T) {
@@ -29,11 +36,12 @@ func TestSlicesOf(t *testing.T) {
 // TestTakeTurns: each is first as often as the other, and everything that it did counts.
 func TestTakeTurns(t *testing.T) {
 	var order []int
-	sums, err := takeTurns(4, func(side int) (load.Result, error) {
+	sums, err := takeTurns(4, func(side int) ([]load.Result, error) {
 		order = append(order, side)
-		l := load.NewLatency()
-		l.Record(time.Duration(len(order)) * time.Millisecond)
-		return load.Result{Ops: 1, Elapsed: time.Second, CPU: time.Duration(len(order)), Latency: l}, nil
+		return []load.Result{
+			did(1, time.Second, time.Duration(len(order))),
+			did(2, time.Second, 0),
+		}, nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -42,21 +50,95 @@ func TestTakeTurns(t *testing.T) {
 		t.Errorf("the order is %v, want %v", order, want)
 	}
 	for i, sum := range sums {
-		if sum.Ops != 4 || sum.Elapsed != 4*time.Second || sum.CPU != 18 || sum.Latency.Count() != 4 {
-			t.Errorf("side %d: %+v, %d latencies", i, sum, sum.Latency.Count())
+		for j, want := range []load.Result{{Ops: 4, Elapsed: 4 * time.Second, CPU: 18}, {Ops: 8, Elapsed: 4 * time.Second}} {
+			got := sum[j]
+			if got.Ops != want.Ops || got.Elapsed != want.Elapsed || got.CPU != want.CPU || got.Latency.Count() != want.Ops {
+				t.Errorf("side %d, plan %d: %+v, %d latencies; want %+v", i, j, got, got.Latency.Count(), want)
+			}
 		}
 	}
 }
 
+// did is a result of ops answers, each of which took a millisecond more than the one before.
+func did(ops int64, elapsed, cpu time.Duration) load.Result {
+	l := load.NewLatency()
+	for i := range ops {
+		l.Record(time.Duration(i+1) * time.Millisecond)
+	}
+	return load.Result{Ops: ops, Elapsed: elapsed, CPU: cpu, Latency: l}
+}
+
 func TestTakeTurnsSaysWhoFailed(t *testing.T) {
 	broken := errors.New("broken")
-	_, err := takeTurns(2, func(side int) (load.Result, error) {
+	_, err := takeTurns(2, func(side int) ([]load.Result, error) {
 		if side == 1 {
-			return load.Result{}, broken
+			return nil, broken
 		}
-		return load.Result{Latency: load.NewLatency()}, nil
+		return []load.Result{{Latency: load.NewLatency()}}, nil
 	})
 	if !errors.Is(err, broken) || err.Error() != "limit: broken" {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestTeamValues: rates add up, and of a time the worst counts.
+func TestTeamValues(t *testing.T) {
+	got := team{{knowsCPU: true}, {knowsCPU: true}}.values([]load.Result{
+		did(100, time.Second, 2*time.Millisecond),
+		did(50, time.Second, 3*time.Millisecond),
+	})
+	// A latency is known to within some percent.
+	want := values{150, 50, 100, 60}
+	for i, v := range got {
+		if len(got) != len(want) || math.Abs(v-want[i]) > want[i]/20 {
+			t.Fatalf("%v, want %v", got, want)
+		}
+	}
+}
+
+// TestDuel: both sides run, whatever the number of their plans, and one that breaks ends it.
+func TestDuel(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer srv.Close()
+	addr := strings.TrimPrefix(srv.URL, "http://")
+	request := rawhttp.Request(http.MethodGet, "/", addr, nil)
+	plan := load.Plan{Addr: addr, Conns: 2, Next: func(int, int) []byte { return request }, Check: wantOK}
+	var mu sync.Mutex
+	var used time.Duration // in each slice of each plan an hour
+	plan.CPU = func() (time.Duration, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		used += time.Hour
+		return used, nil
+	}
+	broken := plan
+	broken.Check = func(rawhttp.Response) error { return errors.New("broken") }
+
+	bar := report.RatioAtMost(3)
+	fight := func(limit load.Plan) (report.Row, error) {
+		return duel{costColumns(bar), duelist{plan, plan}, duelist{limit}}.run(t.Context(), 3, 10*time.Millisecond)
+	}
+	row, err := fight(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(row.Figures) != 4 {
+		t.Fatalf("%d figures, want 4", len(row.Figures))
+	}
+	if f := row.Figures[3]; f.Name != cpuOfAll || f.Bar != bar {
+		t.Errorf("the last figure is %s, with the bar %v; want the CPU time of all, and its bar", f.Name, f.Bar)
+	}
+	for _, f := range row.Figures {
+		if len(f.Subject) != 3 || len(f.Limit) != 3 || f.Subject.Median() <= 0 || f.Limit.Median() <= 0 {
+			t.Errorf("%s: %v and %v, want 3 rounds of each", f.Name, f.Subject, f.Limit)
+		}
+	}
+	if _, err := fight(broken); err == nil || !strings.HasPrefix(err.Error(), "limit: ") {
+		t.Errorf("a limit that breaks: %v", err)
+	}
+	unreachable := plan
+	unreachable.Addr = "127.0.0.1:1"
+	if _, err := fight(unreachable); err == nil || !strings.HasPrefix(err.Error(), "limit: ") {
+		t.Errorf("a limit that cannot be reached: %v", err)
 	}
 }

@@ -24,9 +24,9 @@ const trioServers = 3
 
 // trioGroup measures three servers on this machine. The column of the limit is another
 // server: of a cell on the leader, or on all three, one server that is alone; of a cell
-// on a follower the leader, with which it fights a [duel]: both have the same three servers
-// and the same disk behind them. Only the cells of what all three together spend have the bare
-// limits there.
+// on a follower the leader: both have the same three servers and the same disk behind them.
+// Only the cells of what all three together spend have the bare limits there. All that are
+// closed loops are duels.
 func trioGroup(o *Options) group {
 	g := group{name: "trio"}
 	on := func(name string, run func(context.Context, *stage, *target.Cluster) (report.Row, error)) {
@@ -47,11 +47,10 @@ func trioGroup(o *Options) group {
 			b = bars{opsPerSecond: report.RatioAtLeast(0.85)}
 		}
 		on(fmt.Sprintf("put-leader-c%d", clients), func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
-			return s.pair(ctx, nil, s.trioPuts(c.Leader(), clients), s.trioPuts(s.subject(), clients))
+			return s.duel(ctx, closedColumns(nil), s.putting(c.Leader(), clients), s.putting(s.subject(), clients))
 		})
 		on(fmt.Sprintf("put-follower-c%d", clients), func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
-			of := func(t target.Target) load.Plan { return s.aimed(t, taking(clients, s.putRing(t.Addr))) }
-			return s.duel(ctx, b, of(c.Follower()), of(c.Leader()))
+			return s.duel(ctx, closedColumns(b), s.putting(c.Follower(), clients), s.putting(c.Leader(), clients))
 		})
 	}
 	for _, mode := range []struct{ name, query string }{{"default", ""}, {"consistent", "?consistent"}, {"stale", "?stale"}} {
@@ -59,31 +58,25 @@ func trioGroup(o *Options) group {
 		if mode.name == "default" {
 			b = bars{opsPerSecond: report.RatioAtLeast(0.7)}
 		}
-		get := func(ctx context.Context, s *stage, of, against []target.Target) (subject, limit []load.Plan, err error) {
-			if subject, err = s.trioGets(ctx, of, mode.query); err == nil {
-				limit, err = s.trioGets(ctx, against, mode.query)
-			}
-			return subject, limit, err
-		}
-		alone := func(ctx context.Context, s *stage, of []target.Target) (report.Row, error) {
-			subject, limit, err := get(ctx, s, of, []target.Target{s.subject()})
+		compare := func(ctx context.Context, s *stage, b bars, of, against []target.Target) (report.Row, error) {
+			subject, err := s.trioGets(ctx, of, mode.query)
 			if err != nil {
 				return report.Row{}, err
 			}
-			return s.pair(ctx, nil, s.loops(subject), s.loops(limit))
+			limit, err := s.trioGets(ctx, against, mode.query)
+			if err != nil {
+				return report.Row{}, err
+			}
+			return s.duel(ctx, closedColumns(b), subject, limit)
 		}
 		on("get-leader-"+mode.name, func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
-			return alone(ctx, s, []target.Target{c.Leader()})
+			return compare(ctx, s, nil, []target.Target{c.Leader()}, []target.Target{s.subject()})
 		})
 		on("get-follower-"+mode.name, func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
-			subject, limit, err := get(ctx, s, []target.Target{c.Follower()}, []target.Target{c.Leader()})
-			if err != nil {
-				return report.Row{}, err
-			}
-			return s.duel(ctx, b, subject[0], limit[0])
+			return compare(ctx, s, b, []target.Target{c.Follower()}, []target.Target{c.Leader()})
 		})
 		on("get-all-"+mode.name, func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
-			return alone(ctx, s, c.All())
+			return compare(ctx, s, nil, c.All(), []target.Target{s.subject()})
 		})
 	}
 	on(fmt.Sprintf("cost-put-c%d", trioClients), func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
@@ -113,11 +106,8 @@ func (s *stage) trioPutCost(ctx context.Context, c *target.Cluster) (report.Row,
 	if err != nil {
 		return report.Row{}, err
 	}
-	of := func(t target.Target, paid ...target.Target) *side {
-		return s.closed(t, taking(trioClients, s.putRing(t.Addr)), paid...)
-	}
 	// 0.6 of the peer's 267 µs, where the limit took 41.7.
-	return s.cost(ctx, report.RatioAtMost(3.84), of(c.Leader(), c.All()...), of(limit.Target()))
+	return s.duel(ctx, costColumns(report.RatioAtMost(3.84)), s.putting(c.Leader(), trioClients, c.All()...), s.putting(limit.Target(), trioClients))
 }
 
 // trioGetCost is what a consistent read through a follower costs all three servers.
@@ -138,21 +128,21 @@ func (s *stage) trioGetCost(ctx context.Context, c *target.Cluster) (report.Row,
 	if err != nil {
 		return report.Row{}, err
 	}
-	of := func(t target.Target, paid ...target.Target) *side {
+	of := func(t target.Target, paid ...target.Target) duelist {
 		request := rawhttp.Request(http.MethodGet, path, t.Addr, nil)
-		return s.closed(t, load.Plan{
+		return duelist{s.aimed(t, load.Plan{
 			Conns: trioClients, Next: func(int, int) []byte { return request }, Check: sameLength(path, first.Length),
-		}, paid...)
+		}, paid...)}
 	}
 	// 0.35 of the peer's 242 µs, where the limit took 13.
-	return s.cost(ctx, report.RatioAtMost(6.5), of(c.Follower(), c.All()...), of(limit.Target()))
+	return s.duel(ctx, costColumns(report.RatioAtMost(6.5)), of(c.Follower(), c.All()...), of(limit.Target()))
 }
 
-// cost lets two sides take turns; the figure of CPU time is that of all servers.
-func (s *stage) cost(ctx context.Context, bar *report.Bar, subject, limit *side) (report.Row, error) {
+// costColumns are closedColumns in which the CPU time is that of all servers.
+func costColumns(bar *report.Bar) []column {
 	columns := closedColumns(nil)
 	columns[len(columns)-1] = column{cpuOfAll, bar}
-	return contest{columns: columns, subject: subject, limit: limit}.run(ctx, s.opts.Rounds)
+	return columns
 }
 
 // cluster is the three servers, started when first asked for, with the leader as it is
@@ -170,24 +160,14 @@ func (s *stage) cluster(ctx context.Context) (*target.Cluster, error) {
 	return s.trio, s.trio.FindLeader(ctx)
 }
 
-// pair lets two sides take turns.
-func (s *stage) pair(ctx context.Context, b bars, subject, limit *side) (report.Row, error) {
-	return contest{columns: closedColumns(b), subject: subject, limit: limit}.run(ctx, s.opts.Rounds)
-}
-
-// trioPuts writes single keys to one server.
-func (s *stage) trioPuts(t target.Target, clients int) *side {
-	return s.closed(t, taking(clients, s.putRing(t.Addr)))
-}
-
 // trioGets reads one key from several servers at the same time, with as many clients
 // together, whatever their number.
-func (s *stage) trioGets(ctx context.Context, of []target.Target, query string) ([]load.Plan, error) {
+func (s *stage) trioGets(ctx context.Context, of []target.Target, query string) (duelist, error) {
 	path := "/v1/kv/" + s.prefix + "get"
 	if err := put(ctx, of[0], s.prefix+"get", text(10, s.opts.Sizes.ValueBytes)); err != nil {
 		return nil, err
 	}
-	var plans []load.Plan
+	var plans duelist
 	for i, t := range of {
 		first, err := t.Do(ctx, http.MethodGet, path, nil) // in default mode: it has the write
 		if err == nil {
@@ -204,53 +184,6 @@ func (s *stage) trioGets(ctx context.Context, of []target.Target, query string) 
 		}))
 	}
 	return plans, nil
-}
-
-// loops is the plans that have their turns at the same time.
-func (s *stage) loops(plans []load.Plan) *side {
-	var sides []*side
-	for _, p := range plans {
-		sides = append(sides, s.loop(p))
-	}
-	return together(sides)
-}
-
-// together is sides that have their turns at the same time: operations a second are
-// added, of the other figures each is the worst.
-func together(sides []*side) *side {
-	if len(sides) == 1 {
-		return sides[0]
-	}
-	return &side{
-		warm: func(ctx context.Context) error {
-			g, ctx := errgroup.WithContext(ctx)
-			for _, s := range sides {
-				g.Go(func() error { return s.warm(ctx) })
-			}
-			return g.Wait()
-		},
-		round: func(ctx context.Context) (values, error) {
-			all := make([]values, len(sides))
-			g, ctx := errgroup.WithContext(ctx)
-			for i, s := range sides {
-				g.Go(func() (err error) {
-					all[i], err = s.round(ctx)
-					return err
-				})
-			}
-			if err := g.Wait(); err != nil {
-				return nil, err
-			}
-			sum := all[0]
-			for _, v := range all[1:] {
-				sum[0] += v[0]
-				for j := 1; j < len(v); j++ {
-					sum[j] = max(sum[j], v[j])
-				}
-			}
-			return sum, nil
-		},
-	}
 }
 
 const (

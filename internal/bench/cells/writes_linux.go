@@ -58,11 +58,16 @@ func boltGroup(o *Options) group {
 			if err != nil {
 				return report.Row{}, err
 			}
-			of := func(t target.Target) *side { return s.closed(t, taking(clients, s.putRing(t.Addr))) }
-			return s.pair(ctx, nil, of(server.Target()), of(limit.Target()))
+			return s.duel(ctx, closedColumns(nil), s.putting(server.Target(), clients), s.putting(limit.Target(), clients))
 		}})
 	}
 	return g
+}
+
+// putting is one side of a duel that writes single keys. The CPU time is that of t, or, if any
+// are given, of all of paid together.
+func (s *stage) putting(t target.Target, clients int, paid ...target.Target) duelist {
+	return duelist{s.aimed(t, taking(clients, s.putRing(t.Addr)), paid...)}
 }
 
 // putRing is writes of single keys.
