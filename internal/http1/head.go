@@ -39,12 +39,30 @@ type head struct {
 	// are not taken apart anew.
 	fields string
 	names  int
+
+	// text is all that was taken apart last, of which found was made: who waits for the same thing
+	// sends the same request, line for line.
+	text  string
+	found url.URL
 }
 
 // parse takes a head apart, which ends with its empty line. It accepts only what cannot
 // be understood in two ways, and what net/http would understand in the same way; the rest,
 // right or wrong, is left to net/http: false.
 func (h *head) parse(s string) bool {
+	if s == h.text && len(h.header) == h.names && s != "" {
+		h.url = h.found // a handler may have changed it
+		return true
+	}
+	h.text = ""
+	if !h.parseAnew(s) {
+		return false
+	}
+	h.text, h.found = s, h.url
+	return true
+}
+
+func (h *head) parseAnew(s string) bool {
 	line, rest, ok := cutLine(s)
 	if !ok || !h.parseRequestLine(line) {
 		return false
@@ -73,6 +91,11 @@ func (h *head) parse(s string) bool {
 	}
 	h.fields, h.names = fields, len(h.header)
 	return true
+}
+
+// begins tells whether a text begins with the head that was taken apart last.
+func (h *head) begins(text []byte) bool {
+	return h.text != "" && len(text) >= len(h.text) && string(text[:len(h.text)]) == h.text
 }
 
 // cutLine cuts after the first line, which must end with CR and LF. A CR or LF within a line

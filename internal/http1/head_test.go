@@ -89,9 +89,10 @@ func TestHead(t *testing.T) {
 			if got := h.parse(text); got != tc.taken {
 				t.Fatalf("taken = %v, want %v", got, tc.taken)
 			}
-			for range 2 { // the header lines are those of the time before
+			for range 2 { // all of it is as the time before
 				if tc.taken {
 					sameAsNetHTTP(t, h, tc.text)
+					h.url.Path, h.url.RawQuery = "/changed", "by=a-handler"
 				}
 				if again := h.parse(text); again != tc.taken {
 					t.Fatalf("taken again = %v, want %v", again, tc.taken)

@@ -3,6 +3,7 @@ package http1
 import (
 	"net/http"
 	"sync"
+	"sync/atomic"
 )
 
 // Parker is the ResponseWriter of a request that can wait without a goroutine.
@@ -52,13 +53,16 @@ type Ticket interface {
 // once. Whoever resumes them says that they would all get the same: what is answered, by
 // which rights, from which state.
 type Share struct {
+	last atomic.Pointer[answer] // that was put: most often there is only one
+
 	mu      sync.Mutex
-	answers map[string]answer // by the head of the request; guarded by mu
-	bytes   int               // of all of them; guarded by mu
+	answers map[string]*answer // by the head of the request; guarded by mu
+	bytes   int                // of all of them; guarded by mu
 }
 
 // answer is one that was sent, byte for byte.
 type answer struct {
+	head   string // of the request
 	raw    []byte
 	status int
 	bytes  int // of body

@@ -564,17 +564,29 @@ func TestShare(t *testing.T) {
 func TestShareIsBounded(t *testing.T) {
 	s := &Share{}
 	for i := range 2 * maxShareAnswer {
-		s.put(fmt.Sprint(i), answer{raw: []byte("x")})
+		s.put(answer{head: fmt.Sprint(i), raw: []byte("x")})
 	}
 	if len(s.answers) != maxShareAnswer {
 		t.Errorf("%d answers, want %d", len(s.answers), maxShareAnswer)
 	}
 	s = &Share{}
 	for i := range 40 {
-		s.put(fmt.Sprint(i), answer{raw: make([]byte, maxShared)})
+		s.put(answer{head: fmt.Sprint(i), raw: make([]byte, maxShared)})
 	}
 	if len(s.answers) != maxShareBytes/maxShared-1 { // their heads count, too
 		t.Errorf("%d answers of %d bytes", len(s.answers), maxShared)
+	}
+	s = &Share{}
+	s.put(answer{head: "a", status: 1})
+	s.put(answer{head: "b", status: 2})
+	s.put(answer{head: "a", status: 3}) // made at the same time
+	for head, want := range map[string]int{"a": 1, "b": 2} {
+		if a, ok := s.get(head); !ok || a.status != want {
+			t.Errorf("%s: %+v, %v; want %d", head, a, ok, want)
+		}
+	}
+	if _, ok := s.get("c"); ok {
+		t.Error("there is an answer that nobody gave")
 	}
 	if _, ok := (*Share)(nil).get("x"); ok {
 		t.Error("no Share has an answer")
@@ -710,7 +722,7 @@ func TestShareThatCannotBeSent(t *testing.T) {
 	}
 	await(t, "parked", func() bool { return s.waiting() == clients })
 	share := &Share{}
-	share.put("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n", answer{raw: []byte("x"), status: http.StatusOK})
+	share.put(answer{head: "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n", raw: []byte("x"), status: http.StatusOK})
 	// Their sockets are broken before their answer is written.
 	s.mu.Lock()
 	for c := s.conns; c != nil; c = c.next {

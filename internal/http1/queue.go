@@ -45,8 +45,9 @@ type queue struct {
 const stuckAfter = 5 * time.Millisecond
 
 // perLane is how many connections are too few for another lane, where lanes look for events: to
-// open one costs as much as to serve some.
-const perLane = 8
+// open one costs as much as to serve some. With 8, a thousand watchers that ask again and again cost 4 %
+// more; with 100 they get a tenth fewer answers, since one lane does not keep up.
+const perLane = 32
 
 // lane is one goroutine that serves a queue, unless it has left it.
 type lane struct {

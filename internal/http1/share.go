@@ -15,9 +15,12 @@ const (
 )
 
 // get finds the answer to a request with this head.
-func (s *Share) get(text string) (answer, bool) {
+func (s *Share) get(text string) (*answer, bool) {
 	if s == nil {
-		return answer{}, false
+		return nil, false
+	}
+	if a := s.last.Load(); a != nil && a.head == text {
+		return a, true
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -26,19 +29,20 @@ func (s *Share) get(text string) (answer, bool) {
 }
 
 // put keeps a copy of an answer.
-func (s *Share) put(text string, a answer) {
+func (s *Share) put(a answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.answers) == maxShareAnswer || s.bytes+len(text)+len(a.raw) > maxShareBytes {
+	if len(s.answers) == maxShareAnswer || s.bytes+len(a.head)+len(a.raw) > maxShareBytes {
 		return
 	}
 	if s.answers == nil {
-		s.answers = map[string]answer{}
+		s.answers = map[string]*answer{}
 	}
-	if _, known := s.answers[text]; !known { // two lanes may have made it at a time
+	if _, known := s.answers[a.head]; !known { // two lanes may have made it at a time
 		a.raw = bytes.Clone(a.raw)
-		s.answers[text] = a
-		s.bytes += len(text) + len(a.raw)
+		s.answers[a.head] = &a
+		s.last.Store(&a)
+		s.bytes += len(a.head) + len(a.raw)
 	}
 }
 
@@ -58,5 +62,5 @@ func (t *turn) offer() {
 		t.head.method == http.MethodGet && w.length >= 0 && w.length != w.sent {
 		return
 	}
-	t.share.put(t.text, answer{raw: w.out, status: w.status, bytes: int(w.sent)})
+	t.share.put(answer{head: t.text, raw: w.out, status: w.status, bytes: int(w.sent)})
 }

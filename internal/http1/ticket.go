@@ -152,7 +152,7 @@ func (c *conn) goOn() {
 }
 
 // writeShared writes the answer to another request that was the same.
-func (c *conn) writeShared(same answer) bool {
+func (c *conn) writeShared(same *answer) bool {
 	left, _, done := c.tryWrite(same.raw, nil)
 	if done {
 		return true

@@ -85,12 +85,16 @@ func (t *turn) take() (s string, ok bool) {
 			t.c.skipped = true
 		}
 	}
-	i := bytes.Index(t.buf[t.r:t.w], []byte("\r\n\r\n"))
-	if i < 0 {
-		return "", false
+	if t.head.begins(t.buf[t.r:t.w]) {
+		s = t.head.text // which all who wait for the same thing share
+	} else {
+		i := bytes.Index(t.buf[t.r:t.w], []byte("\r\n\r\n"))
+		if i < 0 {
+			return "", false
+		}
+		s = string(t.buf[t.r : t.r+i+4])
 	}
-	s = string(t.buf[t.r : t.r+i+4])
-	t.r += i + 4
+	t.r += len(s)
 	t.c.skipped = false
 	return s, true
 }

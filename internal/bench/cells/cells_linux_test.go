@@ -321,6 +321,32 @@ func TestWatchersSeeEveryWrite(t *testing.T) {
 	}
 }
 
+// TestWholeRounds: what slices have counted is added, and one miss in any of them stays.
+func TestWholeRounds(t *testing.T) {
+	of := func(name string, subject, limit, peer report.Values) report.Figure {
+		return report.Figure{Name: name, Subject: subject, Limit: limit, Peer: peer}
+	}
+	figures := []report.Figure{
+		of("missed", report.Values{0, 1, 0, 0}, report.Values{0, 0, 0, 0}, report.Values{0, 0, 0}),
+		of(cpuPerAnswer, report.Values{10, 20, 30, 60}, report.Values{40, 40, 40, 40}, report.Values{1, 2, 3}),
+		of("writes made", report.Values{2, 2, 2, 1}, report.Values{2, 2, 2, 2}, report.Values{2, 2, 2}),
+		of("answers/write", report.Values{5, 5, 9, 6}, report.Values{10, 10, 10, 10}, report.Values{1, 2, 3}),
+	}
+	wholeRounds(figures, 2)
+	want := []report.Figure{
+		of("missed", report.Values{1}, report.Values{0}, report.Values{0}),
+		of(cpuPerAnswer, report.Values{3, 6}, report.Values{4, 4}, report.Values{1}),
+		of("writes made", report.Values{4, 3}, report.Values{4, 4}, report.Values{4}),
+		of("answers/write", report.Values{2.5, 5}, report.Values{5, 5}, report.Values{0.75}),
+	}
+	for i, f := range figures {
+		w := want[i]
+		if !slices.Equal(f.Subject, w.Subject) || !slices.Equal(f.Limit, w.Limit) || !slices.Equal(f.Peer, w.Peer) || len(f.Floor) != 0 {
+			t.Errorf("%+v, want %+v", f, w)
+		}
+	}
+}
+
 // TestPersistTriesUntilAWriteIsAcknowledged: what a survivor refuses while there is no
 // leader is sent again.
 func TestPersistTriesUntilAWriteIsAcknowledged(t *testing.T) {

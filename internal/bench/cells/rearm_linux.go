@@ -15,6 +15,11 @@ import (
 const (
 	rearmRounds = 4                // at most: each takes Sizes.RearmFor a side, or twice that
 	rearmGrace  = 10 * time.Second // so late a watcher may get what was written last
+
+	// rearmSlice is how long a side has at once. As in a [duel], a round is all its slices
+	// together: with ten seconds at once for each, what else goes on in a machine moved the
+	// ratio by a quarter from round to round.
+	rearmSlice = time.Second
 )
 
 // rearmGroup has many watchers of one key, each of which asks again as soon as it is
@@ -32,44 +37,81 @@ func (s *stage) rearm(ctx context.Context) (report.Row, error) {
 	if err != nil {
 		return report.Row{}, err
 	}
-	writes := max(1, int(float64(s.opts.Sizes.RearmWrites)*s.opts.Sizes.RearmFor.Seconds()))
+	n := max(1, int(s.opts.Sizes.RearmFor/rearmSlice))
+	slice := s.opts.Sizes.RearmFor / time.Duration(n)
+	writes := max(1, int(float64(s.opts.Sizes.RearmWrites)*slice.Seconds()))
 	columns := []column{
 		{"missed", report.AtMost(0, "")},
 		{cpuPerAnswer, report.RatioAtMost(0.5).AndPeer(0.2)},
 		{"writes made", report.FloorAtLeast(0.85)},
 		{"answers/write", nil},
 	}
-	row, err := s.againstFor(ctx, min(s.opts.Rounds, rearmRounds), refs, columns, func(t target.Target) (*side, error) {
+	row, err := s.againstFor(ctx, n*min(s.opts.Rounds, rearmRounds), refs, columns, func(t target.Target) (*side, error) {
 		c, err := s.gatherOn(ctx, refs, t, s.opts.Sizes.Rearming, key)
 		if err != nil {
 			return nil, err
 		}
-		r := &rearming{crowd: c, key: key, writes: writes, sizes: s.opts.Sizes}
-		return &side{round: r.round, close: c.Close}, nil
+		r := &rearming{crowd: c, key: key, writes: writes, slice: slice, sizes: s.opts.Sizes}
+		return &side{warm: r.warm, round: r.storm, close: c.Close}, nil
 	})
 	if err != nil {
 		return row, err
 	}
-	// One miss in any round is one too many: a median would hide it.
-	f := &row.Figures[0]
-	f.Subject, f.Limit, f.Floor, f.Peer = total(f.Subject), total(f.Limit), total(f.Floor), total(f.Peer)
+	wholeRounds(row.Figures, n)
 	if row.Note == "" {
-		row.Note = fmt.Sprintf("%d writes asked for, %d a second; they end after %v at the latest", writes, s.opts.Sizes.RearmWrites, 2*s.opts.Sizes.RearmFor)
+		row.Note = fmt.Sprintf("%d writes asked for, %d a second, in %d slices; they end after %v at the latest", n*writes, s.opts.Sizes.RearmWrites, n, 2*s.opts.Sizes.RearmFor)
 	}
 	return row, nil
+}
+
+// wholeRounds makes rounds of slices. Of each the figures have how many watchers missed something,
+// what CPU time it took, and how many writes and answers there were.
+func wholeRounds(figures []report.Figure, n int) {
+	sides := func(f *report.Figure) [4]*report.Values {
+		return [...]*report.Values{&f.Subject, &f.Limit, &f.Floor, &f.Peer}
+	}
+	for i := range sides(&figures[0]) {
+		missed, cpu, writes, answers := sides(&figures[0])[i], sides(&figures[1])[i], sides(&figures[2])[i], sides(&figures[3])[i]
+		// One miss in any round is one too many: a median would hide it.
+		*missed = total(*missed)
+		*writes = totals(*writes, n)
+		*answers = totals(*answers, n)
+		*cpu = totals(*cpu, n).Over(*answers)
+		*answers = answers.Over(*writes)
+	}
+}
+
+// totals adds n values at a time. A rest of fewer, of a peer that went away, is left out.
+func totals(v report.Values, n int) report.Values {
+	var all report.Values
+	for ; len(v) >= n; v = v[n:] {
+		all = append(all, total(v[:n])...)
+	}
+	return all
 }
 
 // rearming is one server with its crowd on one key.
 type rearming struct {
 	*crowd
 	key    string
-	writes int // in a round
+	writes int // in a slice
 	made   int // so far
+	slice  time.Duration
 	sizes  Sizes
 }
 
-// round lets a storm of writes pass over the watchers.
-func (r *rearming) round(ctx context.Context) (values, error) {
+// warm is a slice that does not count, unless something is missed in it.
+func (r *rearming) warm(ctx context.Context) error {
+	v, err := r.storm(ctx)
+	if err == nil && v[0] > 0 {
+		err = fmt.Errorf("%v of %d watchers have not got what was written last", v[0], r.sizes.Rearming)
+	}
+	return err
+}
+
+// storm lets a storm of writes pass over the watchers, for a slice of a round, and returns
+// what wholeRounds takes.
+func (r *rearming) storm(ctx context.Context) (values, error) {
 	if err := r.mustPark(ctx); err != nil {
 		return nil, err
 	}
@@ -80,7 +122,7 @@ func (r *rearming) round(ctx context.Context) (values, error) {
 	res, err := r.Weather(ctx, load.Storm{
 		Writes: r.writes,
 		Every:  time.Second / time.Duration(r.sizes.RearmWrites),
-		Most:   2 * r.sizes.RearmFor,
+		Most:   2 * r.slice,
 		Grace:  rearmGrace,
 		Write: func(int) []byte {
 			r.made++
@@ -97,8 +139,8 @@ func (r *rearming) round(ctx context.Context) (values, error) {
 	}
 	return values{
 		float64(res.Missed),
-		cpuMicros(r.target.PID != 0, after-before, float64(res.Answers)),
+		cpuMicros(r.target.PID != 0, after-before, 1),
 		float64(res.Written),
-		float64(res.Answers) / float64(res.Written),
+		float64(res.Answers),
 	}, nil
 }
