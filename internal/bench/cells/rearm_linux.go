@@ -72,6 +72,9 @@ func wholeRounds(figures []report.Figure, n int) {
 	}
 	for i := range sides(&figures[0]) {
 		missed, cpu, writes, answers := sides(&figures[0])[i], sides(&figures[1])[i], sides(&figures[2])[i], sides(&figures[3])[i]
+		if len(*missed) == 0 {
+			continue // there is no such side
+		}
 		// One miss in any round is one too many: a median would hide it.
 		*missed = total(*missed)
 		*writes = totals(*writes, n)
