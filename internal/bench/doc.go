@@ -1,8 +1,8 @@
 // Command bench measures a holdfast server against the limits of the machine it
 // runs on.
 //
-// It builds the server, starts it on a fresh data dir, and lets it take turns,
-// round by round, with servers that do nothing but what cannot be avoided: a bare
+// It builds the server, starts it on a fresh data dir, and lets it take turns
+// with servers that do nothing but what cannot be avoided: a bare
 // net/http server that sends the same ready-made bytes, one that parks requests
 // on a channel, one that appends to a file and shares fdatasync; and, as the floor of
 // parked requests, a loop that parks them without goroutines. For each

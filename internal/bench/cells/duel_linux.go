@@ -10,18 +10,18 @@ import (
 
 	"github.com/holdfast-kv/holdfast/internal/bench/load"
 	"github.com/holdfast-kv/holdfast/internal/bench/report"
+	"github.com/holdfast-kv/holdfast/internal/bench/target"
 )
 
-// duel is a contest between two sides for which a few percent matter, or of which one has
-// three servers on this machine. What else goes on in a machine, its disk before all, comes
+// duel is a contest of closed loops. What else goes on in a machine, its disk before all, comes
 // and goes within seconds: sides that have a second and a half each in turn find up to a third of
 // difference between two servers that are the same. So a round of a duel is cut into
-// slices, in which the sides take turns, each as often first as the other; what a round
+// slices, in which the sides take turns, each as often first as the others; what a round
 // gives is all of its slices together, so nothing that comes seldom, as collecting garbage
 // does, is left out. The connections stay.
 type duel struct {
-	columns        []column // those of closedColumns, under whatever name
-	subject, limit duelist
+	columns              []column // those of closedColumns, under whatever name
+	subject, limit, peer duelist  // peer: nil is none
 }
 
 // duelist is one side of a duel: plans that know their servers, and that are run at the same
@@ -35,67 +35,130 @@ const slice = 150 * time.Millisecond
 // slicesOf is how many slices a side has in a round: an even number, or else one.
 func slicesOf(round time.Duration) int { return max(1, int(round/(2*slice))*2) }
 
-// duelRounds is how many times as many rounds a duel has as other contests: by round its ratio
-// still moves by a tenth where the disk or three servers on two cores have a part in it.
+// duelRounds is how many times as many rounds a duel has for which a few percent matter, or in which
+// a disk or three servers on two cores have a part: by round its ratio still moves by a tenth.
 const duelRounds = 2
 
 // duel lets two sides fight one.
 func (s *stage) duel(ctx context.Context, columns []column, subject, limit duelist) (report.Row, error) {
-	return duel{columns, subject, limit}.run(ctx, duelRounds*s.opts.Rounds, s.opts.Round)
+	return duel{columns, subject, limit, nil}.run(ctx, duelRounds*s.opts.Rounds, s.opts.Round)
 }
 
-// run lets the sides fight for a number of rounds, in each of which both have the same time.
+// fight lets the subject, a limit and the peer, if there is one, fight a duel of so many rounds, each
+// with a plan that maker makes.
+func (s *stage) fight(ctx context.Context, rounds int, limit *target.Limit, columns []column, maker func(target.Target) (load.Plan, error)) (row report.Row, err error) {
+	d := duel{columns: columns}
+	for _, side := range []struct {
+		of *duelist
+		t  target.Target
+	}{{&d.subject, s.subject()}, {&d.limit, limit.Target()}} {
+		p, err := maker(side.t)
+		if err != nil {
+			return row, err
+		}
+		*side.of = duelist{s.aimed(side.t, p)}
+	}
+	var failed error
+	if s.opts.Peer != nil {
+		var p load.Plan
+		if p, failed = maker(*s.opts.Peer); failed == nil {
+			d.peer = duelist{s.aimed(*s.opts.Peer, p)}
+		}
+	}
+	row, err = d.run(ctx, rounds, s.opts.Round)
+	if failed != nil {
+		row.Note = fmt.Sprintf("peer: %v", failed)
+	}
+	return row, err
+}
+
+// run lets the sides fight for a number of rounds, in each of which all have the same time. What
+// goes wrong with the peer ends up in the note: it must not spoil the rest.
 func (d duel) run(ctx context.Context, rounds int, round time.Duration) (row report.Row, err error) {
 	slices := slicesOf(round)
-	var teams [2]team
+	sides := []duelist{d.subject, d.limit}
+	if d.peer != nil {
+		sides = append(sides, d.peer)
+	}
+	teams := make([]team, len(sides))
 	defer func() {
 		for _, t := range teams {
 			err = errors.Join(err, t.close())
 		}
 	}()
-	for i, side := range []duelist{d.subject, d.limit} {
+	var lost error // of the peer
+	for i, side := range sides {
 		if teams[i], err = side.connect(ctx, round/time.Duration(slices)); err != nil {
-			return row, fmt.Errorf("%s: %w", duelists[i], err)
+			if i != peerSide {
+				return row, fmt.Errorf("%s: %w", duelists[i], err)
+			}
+			lost, err = err, nil
 		}
 	}
-	byColumn := [2][]report.Values{make([]report.Values, len(d.columns)), make([]report.Values, len(d.columns))}
+	fight := func(side int) ([]load.Result, error) {
+		if side == peerSide && lost != nil {
+			return nil, nil
+		}
+		results, err := teams[side].run(ctx)
+		if side == peerSide && err != nil && ctx.Err() == nil {
+			lost = err
+			return nil, nil
+		}
+		return results, err
+	}
+	byColumn := make([][]report.Values, len(duelists)) // side, column, round
+	for i := range byColumn {
+		byColumn[i] = make([]report.Values, len(d.columns))
+	}
 	for round := range rounds + 1 { // the one numbered 0 warms up
 		n := slices
 		if round == 0 {
 			n = max(1, slices/warmShare)
 		}
-		results, err := takeTurns(n, func(side int) ([]load.Result, error) { return teams[side].run(ctx) })
+		results, err := takeTurns(n, len(sides), fight)
 		if err != nil {
 			return row, err
 		}
 		for i, all := range results {
+			if round == 0 || i == peerSide && lost != nil {
+				continue
+			}
 			for j, v := range teams[i].values(all) {
-				if round > 0 {
-					byColumn[i][j] = append(byColumn[i][j], v)
-				}
+				byColumn[i][j] = append(byColumn[i][j], v)
 			}
 		}
 	}
 	for j, col := range d.columns {
-		row.Figures = append(row.Figures, report.Figure{Name: col.name, Bar: col.bar, Subject: byColumn[0][j], Limit: byColumn[1][j]})
+		row.Figures = append(row.Figures, report.Figure{
+			Name: col.name, Bar: col.bar, Subject: byColumn[0][j], Limit: byColumn[1][j], Peer: byColumn[peerSide][j],
+		})
+	}
+	if lost != nil {
+		row.Note = fmt.Sprintf("peer: %v", lost)
 	}
 	return row, nil
 }
 
-var duelists = [2]string{"holdfast", "limit"}
+var duelists = [...]string{"holdfast", "limit", "peer"}
 
-// takeTurns lets both sides run n times and returns what each of their plans has done in all.
-// Who is second in one turn is first in the next.
-func takeTurns(n int, run func(side int) ([]load.Result, error)) (sums [2][]load.Result, err error) {
+const peerSide = 2 // of duelists
+
+// takeTurns lets all sides run n times and returns what each of their plans has done in all.
+// Who is first in one turn is last in the next.
+func takeTurns(n, sides int, run func(side int) ([]load.Result, error)) ([][]load.Result, error) {
+	sums := make([][]load.Result, sides)
 	for turn := range n {
 		for i := range sums {
-			side := (turn + i) % len(sums)
+			side := (turn + i) % sides
 			results, err := run(side)
 			if err != nil {
 				return sums, fmt.Errorf("%s: %w", duelists[side], err)
 			}
 			if turn == 0 {
 				sums[side] = make([]load.Result, len(results))
+			}
+			if len(results) != len(sums[side]) { // the peer is lost
+				continue
 			}
 			for j, res := range results {
 				sums[side][j].Add(res)

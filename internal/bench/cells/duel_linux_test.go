@@ -36,7 +36,7 @@ func TestSlicesOf(t *testing.T) {
 // TestTakeTurns: each is first as often as the other, and everything that it did counts.
 func TestTakeTurns(t *testing.T) {
 	var order []int
-	sums, err := takeTurns(4, func(side int) ([]load.Result, error) {
+	sums, err := takeTurns(4, 2, func(side int) ([]load.Result, error) {
 		order = append(order, side)
 		return []load.Result{
 			did(1, time.Second, time.Duration(len(order))),
@@ -70,7 +70,7 @@ func did(ops int64, elapsed, cpu time.Duration) load.Result {
 
 func TestTakeTurnsSaysWhoFailed(t *testing.T) {
 	broken := errors.New("broken")
-	_, err := takeTurns(2, func(side int) ([]load.Result, error) {
+	_, err := takeTurns(2, 2, func(side int) ([]load.Result, error) {
 		if side == 1 {
 			return nil, broken
 		}
@@ -116,7 +116,7 @@ func TestDuel(t *testing.T) {
 
 	bar := report.RatioAtMost(3)
 	fight := func(limit load.Plan) (report.Row, error) {
-		return duel{costColumns(bar), duelist{plan, plan}, duelist{limit}}.run(t.Context(), 3, 10*time.Millisecond)
+		return duel{costColumns(bar), duelist{plan, plan}, duelist{limit}, nil}.run(t.Context(), 3, 10*time.Millisecond)
 	}
 	row, err := fight(plan)
 	if err != nil {
@@ -140,5 +140,46 @@ func TestDuel(t *testing.T) {
 	unreachable.Addr = "127.0.0.1:1"
 	if _, err := fight(unreachable); err == nil || !strings.HasPrefix(err.Error(), "limit: ") {
 		t.Errorf("a limit that cannot be reached: %v", err)
+	}
+}
+
+// TestDuelGoesOnWithoutThePeer: what goes wrong with it is told, and what was measured of it stays.
+func TestDuelGoesOnWithoutThePeer(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer srv.Close()
+	addr := strings.TrimPrefix(srv.URL, "http://")
+	request := rawhttp.Request(http.MethodGet, "/", addr, nil)
+	plan := load.Plan{Addr: addr, Conns: 2, Next: func(int, int) []byte { return request }, Check: wantOK}
+	looks := 0 // two in a slice, and a slice in a round
+	breaking := plan
+	breaking.CPU = func() (time.Duration, error) {
+		if looks++; looks > 8 {
+			return 0, errors.New("broken")
+		}
+		return 0, nil
+	}
+	unreachable := plan
+	unreachable.Addr = "127.0.0.1:1"
+	for _, tc := range []struct {
+		peer   load.Plan
+		rounds int // of it
+		note   string
+	}{
+		{plan, 5, ""},
+		{breaking, 3, "peer: "}, // and one to warm up
+		{unreachable, 0, "peer: "},
+	} {
+		row, err := duel{closedColumns(nil), duelist{plan}, duelist{plan}, duelist{tc.peer}}.run(t.Context(), 5, 10*time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range row.Figures {
+			if len(f.Subject) != 5 || len(f.Limit) != 5 || len(f.Peer) != tc.rounds {
+				t.Errorf("%s: rounds %d, %d and %d of the peer; want 5, 5 and %d", f.Name, len(f.Subject), len(f.Limit), len(f.Peer), tc.rounds)
+			}
+		}
+		if !strings.HasPrefix(row.Note, tc.note) || (tc.note == "") != (row.Note == "") {
+			t.Errorf("note %q, want %q", row.Note, tc.note)
+		}
 	}
 }

@@ -200,24 +200,24 @@ func (s *stage) reads(ctx context.Context, g reading) (report.Row, error) {
 	if _, err := s.record(ctx, refs, http.MethodGet, path); err != nil {
 		return report.Row{}, err
 	}
-	return s.against(ctx, refs, closedColumns(g.bars), func(t target.Target) (*side, error) {
+	return s.fight(ctx, s.opts.Rounds, limit, closedColumns(g.bars), func(t target.Target) (load.Plan, error) {
 		first, err := send(ctx, t, http.MethodGet, path, g.fields()...)
 		if err != nil {
-			return nil, err
+			return load.Plan{}, err
 		}
 		body, err := unpacked(first)
 		if err == nil {
 			err = g.check(body, s.prefix)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("GET %s: %w", path, err)
+			return load.Plan{}, fmt.Errorf("GET %s: %w", path, err)
 		}
 		request := rawhttp.RequestWith(g.fields(), http.MethodGet, path, t.Addr, nil)
-		return s.closed(t, load.Plan{
+		return load.Plan{
 			Conns: g.clients,
 			Next:  func(int, int) []byte { return request },
 			Check: sameLength(path, first.Length),
-		}), nil
+		}, nil
 	})
 }
 

@@ -63,7 +63,7 @@ func (sc *scatter) run(ctx context.Context, s *stage, n int, b bars) (report.Row
 	if err := s.recordWrite(ctx, limit, put); err != nil {
 		return report.Row{}, err
 	}
-	return s.against(ctx, refs, closedColumns(b), func(t target.Target) (*side, error) {
+	return s.fight(ctx, s.opts.Rounds, limit, closedColumns(b), func(t target.Target) (load.Plan, error) {
 		gets := make([][]byte, sc.o.Sizes.Scattered)
 		for i := range gets {
 			gets[i] = rawhttp.Request(http.MethodGet, "/v1/kv/"+sc.key(s.prefix, i), t.Addr, nil)
@@ -76,11 +76,13 @@ func (sc *scatter) run(ctx context.Context, s *stage, n int, b bars) (report.Row
 		for i := range chance {
 			chance[i] = rand.New(rand.NewPCG(uint64(i), 7))
 		}
-		return s.closed(t, load.Plan{
+		sent := make([]int, scatterClients) // by client, over all slices
+		return load.Plan{
 			Conns: scatterClients,
-			Next: func(conn, sent int) []byte {
+			Next: func(conn, _ int) []byte {
+				sent[conn]++
 				// Not all clients write at the same time.
-				if n > 0 && (sent+conn*n/scatterClients)%n == 0 {
+				if n > 0 && (sent[conn]+conn*n/scatterClients)%n == 0 {
 					return puts[chance[conn].IntN(len(puts))]
 				}
 				return gets[chance[conn].IntN(len(gets))]
@@ -95,6 +97,6 @@ func (sc *scatter) run(ctx context.Context, s *stage, n int, b bars) (report.Row
 				}
 				return nil
 			},
-		}), nil
+		}, nil
 	})
 }

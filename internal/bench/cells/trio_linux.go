@@ -25,8 +25,7 @@ const trioServers = 3
 // trioGroup measures three servers on this machine. The column of the limit is another
 // server: of a cell on the leader, or on all three, one server that is alone; of a cell
 // on a follower the leader: both have the same three servers and the same disk behind them.
-// Only the cells of what all three together spend have the bare limits there. All that are
-// closed loops are duels.
+// Only the cells of what all three together spend have the bare limits there.
 func trioGroup(o *Options) group {
 	g := group{name: "trio"}
 	on := func(name string, run func(context.Context, *stage, *target.Cluster) (report.Row, error)) {

@@ -126,8 +126,8 @@ func (s *stage) writes(ctx context.Context, clients int, b bars, ring func(addr 
 	if err != nil {
 		return report.Row{}, err
 	}
-	return s.against(ctx, references{limit: limit}, closedColumns(b), func(t target.Target) (*side, error) {
-		return s.closed(t, taking(clients, ring(t.Addr))), nil
+	return s.fight(ctx, duelRounds*s.opts.Rounds, limit, closedColumns(b), func(t target.Target) (load.Plan, error) {
+		return taking(clients, ring(t.Addr)), nil
 	})
 }
 
