@@ -1,6 +1,7 @@
 package kvs
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -136,9 +137,34 @@ func (im *Import) Finish() {
 	if im.txn == nil {
 		return
 	}
-	slices.SortFunc(im.log, compareChanges)
-	appendLog(im.txn, im.log)
+	appendLog(im.txn, inOrder(im.log))
 	rows := im.rows.done()
 	must(im.txn.Insert(tableItems, &rows))
 	must(im.txn.Insert(tableMeta, &im.meta))
+}
+
+// inOrder puts changes into the order of the change log that have come in the order of their keys:
+// by index alone, since those of one index are in order already. The indexes are sorted beside
+// the changes, which lie all over the memory: to look at each some twenty times took a fifth of
+// the time of a restore.
+func inOrder(changes []*Version) []*Version {
+	type place struct {
+		index uint64
+		n     int // of changes
+	}
+	places := make([]place, len(changes))
+	for i, v := range changes {
+		places[i] = place{v.ModifyIndex, i}
+	}
+	slices.SortFunc(places, func(a, b place) int {
+		if a.index != b.index {
+			return cmp.Compare(a.index, b.index)
+		}
+		return cmp.Compare(a.n, b.n)
+	})
+	sorted := make([]*Version, len(changes))
+	for i, p := range places {
+		sorted[i] = changes[p.n]
+	}
+	return sorted
 }

@@ -2,11 +2,14 @@ package kvs
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"unique"
 
 	"github.com/hashicorp/go-memdb"
+	"pgregory.net/rapid"
 )
 
 var errEnough = errors.New("enough")
@@ -86,4 +89,22 @@ func TestExportEndsWithTheFirstError(t *testing.T) {
 	if err != errEnough || strings.Join(visited, "") != "ab" {
 		t.Errorf("visited %q, error %v; want a and b, and the visitor's error", visited, err)
 	}
+}
+
+// TestInOrder: changes that come key by key are sorted as the change log is.
+func TestInOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var changes []*Version
+		for i := range rapid.IntRange(0, 20).Draw(t, "keys") {
+			indexes := rapid.SliceOfNDistinct(rapid.Uint64Range(1, 30), 0, 8, rapid.ID).Draw(t, "indexes")
+			slices.Sort(indexes)
+			for _, index := range indexes {
+				changes = append(changes, &Version{Key: fmt.Sprintf("key-%02d", i), ModifyIndex: index})
+			}
+		}
+		want := slices.SortedFunc(slices.Values(changes), compareChanges)
+		if got := inOrder(changes); !slices.Equal(got, want) {
+			t.Fatalf("%v, want %v", got, want)
+		}
+	})
 }
