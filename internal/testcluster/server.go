@@ -93,8 +93,8 @@ func (s *Server) cleanUp() {
 	if err := s.end(); err != nil {
 		s.tb.Error(err)
 	}
-	if strings.Contains(s.log.String(), "WARNING: DATA RACE") {
-		s.tb.Errorf("%s: the race detector found something", s.name)
+	for _, report := range races(s.log.String()) {
+		s.tb.Errorf("%s: the race detector found something:\n%s", s.name, report)
 	}
 	if s.tb.Failed() {
 		s.tb.Logf("log of %s:\n%s", s.name, s.log.String())
