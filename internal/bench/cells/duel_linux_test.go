@@ -96,13 +96,18 @@ func TestTeamValues(t *testing.T) {
 	}
 }
 
-// TestDuel: both sides run, whatever the number of their plans, and one that breaks ends it.
-func TestDuel(t *testing.T) {
+// planOfNothing asks a server that answers nothing, with success.
+func planOfNothing(t *testing.T) load.Plan {
 	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	defer srv.Close()
+	t.Cleanup(srv.Close)
 	addr := strings.TrimPrefix(srv.URL, "http://")
 	request := rawhttp.Request(http.MethodGet, "/", addr, nil)
-	plan := load.Plan{Addr: addr, Conns: 2, Next: func(int, int) []byte { return request }, Check: wantOK}
+	return load.Plan{Addr: addr, Conns: 2, Next: func(int, int) []byte { return request }, Check: wantOK}
+}
+
+// TestDuel: both sides run, whatever the number of their plans, and one that breaks ends it.
+func TestDuel(t *testing.T) {
+	plan := planOfNothing(t)
 	var mu sync.Mutex
 	var used time.Duration // in each slice of each plan an hour
 	plan.CPU = func() (time.Duration, error) {
@@ -145,11 +150,7 @@ func TestDuel(t *testing.T) {
 
 // TestDuelGoesOnWithoutThePeer: what goes wrong with it is told, and what was measured of it stays.
 func TestDuelGoesOnWithoutThePeer(t *testing.T) {
-	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	defer srv.Close()
-	addr := strings.TrimPrefix(srv.URL, "http://")
-	request := rawhttp.Request(http.MethodGet, "/", addr, nil)
-	plan := load.Plan{Addr: addr, Conns: 2, Next: func(int, int) []byte { return request }, Check: wantOK}
+	plan := planOfNothing(t)
 	looks := 0 // two in a slice, and a slice in a round
 	breaking := plan
 	breaking.CPU = func() (time.Duration, error) {
