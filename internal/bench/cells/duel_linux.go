@@ -204,20 +204,26 @@ func (t team) run(ctx context.Context) ([]load.Result, error) {
 }
 
 // values are those of a closed loop, of what all plans have done: operations a second are
-// added, of the other figures each is the worst.
+// added, of a time to an answer the worst counts, and the CPU time is that of all their servers
+// for an operation of any of them.
 func (t team) values(all []load.Result) values {
 	var sum values
+	var ops int64
+	var cpu time.Duration
+	knows := true
 	for i, res := range all {
 		v := closedValues(res, t[i].knowsCPU)
 		if i == 0 {
 			sum = v
-			continue
+		} else {
+			sum[0] += v[0]
+			for j := 1; j < len(v); j++ {
+				sum[j] = max(sum[j], v[j])
+			}
 		}
-		sum[0] += v[0]
-		for j := 1; j < len(v); j++ {
-			sum[j] = max(sum[j], v[j])
-		}
+		ops, cpu, knows = ops+res.Ops, cpu+res.CPU, knows && t[i].knowsCPU
 	}
+	sum[len(sum)-1] = cpuMicros(knows, cpu, float64(ops))
 	return sum
 }
 

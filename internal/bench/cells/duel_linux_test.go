@@ -81,18 +81,23 @@ func TestTakeTurnsSaysWhoFailed(t *testing.T) {
 	}
 }
 
-// TestTeamValues: rates add up, and of a time the worst counts.
+// TestTeamValues: rates add up, of a time to an answer the worst counts, and the CPU time is
+// that of all servers by what all have answered, if all of it is known.
 func TestTeamValues(t *testing.T) {
-	got := team{{knowsCPU: true}, {knowsCPU: true}}.values([]load.Result{
+	done := []load.Result{
 		did(100, time.Second, 2*time.Millisecond),
-		did(50, time.Second, 3*time.Millisecond),
-	})
+		did(50, time.Second, 4*time.Millisecond),
+	}
+	got := team{{knowsCPU: true}, {knowsCPU: true}}.values(done)
 	// A latency is known to within some percent.
-	want := values{150, 50, 100, 60}
+	want := values{150, 50, 100, 40}
 	for i, v := range got {
 		if len(got) != len(want) || math.Abs(v-want[i]) > want[i]/20 {
 			t.Fatalf("%v, want %v", got, want)
 		}
+	}
+	if got := (team{{knowsCPU: true}, {knowsCPU: false}}).values(done); !math.IsNaN(got[3]) {
+		t.Errorf("the CPU time of one of two servers is given for that of both: %v", got)
 	}
 }
 
