@@ -69,10 +69,11 @@ type Agent struct {
 	expirer   *expirer
 	checks    *localChecks
 	restoring *restoringSnapshots
-	loading   sync.Mutex   // held while a request loads an archive for a restore
-	leading   atomic.Bool  // leads, and has applied what was committed before
-	alone     atomic.Bool  // leads a cluster of one
-	applying  atomic.Int64 // entries that were given to Raft and have no outcome yet
+	loading   sync.Mutex    // held while a request loads an archive for a restore
+	leading   atomic.Bool   // leads, and has applied what was committed before
+	ledTerm   atomic.Uint64 // in which it has
+	alone     atomic.Bool   // leads a cluster of one
+	applying  atomic.Int64  // entries that were given to Raft and have no outcome yet
 	followers *followers
 	ledSince  atomic.Int64 // when it began to lead the last time, Unix nanoseconds
 	caughtUp  chan struct{}

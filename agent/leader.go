@@ -69,6 +69,7 @@ func (a *Agent) watchLeadership(ctx context.Context) error {
 func (a *Agent) lead(ctx context.Context) {
 	defer a.leading.Store(false)
 	a.ledSince.Store(a.now().UnixNano())
+	a.ledTerm.Store(a.raft.CurrentTerm()) // before the barrier, which is not of an earlier one then
 	// A new leader has entries from before that it has not applied yet. Only after
 	// them may it answer reads.
 	for !a.applyAll() {

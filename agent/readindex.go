@@ -17,9 +17,9 @@ import (
 // that was acknowledged, or seen by anybody, before the request came.
 //
 // A leader makes sure, after the request came, that it still leads; another server
-// asks the leader for the index that such a round confirms, and waits until it has
-// applied as much itself. Everybody who comes while a round is under way shares the
-// next.
+// asks the leader for the index that such a round confirms, or that its own question
+// does, and waits until it has applied as much itself. Everybody who comes while a
+// round is under way shares the next.
 func (a *Agent) ReadIndex(ctx context.Context, mode httpapi.Mode) (httpapi.Contact, error) {
 	if a.leading.Load() && (mode == httpapi.Stale || a.alone.Load()) {
 		return httpapi.Contact{KnownLeader: true}, nil
@@ -96,7 +96,7 @@ func (a *Agent) readIndexRound(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	r, err := server.ReadIndex(ctx, &rpcpb.ReadIndexRequest{})
+	r, err := server.ReadIndex(ctx, &rpcpb.ReadIndexRequest{Id: a.nodeID, Term: a.raft.CurrentTerm()})
 	if err != nil {
 		return 0, rpc.AsError(err)
 	}
@@ -106,15 +106,57 @@ func (a *Agent) readIndexRound(ctx context.Context) (uint64, error) {
 	return r.GetIndex(), nil
 }
 
-// readIndexHere is the round of a leader. What is committed when it begins may have
-// been seen on a follower that applied it already; so it is waited for here too.
+// readIndexHere is the round of a leader.
 func (a *Agent) readIndexHere(ctx context.Context) (uint64, error) {
 	commit := a.raft.CommitIndex()
 	if !a.alone.Load() {
-		if err := a.raft.VerifyLeader().Error(); err != nil {
-			return 0, errNotThere
+		if err := a.verifyLeader(); err != nil {
+			return 0, err
 		}
 	}
+	return a.reached(ctx, commit)
+}
+
+// verifyLeader asks the others whether this server still leads, in the term in which it has applied
+// what was committed before.
+func (a *Agent) verifyLeader() error {
+	if a.raft.VerifyLeader().Error() != nil || a.raft.CurrentTerm() != a.ledTerm.Load() {
+		return errNotThere
+	}
+	return nil
+}
+
+// confirms tells whether a question of another server is as good as a round: this server and
+// the one that asks are a majority, and neither had given a later leader its vote when it was
+// asked. So nobody else had led by then, and nothing was acknowledged that is not committed
+// here. In a cluster of three that is every question of a voter.
+//
+// The term comes before the state: who is in a term first and leads after that leads in this
+// term or in a later one.
+func (a *Agent) confirms(asks rpc.Asker) bool {
+	return asks.Term != 0 && asks.Term == a.ledTerm.Load() && asks.Term == a.raft.CurrentTerm() &&
+		a.raft.State() == raft.Leader && areMajority(a.configuration(), raft.ServerID(a.nodeID), raft.ServerID(asks.ID))
+}
+
+// areMajority tells whether two servers are a majority of those with a vote.
+func areMajority(c raft.Configuration, one, other raft.ServerID) bool {
+	var voters, both int
+	for _, s := range c.Servers {
+		if s.Suffrage != raft.Voter {
+			continue
+		}
+		voters++
+		if s.ID == one || s.ID == other {
+			both++
+		}
+	}
+	return both == 2 && both > voters/2
+}
+
+// reached returns the index of a command that everything is part of which the log has up to
+// commit. That may have been seen on a follower which applied it already; so it is waited for
+// here too.
+func (a *Agent) reached(ctx context.Context, commit uint64) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
 	if err := a.store.WaitReached(ctx, commit); err != nil {

@@ -163,7 +163,7 @@ func TestTheLeaderSaysWhetherItChecksRights(t *testing.T) {
 		t.Fatal(status, text)
 	}
 	for m, want := range map[*inMemory]bool{on: true, off: false} {
-		if _, checks, err := (&backend{m.Agent}).ReadIndex(t.Context()); err != nil || checks != want {
+		if _, checks, err := (&backend{m.Agent}).ReadIndex(t.Context(), rpc.Asker{}); err != nil || checks != want {
 			t.Errorf("a leader says that it checks rights: %v, %v; want %v", checks, err, want)
 		}
 	}

@@ -29,7 +29,7 @@ type fake struct {
 
 func (f *fake) Accept(entry []byte) func() Outcome { return f.accept(entry) }
 
-func (f *fake) ReadIndex(ctx context.Context) (uint64, bool, error) {
+func (f *fake) ReadIndex(ctx context.Context, _ Asker) (uint64, bool, error) {
 	index, err := f.index(ctx)
 	return index, true, err
 }

@@ -21,7 +21,7 @@ type Backend interface {
 	// waits for what became of it. It may change entry.
 	Accept(entry []byte) (wait func() Outcome)
 
-	ReadIndex(ctx context.Context) (index uint64, checksRights bool, err error)
+	ReadIndex(ctx context.Context, asks Asker) (index uint64, checksRights bool, err error)
 	RenewSession(ctx context.Context, id string, given *rpcpb.Given) (index uint64, found bool, err error)
 	Restore(ctx context.Context, meta *rpcpb.RestoreMeta, r io.Reader) (index uint64, err error)
 	TransferLeader(ctx context.Context, id string, given *rpcpb.Given) error
@@ -30,6 +30,13 @@ type Backend interface {
 	Health() ([]byte, error)
 	Found(ids []string, by string) error
 	LeaderDied(ctx context.Context, id string) *rpcpb.LeaderDiedResponse
+}
+
+// Asker is a server that asks, and its term of Raft when it did. The zero value is one that
+// does not say, as servers of before.
+type Asker struct {
+	ID   string
+	Term uint64
 }
 
 // Outcome is what became of a command of another server: the bytes of its result, or
@@ -110,8 +117,8 @@ func AsError(err error) error {
 }
 
 // ReadIndex is part of the service.
-func (s *Server) ReadIndex(ctx context.Context, _ *rpcpb.ReadIndexRequest) (*rpcpb.ReadIndexResponse, error) {
-	index, checks, err := s.backend.ReadIndex(ctx)
+func (s *Server) ReadIndex(ctx context.Context, r *rpcpb.ReadIndexRequest) (*rpcpb.ReadIndexResponse, error) {
+	index, checks, err := s.backend.ReadIndex(ctx, Asker{ID: r.GetId(), Term: r.GetTerm()})
 	return &rpcpb.ReadIndexResponse{Index: index, ChecksRights: checks}, asStatus(err)
 }
 

@@ -71,7 +71,7 @@ var mayImport = map[string][]string{
 	"internal/torture":        {},
 	"internal/torture/faults": {"internal/torture", "internal/testcluster", "internal/faultnet"},
 	"internal/crashtest":      {"internal/testcluster"},
-	"internal/clustertest":    {"internal/testcluster", "internal/certs"},
+	"internal/clustertest":    {"internal/testcluster", "internal/certs", "agent/rpc/rpcpb"},
 	"internal/contract":       {"internal/testcluster"},
 	"internal/snippets":       {"internal/testcluster"},
 	"internal/bench":          {"internal/bench/...", "api", "internal/limit"},

@@ -246,7 +246,12 @@ func (x *Outcome) GetResult() []byte {
 }
 
 type ReadIndexRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The asking server and its term of Raft, after the reads came that it asks for. A
+	// server in the leader's term has given no later leader its vote. Without them the
+	// leader asks the others.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Term          uint64 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -279,6 +284,20 @@ func (x *ReadIndexRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use ReadIndexRequest.ProtoReflect.Descriptor instead.
 func (*ReadIndexRequest) Descriptor() ([]byte, []int) {
 	return file_agent_rpc_rpcpb_rpc_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ReadIndexRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ReadIndexRequest) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
 }
 
 type ReadIndexResponse struct {
@@ -1414,8 +1433,10 @@ const file_agent_rpc_rpcpb_rpc_proto_rawDesc = "" +
 	"\aOutcome\x122\n" +
 	"\arefusal\x18\x01 \x01(\x0e2\x18.holdfast.rpc.v1.RefusalR\arefusal\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x16\n" +
-	"\x06result\x18\x03 \x01(\fR\x06result\"\x12\n" +
-	"\x10ReadIndexRequest\"N\n" +
+	"\x06result\x18\x03 \x01(\fR\x06result\"6\n" +
+	"\x10ReadIndexRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04term\x18\x02 \x01(\x04R\x04term\"N\n" +
 	"\x11ReadIndexResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12#\n" +
 	"\rchecks_rights\x18\x02 \x01(\bR\fchecksRights\"i\n" +
