@@ -89,7 +89,7 @@ func (b *backend) ReadIndex(ctx context.Context, asks rpc.Asker) (index uint64, 
 	case !b.a.leading.Load():
 		return 0, false, notLeader()
 	case b.a.confirms(asks):
-		index, err = b.a.reached(ctx, b.a.raft.CommitIndex())
+		index, err = b.a.reached(ctx, b.a.raft.CommitIndex()) // ctx has the asking server's bound
 	default:
 		index, err = b.a.verifier.verify(ctx)
 	}

@@ -1,8 +1,10 @@
 package agent
 
 import (
+	"context"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -13,7 +15,9 @@ import (
 // heartbeats never travel in a pipeline: it is enough to look at what the transport
 // brings back.
 type followers struct {
-	now func() time.Time
+	now    func() time.Time
+	rounds atomic.Uint64
+	news   chan struct{} // of capacity 1: something was heard
 
 	mu sync.Mutex
 	by map[raft.ServerID]follower // of those that were sent to; guarded by mu
@@ -23,10 +27,14 @@ type followers struct {
 type follower struct {
 	lastIndex uint64    // of its log
 	at        time.Time // when that was heard
+	word      word      // that it gave last
 }
 
+// word is that of a server which follows the leader of a term: it did so after a round had begun.
+type word struct{ term, round uint64 }
+
 func newFollowers(now func() time.Time) *followers {
-	return &followers{now: now, by: map[raft.ServerID]follower{}}
+	return &followers{now: now, news: make(chan struct{}, 1), by: map[raft.ServerID]follower{}}
 }
 
 // transport is what Raft finds in a transport: a wrapper must not hide half of it.
@@ -47,18 +55,67 @@ type heardTransport struct {
 
 // AppendEntries sends heartbeats, and entries to a follower that is behind.
 func (t *heardTransport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	given := word{args.Term, t.heard.rounds.Load()} // what it answers it says after this
 	err := t.transport.AppendEntries(id, target, args, resp)
 	if err == nil && resp.Term <= args.Term { // else it is no follower of ours
-		t.heard.note(id, resp.LastLog)
+		t.heard.note(id, resp.LastLog, given)
 	}
 	return err
 }
 
-func (f *followers) note(id raft.ServerID, lastIndex uint64) {
+func (f *followers) note(id raft.ServerID, lastIndex uint64, given word) {
 	at := f.now()
 	f.mu.Lock()
+	if last := f.by[id].word; given.term < last.term || given.term == last.term && given.round < last.round {
+		given = last // two messages were under way
+	}
+	f.by[id] = follower{lastIndex: lastIndex, at: at, word: given}
+	f.mu.Unlock()
+	select {
+	case f.news <- struct{}{}:
+	default: // whoever waits will look anyway
+	}
+}
+
+// begin begins a round and returns its number: what is sent from now on is sent after that.
+func (f *followers) begin() uint64 { return f.rounds.Add(1) }
+
+// confirm waits until this server, self, has the words of so many others that they are a majority of
+// those with a vote, given after a round had begun in which it led a term. It is for one goroutine
+// at a time. The error is that of ctx.
+func (f *followers) confirm(ctx context.Context, voters func() raft.Configuration, self raft.ServerID, term, round uint64) error {
+	for !f.confirmed(voters(), self, term, round) {
+		select {
+		case <-f.news:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (f *followers) confirmed(c raft.Configuration, self raft.ServerID, term, round uint64) bool {
+	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.by[id] = follower{lastIndex: lastIndex, at: at}
+	return isMajority(c, func(id raft.ServerID) bool {
+		given := f.by[id].word
+		return id == self || given.term == term && given.round >= round
+	})
+}
+
+// isMajority tells whether those for whom is says so are a majority of those with a vote.
+func isMajority(c raft.Configuration, is func(raft.ServerID) bool) bool {
+	var voters, some int
+	for _, s := range c.Servers {
+		if s.Suffrage != raft.Voter {
+			continue
+		}
+		voters++
+		if is(s.ID) {
+			some++
+		}
+	}
+	return some > voters/2
 }
 
 // heardOf is the last index of a server's log and when that was heard; the zero time for

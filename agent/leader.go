@@ -69,7 +69,7 @@ func (a *Agent) watchLeadership(ctx context.Context) error {
 func (a *Agent) lead(ctx context.Context) {
 	defer a.leading.Store(false)
 	a.ledSince.Store(a.now().UnixNano())
-	a.ledTerm.Store(a.raft.CurrentTerm()) // before the barrier, which is not of an earlier one then
+	term := a.raft.CurrentTerm() // before the barrier, which is not of an earlier one then
 	// A new leader has entries from before that it has not applied yet. Only after
 	// them may it answer reads.
 	for !a.applyAll() {
@@ -92,6 +92,7 @@ func (a *Agent) lead(ctx context.Context) {
 	if err := a.readyACL(ctx, a.applyAsLeader); err != nil {
 		a.log.Warn("make the ACL tables ready", "error", err) // leadACL goes on trying
 	}
+	a.ledTerm.Store(term)
 	a.leading.Store(true)
 	a.reachedCommitted()
 	a.log.Info("leads the cluster", "index", a.store.Applied())

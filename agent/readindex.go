@@ -108,57 +108,61 @@ func (a *Agent) readIndexRound(ctx context.Context) (uint64, error) {
 
 // readIndexHere is the round of a leader.
 func (a *Agent) readIndexHere(ctx context.Context) (uint64, error) {
+	_, reign := a.leader.get()
+	if ctx.Err() != nil {
+		return 0, ctx.Err()
+	}
+	ctx, cancel := context.WithTimeout(reign, verifyTimeout)
+	defer cancel()
+	term := a.ledTerm.Load() // first: everything of before it is committed
 	commit := a.raft.CommitIndex()
 	if !a.alone.Load() {
-		if err := a.verifyLeader(); err != nil {
+		if err := a.verifyLeader(ctx, term); err != nil {
 			return 0, err
 		}
 	}
 	return a.reached(ctx, commit)
 }
 
-// verifyLeader asks the others whether this server still leads, in the term in which it has applied
-// what was committed before.
-func (a *Agent) verifyLeader() error {
-	if a.raft.VerifyLeader().Error() != nil || a.raft.CurrentTerm() != a.ledTerm.Load() {
+// verifyLeader makes sure that this server has led a term until now.
+//
+// Raft's library takes any answer of any server for a confirmation, also of one without a vote, and
+// to what was sent long before: after a pause of this process there may be one in its sockets that
+// was given before another server became leader. So its word ends the wait of a leader
+// that is none any more; what counts is what followers answer to what is sent from here on, which it
+// has them send.
+func (a *Agent) verifyLeader(ctx context.Context, term uint64) error {
+	round := a.followers.begin()
+	if a.raft.VerifyLeader().Error() != nil {
+		return errNotThere
+	}
+	if err := a.followers.confirm(ctx, a.configuration, raft.ServerID(a.nodeID), term, round); err != nil {
+		return err
+	}
+	if a.raft.CurrentTerm() != term { // last: until now the configuration was one of that term
 		return errNotThere
 	}
 	return nil
 }
 
-// confirms tells whether a question of another server is as good as a round: this server and
-// the one that asks are a majority, and neither had given a later leader its vote when it was
-// asked. So nobody else had led by then, and nothing was acknowledged that is not committed
-// here. In a cluster of three that is every question of a voter.
-//
-// The term comes before the state: who is in a term first and leads after that leads in this
-// term or in a later one.
+// confirms tells whether a question of another server is as good as a round: that server and this
+// one are a majority, and are in the term that this one leads, the other one after the reads came
+// that it asks for. Neither can have given a later leader its vote by then; so there was none, and
+// nothing was acknowledged that is not committed here. In a cluster of three that is every question
+// of a voter.
 func (a *Agent) confirms(asks rpc.Asker) bool {
-	return asks.Term != 0 && asks.Term == a.ledTerm.Load() && asks.Term == a.raft.CurrentTerm() &&
-		a.raft.State() == raft.Leader && areMajority(a.configuration(), raft.ServerID(a.nodeID), raft.ServerID(asks.ID))
+	term := a.ledTerm.Load() // first, as in readIndexHere
+	pair := isMajority(a.configuration(), func(id raft.ServerID) bool {
+		return id == raft.ServerID(a.nodeID) || id == raft.ServerID(asks.ID)
+	})
+	return pair && asks.Term == term &&
+		a.raft.CurrentTerm() == term && a.raft.State() == raft.Leader // last, as in verifyLeader
 }
 
-// areMajority tells whether two servers are a majority of those with a vote.
-func areMajority(c raft.Configuration, one, other raft.ServerID) bool {
-	var voters, both int
-	for _, s := range c.Servers {
-		if s.Suffrage != raft.Voter {
-			continue
-		}
-		voters++
-		if s.ID == one || s.ID == other {
-			both++
-		}
-	}
-	return both == 2 && both > voters/2
-}
-
-// reached returns the index of a command that everything is part of which the log has up to
-// commit. That may have been seen on a follower which applied it already; so it is waited for
-// here too.
+// reached waits until this server has applied what the log has up to commit, and returns the index of
+// the last command that it has applied. What is committed may have been seen on a follower that
+// applied it earlier.
 func (a *Agent) reached(ctx context.Context, commit uint64) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
-	defer cancel()
 	if err := a.store.WaitReached(ctx, commit); err != nil {
 		return 0, err
 	}

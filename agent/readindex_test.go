@@ -5,47 +5,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
-
-	"github.com/hashicorp/raft"
 )
-
-// TestAreMajority: two servers are one when both have a vote and at most one other has.
-func TestAreMajority(t *testing.T) {
-	voters := func(ids ...raft.ServerID) (c raft.Configuration) {
-		for _, id := range ids {
-			c.Servers = append(c.Servers, raft.Server{ID: id})
-		}
-		return c
-	}
-	with := func(c raft.Configuration, suffrage raft.ServerSuffrage, ids ...raft.ServerID) raft.Configuration {
-		for _, id := range ids {
-			c.Servers = append(c.Servers, raft.Server{ID: id, Suffrage: suffrage})
-		}
-		return c
-	}
-	for _, tc := range []struct {
-		name string
-		of   raft.Configuration
-		want bool
-	}{
-		{"of two", voters("a", "b"), true},
-		{"of three", voters("x", "b", "a"), true},
-		{"of four", voters("a", "b", "x", "y"), false},
-		{"of five", voters("a", "b", "x", "y", "z"), false},
-		{"of three, others without a vote", with(voters("a", "b", "x"), raft.Nonvoter, "y", "z"), true},
-		{"one has no vote", with(voters("a", "x"), raft.Nonvoter, "b"), false},
-		{"one is about to have one", with(voters("a"), raft.Staging, "b"), false},
-		{"one is not there", voters("a", "x"), false},
-		{"nobody is there", voters(), false},
-	} {
-		if got := areMajority(tc.of, "a", "b"); got != tc.want {
-			t.Errorf("%s: %t", tc.name, got)
-		}
-	}
-	if areMajority(voters("a"), "a", "a") || areMajority(voters("a", "b"), "a", "a") {
-		t.Error("one server is two")
-	}
-}
 
 // TestRoundsAreShared: whoever asks while a round is under way gets the next one, and all of
 // them the same.
