@@ -15,12 +15,12 @@ import (
 	"github.com/holdfast-kv/holdfast/session"
 )
 
-// How the leader ends what has run out of time. A batch is one log entry; the pause
-// lets the writes of others through when thousands run out together.
+// How the leader ends what has run out of time. A batch is one log entry, which the writes of others
+// that come meanwhile wait for; the pause lets them through when thousands run out together.
 const (
 	expiryTick   = 100 * time.Millisecond
-	expiryBatch  = 256
-	expiryPause  = 5 * time.Millisecond
+	expiryBatch  = 64
+	expiryPause  = time.Millisecond
 	expiryRetry  = time.Second
 	renewalCheck = 5 * time.Millisecond
 )
@@ -184,38 +184,55 @@ func (x *expirer) run(ctx context.Context) error {
 		if !x.ready() {
 			continue
 		}
-		for x.sessions(ctx) || x.keys(ctx) {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(expiryPause):
-			}
+		if err := x.sweep(ctx); err != nil {
+			return nil
 		}
 		x.tellPassed(ctx)
 	}
 }
 
-// sessions ends one batch of sessions, settles one of others, and tells whether there
-// may be more.
-func (x *expirer) sessions(ctx context.Context) bool {
-	over, quiet := x.deadlines.due(expiryBatch)
-	ended := x.end(ctx, over)
-	return x.settle(ctx, quiet) && ended && max(len(over), len(quiet)) == expiryBatch
+// sweep ends everything whose time is over. The error is that of ctx.
+func (x *expirer) sweep(ctx context.Context) error {
+	var ended int
+	defer func() {
+		if ended > 0 {
+			x.log.Info("sessions expired", "sessions", ended)
+		}
+	}()
+	for {
+		n, more := x.sessions(ctx)
+		ended += n
+		if !more && !x.keys(ctx) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(expiryPause):
+		}
+	}
 }
 
-// end ends sessions and tells whether that could be done.
-func (x *expirer) end(ctx context.Context, ids []string) bool {
+// sessions ends one batch of sessions, settles one of others, and tells how many it has ended and
+// whether there may be more.
+func (x *expirer) sessions(ctx context.Context) (ended int, more bool) {
+	over, quiet := x.deadlines.due(expiryBatch)
+	ended, ok := x.end(ctx, over)
+	return ended, x.settle(ctx, quiet) && ok && max(len(over), len(quiet)) == expiryBatch
+}
+
+// end ends sessions and tells how many there were, and whether that could be done.
+func (x *expirer) end(ctx context.Context, ids []string) (ended int, ok bool) {
 	if len(ids) == 0 {
-		return true
+		return 0, true
 	}
 	res, err := x.propose(ctx, &fsm.Command{EndSession: &fsm.EndSession{IDs: ids, Expired: true}})
 	x.deadlines.giveBack(ids) // those that are still there
 	if err != nil {
 		x.log.Warn("end sessions whose time is over", "sessions", len(ids), "error", err)
-		return false
+		return 0, false
 	}
-	x.log.Info("sessions expired", "sessions", res.Ended)
-	return true
+	return res.Ended, true
 }
 
 // settle puts the time of sessions into the state and tells whether that could be
