@@ -16,7 +16,7 @@ import (
 
 const (
 	casClients = 16                     // contend for one key
-	casLeast   = 200 * time.Millisecond // a round is as long as that, so that somebody wins in it
+	casSlice   = 200 * time.Millisecond // that a side has at once, so that somebody wins in it
 )
 
 // casGroup has clients read a key and write it if nobody has meanwhile, again and again.
@@ -41,7 +41,10 @@ func (s *stage) casLoop(ctx context.Context) (report.Row, error) {
 	if err != nil {
 		return report.Row{}, err
 	}
-	c := contest{columns: columns, subject: s.casSide(s.subject()), limit: s.serialWrites(limit.Target())}
+	c := contest{
+		columns: columns, subject: s.casSide(s.subject()), limit: s.serialWrites(limit.Target()),
+		slices: max(1, int(s.opts.Round/casSlice)),
+	}
 	c.peer = s.peer(func(t target.Target) (*side, error) { return s.casSide(t), nil })
 	row, err := c.run(ctx, s.opts.Rounds)
 	if err == nil && row.Note == "" {
@@ -52,7 +55,9 @@ func (s *stage) casLoop(ctx context.Context) (report.Row, error) {
 
 // serialWrites is one client of the limit.
 func (s *stage) serialWrites(t target.Target) *side {
-	one := s.closed(t, taking(1, s.putRing(t.Addr)))
+	p := taking(1, s.putRing(t.Addr))
+	p.Duration = casSlice
+	one := s.closed(t, p)
 	return &side{warm: one.warm, round: func(ctx context.Context) (values, error) {
 		v, err := one.round(ctx)
 		if err != nil {
@@ -66,7 +71,7 @@ func (s *stage) casSide(t target.Target) *side {
 	return &side{round: func(ctx context.Context) (values, error) { return s.contend(ctx, t) }}
 }
 
-// contend runs the loop for a round.
+// contend runs the loop for a slice.
 func (s *stage) contend(ctx context.Context, t target.Target) (values, error) {
 	key := s.prefix + "contended"
 	if err := put(ctx, t, key, []byte("0")); err != nil {
@@ -84,7 +89,7 @@ func (s *stage) contend(ctx context.Context, t target.Target) (values, error) {
 	}
 	clients := make([]casClient, casClients) // each is used by one thread at a time
 	res, err := load.Plan{
-		Addr: t.Addr, Conns: casClients, Loops: s.opts.Loops, Duration: max(s.opts.Round, casLeast), CPU: t.CPU(), Check: wantOK,
+		Addr: t.Addr, Conns: casClients, Loops: s.opts.Loops, Duration: casSlice, CPU: t.CPU(), Check: wantOK,
 		Next: func(int, int) []byte { return get },
 		Reply: func(conn int, r rawhttp.Response) []byte {
 			c := &clients[conn]

@@ -29,6 +29,10 @@ type side struct {
 type contest struct {
 	columns                     []column
 	subject, limit, floor, peer *side
+
+	// slices is how often the sides take turns in a round, of which a figure is the mean then; 0
+	// is once. See duel for why.
+	slices int
 }
 
 // column is one figure of a contest.
@@ -43,26 +47,46 @@ func (c contest) run(ctx context.Context, rounds int) (row report.Row, err error
 	defer func() { err = errors.Join(err, c.close()) }()
 	sides := c.sides()
 	byColumn := make([][]report.Values, len(sides)) // side, column, round
-	for i := range sides {
+	var present []int
+	for i, s := range sides {
 		byColumn[i] = make([]report.Values, len(c.columns))
+		if s != nil {
+			present = append(present, i)
+		}
 	}
-	// The turn numbered 0 warms up.
-	for turn := range rounds + 1 {
-		for i, s := range sides {
-			if s == nil {
-				continue
-			}
-			got, err := s.turn(ctx, turn == 0)
-			switch {
-			case err != nil && s == c.peer && ctx.Err() == nil:
-				row.Note = fmt.Sprintf("peer: %v", err)
-				sides[i] = nil
-			case err != nil:
-				return row, fmt.Errorf("%s: %w", [...]string{"holdfast", "limit", "floor", "peer"}[i], err)
-			case turn > 0:
-				for j := range c.columns {
-					byColumn[i][j] = append(byColumn[i][j], got[j])
+	slices := max(c.slices, 1)
+	for round := range rounds + 1 { // the one numbered 0 warms up
+		sums := make([]values, len(sides))
+		n := slices
+		if round == 0 {
+			n = 1
+		}
+		for turn := range n {
+			for k := range present {
+				i := present[(turn+k)%len(present)]
+				s := sides[i]
+				if s == nil { // it was there
+					continue
 				}
+				got, err := s.turn(ctx, round == 0)
+				switch {
+				case err != nil && s == c.peer && ctx.Err() == nil:
+					row.Note = fmt.Sprintf("peer: %v", err)
+					sides[i], sums[i] = nil, nil
+				case err != nil:
+					return row, fmt.Errorf("%s: %w", [...]string{"holdfast", "limit", "floor", "peer"}[i], err)
+				case sums[i] == nil:
+					sums[i] = got
+				default:
+					for j, v := range got {
+						sums[i][j] += v
+					}
+				}
+			}
+		}
+		for i, sum := range sums {
+			for j, v := range sum {
+				byColumn[i][j] = append(byColumn[i][j], v/float64(slices))
 			}
 		}
 	}
@@ -127,7 +151,9 @@ func (s *stage) aimed(t target.Target, p load.Plan, paid ...target.Target) load.
 // closed makes a side of a closed loop.
 func (s *stage) closed(t target.Target, p load.Plan) *side {
 	p = s.aimed(t, p)
-	p.Duration = s.opts.Round
+	if p.Duration == 0 {
+		p.Duration = s.opts.Round
+	}
 	warm := p
 	warm.Duration, warm.CPU = s.opts.Round/warmShare, nil
 	return &side{

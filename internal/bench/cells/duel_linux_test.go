@@ -1,6 +1,7 @@
 package cells
 
 import (
+	"context"
 	"errors"
 	"math"
 	"net/http"
@@ -66,6 +67,37 @@ func did(ops int64, elapsed, cpu time.Duration) load.Result {
 		l.Record(time.Duration(i+1) * time.Millisecond)
 	}
 	return load.Result{Ops: ops, Elapsed: elapsed, CPU: cpu, Latency: l}
+}
+
+// TestContestInSlices: in a round each side is first in turn, and a figure is the mean of the slices.
+func TestContestInSlices(t *testing.T) {
+	var order []string
+	on := func(name string, figures ...float64) *side {
+		n := 0
+		return &side{round: func(context.Context) (values, error) {
+			order = append(order, name)
+			n++
+			return values{figures[n-1]}, nil
+		}}
+	}
+	c := contest{
+		columns: []column{{name: "figure"}}, slices: 2,
+		subject: on("subject", 1, 2, 3, 5), floor: on("floor", 10, 20, 30, 50),
+	}
+	row, err := c.run(t.Context(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"subject", "floor", "floor", "subject", "subject", "floor", "floor", "subject"}; !slices.Equal(order, want) {
+		t.Errorf("the order is %v, want %v", order, want)
+	}
+	f := row.Figures[0]
+	if want := (report.Values{1.5, 4}); !slices.Equal(f.Subject, want) {
+		t.Errorf("the subject's rounds are %v, want %v", f.Subject, want)
+	}
+	if want := (report.Values{15, 40}); !slices.Equal(f.Floor, want) || len(f.Limit) != 0 {
+		t.Errorf("the floor's rounds are %v, want %v; the limit's %v, want none", f.Floor, want, f.Limit)
+	}
 }
 
 func TestTakeTurnsSaysWhoFailed(t *testing.T) {

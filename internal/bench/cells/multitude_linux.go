@@ -48,7 +48,7 @@ func (s *stage) multitude(ctx context.Context) (report.Row, error) {
 		}
 		return floor.Target(), floor, floor.Close, nil
 	})
-	row, err := c.run(ctx, 1)
+	row, err := c.run(ctx, min(s.opts.Rounds, memoryRounds))
 	if err == nil {
 		row.Note = fmt.Sprintf("%d parked queries were asked for, the open files allow %d; one write, until the last is served", s.opts.Sizes.Multitude, n)
 	}
