@@ -189,6 +189,10 @@ func (r reading) fields() []rawhttp.Field {
 	return []rawhttp.Field{{Name: "Accept-Encoding", Value: "gzip"}}
 }
 
+// loneRounds is how many times as many rounds a single reader has: the time that its answers take, most of
+// it waking up, moves by a half from round to round.
+const loneRounds = 4
+
 // reads measures a GET against a limit that answers with the same bytes.
 func (s *stage) reads(ctx context.Context, g reading) (report.Row, error) {
 	limit, err := s.limit(limitserver.Ready)
@@ -200,7 +204,11 @@ func (s *stage) reads(ctx context.Context, g reading) (report.Row, error) {
 	if _, err := s.record(ctx, refs, http.MethodGet, path); err != nil {
 		return report.Row{}, err
 	}
-	return s.fight(ctx, s.opts.Rounds, limit, closedColumns(g.bars), func(t target.Target) (load.Plan, error) {
+	rounds := s.opts.Rounds
+	if g.clients == 1 {
+		rounds *= loneRounds
+	}
+	return s.fight(ctx, rounds, limit, closedColumns(g.bars), func(t target.Target) (load.Plan, error) {
 		first, err := send(ctx, t, http.MethodGet, path, g.fields()...)
 		if err != nil {
 			return load.Plan{}, err
