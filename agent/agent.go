@@ -71,7 +71,7 @@ type Agent struct {
 	restoring *restoringSnapshots
 	loading   sync.Mutex    // held while a request loads an archive for a restore
 	leading   atomic.Bool   // leads, and has applied what was committed before
-	ledTerm   atomic.Uint64 // the last term that it led when it had
+	ledTerm   atomic.Uint64 // of Raft, in which it did so last
 	alone     atomic.Bool   // leads a cluster of one
 	applying  atomic.Int64  // entries that were given to Raft and have no outcome yet
 	followers *followers

@@ -103,21 +103,6 @@ func (f *followers) confirmed(c raft.Configuration, self raft.ServerID, term, ro
 	})
 }
 
-// isMajority tells whether those for whom is says so are a majority of those with a vote.
-func isMajority(c raft.Configuration, is func(raft.ServerID) bool) bool {
-	var voters, some int
-	for _, s := range c.Servers {
-		if s.Suffrage != raft.Voter {
-			continue
-		}
-		voters++
-		if is(s.ID) {
-			some++
-		}
-	}
-	return some > voters/2
-}
-
 // heardOf is the last index of a server's log and when that was heard; the zero time for
 // never.
 func (f *followers) heardOf(id raft.ServerID) (lastIndex uint64, at time.Time) {

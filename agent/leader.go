@@ -176,6 +176,17 @@ func countVoters(c raft.Configuration) int {
 	return n
 }
 
+// isMajority tells whether those for whom is says so are a majority of those with a vote.
+func isMajority(c raft.Configuration, is func(raft.ServerID) bool) bool {
+	n := 0
+	for _, s := range c.Servers {
+		if s.Suffrage == raft.Voter && is(s.ID) {
+			n++
+		}
+	}
+	return n > countVoters(c)/2
+}
+
 // pruneInterval is how often the leader looks whether history is over its budget.
 const pruneInterval = time.Second
 

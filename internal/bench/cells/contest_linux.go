@@ -47,46 +47,20 @@ func (c contest) run(ctx context.Context, rounds int) (row report.Row, err error
 	defer func() { err = errors.Join(err, c.close()) }()
 	sides := c.sides()
 	byColumn := make([][]report.Values, len(sides)) // side, column, round
-	var present []int
-	for i, s := range sides {
+	for i := range sides {
 		byColumn[i] = make([]report.Values, len(c.columns))
-		if s != nil {
-			present = append(present, i)
-		}
 	}
-	slices := max(c.slices, 1)
-	for round := range rounds + 1 { // the one numbered 0 warms up
-		sums := make([]values, len(sides))
-		n := slices
-		if round == 0 {
-			n = 1
+	if err := c.warm(ctx, &row, sides); err != nil {
+		return row, err
+	}
+	for range rounds {
+		means, err := c.round(ctx, &row, sides)
+		if err != nil {
+			return row, err
 		}
-		for turn := range n {
-			for k := range present {
-				i := present[(turn+k)%len(present)]
-				s := sides[i]
-				if s == nil { // it was there
-					continue
-				}
-				got, err := s.turn(ctx, round == 0)
-				switch {
-				case err != nil && s == c.peer && ctx.Err() == nil:
-					row.Note = fmt.Sprintf("peer: %v", err)
-					sides[i], sums[i] = nil, nil
-				case err != nil:
-					return row, fmt.Errorf("%s: %w", [...]string{"holdfast", "limit", "floor", "peer"}[i], err)
-				case sums[i] == nil:
-					sums[i] = got
-				default:
-					for j, v := range got {
-						sums[i][j] += v
-					}
-				}
-			}
-		}
-		for i, sum := range sums {
-			for j, v := range sum {
-				byColumn[i][j] = append(byColumn[i][j], v/float64(slices))
+		for i, mean := range means {
+			for j, v := range mean {
+				byColumn[i][j] = append(byColumn[i][j], v)
 			}
 		}
 	}
@@ -96,6 +70,69 @@ func (c contest) run(ctx context.Context, rounds int) (row report.Row, err error
 	}
 	return row, nil
 }
+
+// warm lets all sides that have something to warm up do so.
+func (c contest) warm(ctx context.Context, row *report.Row, sides []*side) error {
+	for i, s := range sides {
+		if s == nil || s.warm == nil {
+			continue
+		}
+		if err := c.failed(ctx, row, sides, i, s.warm(ctx)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// round lets the sides take their turns and returns the mean of each; nil of one that is not there.
+func (c contest) round(ctx context.Context, row *report.Row, sides []*side) ([]values, error) {
+	turns := max(c.slices, 1)
+	var present []int
+	for i, s := range sides {
+		if s != nil {
+			present = append(present, i)
+		}
+	}
+	means := make([]values, len(sides))
+	for turn := range turns {
+		for k := range present {
+			i := present[(turn+k)%len(present)]
+			if sides[i] == nil { // the peer has broken in this round
+				continue
+			}
+			got, err := sides[i].round(ctx)
+			if err := c.failed(ctx, row, sides, i, err); err != nil {
+				return nil, err
+			}
+			if means[i] == nil {
+				means[i] = make(values, len(got))
+			}
+			for j, v := range got {
+				means[i][j] += v / float64(turns)
+			}
+		}
+	}
+	if sides[peerOf] == nil {
+		means[peerOf] = nil // of a round that it did not end
+	}
+	return means, nil
+}
+
+// failed returns what went wrong with a side. Of the peer it becomes the note, and the peer is left out
+// from then on.
+func (c contest) failed(ctx context.Context, row *report.Row, sides []*side, i int, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case i == peerOf && ctx.Err() == nil:
+		row.Note = fmt.Sprintf("peer: %v", err)
+		sides[i] = nil
+		return nil
+	}
+	return fmt.Errorf("%s: %w", [...]string{"holdfast", "limit", "floor", "peer"}[i], err)
+}
+
+const peerOf = 3 // of sides
 
 func (c contest) sides() []*side { return []*side{c.subject, c.limit, c.floor, c.peer} }
 
@@ -107,16 +144,6 @@ func (c contest) close() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func (s *side) turn(ctx context.Context, warm bool) (values, error) {
-	if !warm {
-		return s.round(ctx)
-	}
-	if s.warm == nil {
-		return nil, nil
-	}
-	return nil, s.warm(ctx)
 }
 
 // The figures of a closed loop.
