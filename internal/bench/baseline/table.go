@@ -65,7 +65,8 @@ func (e *Entry) UnmarshalText(b []byte) (err error) {
 	return nil
 }
 
-// Record makes a table of a run.
+// Record makes a table of a run. A cell of which no figure is kept, since its seconds are judged by
+// their bars alone, stands in it empty: that it is measured at all is part of what must stay so.
 func Record(run report.Run) Table {
 	t := Table{
 		Recorded: run.Started, Command: run.Command, Machine: run.Machine,
@@ -73,6 +74,10 @@ func Record(run report.Run) Table {
 	}
 	for i := range run.Rows {
 		row := &run.Rows[i]
+		if row.Err != nil || row.Skipped != "" {
+			continue
+		}
+		t.Cells[row.Cell] = map[string]Entry{}
 		for j := range row.Figures {
 			f := &row.Figures[j]
 			e, found := pick(f)
@@ -80,9 +85,6 @@ func Record(run report.Run) Table {
 				continue
 			}
 			e.Value, e.Worst = rounded(e.Value), rounded(e.Worst)
-			if t.Cells[row.Cell] == nil {
-				t.Cells[row.Cell] = map[string]Entry{}
-			}
 			t.Cells[row.Cell][f.Name] = e
 		}
 	}

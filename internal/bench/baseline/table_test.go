@@ -66,6 +66,7 @@ func TestCompare(t *testing.T) {
 		{"a figure that is gone fails", table("put", "p99 ms", at(OverLimit, 1)), row(), "", "put, p99 ms: missing", true},
 		{"a figure that was not measured fails", table("put", "CPU µs/op", at(OverLimit, 1)), row(figure("CPU µs/op", math.NaN())), "", "not measured", true},
 		{"a cell that is gone fails", table("get", "ops/s", at(OverLimit, 1)), nil, "", "get: missing", true},
+		{"also one of which no figure is kept", Table{Cells: map[string]map[string]Entry{"get": {}}}, nil, "", "get: missing", true},
 		{"unless it was not asked for", table("get", "ops/s", at(OverLimit, 1)), nil, "^put", "", false},
 		{"a cell that broke fails", Table{}, []report.Row{{Cell: "put", Err: errors.New("no leader")}}, "", "put: broke: no leader", true},
 		{"a cell that was skipped fails if the table has it", table("put", "ops/s", at(OverLimit, 1)), []report.Row{{Cell: "put", Skipped: "why"}}, "", "put: skipped: why", true},
@@ -118,7 +119,7 @@ func TestRecordKeepsWhatTheMachineDoesNotDecide(t *testing.T) {
 		"RSS MiB":       at(Itself, 123),
 		"KiB/query":     at(Itself, 1.23),
 		"false wakes":   at(Itself, 0),
-	}}
+	}, "c": {}}
 	got := Record(run)
 	if diff := cmp.Diff(want, got.Cells); diff != "" {
 		t.Errorf("cells (-want +got):\n%s", diff)
