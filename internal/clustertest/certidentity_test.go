@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -204,12 +203,7 @@ func TestACertificateIsAnIdentity(t *testing.T) {
 			status, text := send(t, web, follower, "GET", "/v1/kv/production/web/port?wait=60s&index="+strconv.FormatUint(index, 10), "")
 			waiting <- answer{status, text}
 		}()
-		await(t, func() error {
-			if r := follower.Do(http.MethodGet, "/v1/agent/self", nil); !bytes.Contains(r.Body, []byte(`"parked_queries":"1"`)) {
-				return errors.New("nobody waits")
-			}
-			return nil
-		})
+		awaitParked(t, follower)
 		if r := leader.Do(http.MethodDelete, "/v1/acl/binding-rule/"+rule, nil); r.Status != http.StatusOK {
 			t.Fatalf("delete the rule: %d %s", r.Status, r.Body)
 		}

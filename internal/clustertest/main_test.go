@@ -1,6 +1,7 @@
 package clustertest
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -33,6 +34,15 @@ func await(t *testing.T, ok func() error) {
 	if err := testcluster.Eventually(t.Context(), soon, ok); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// awaitParked waits until one blocking query waits on a server.
+func awaitParked(t *testing.T, s *testcluster.Server) {
+	t.Helper()
+	await(t, func() error {
+		self := s.Do(http.MethodGet, "/v1/agent/self", nil)
+		return expect(bytes.Contains(self.Body, []byte(`"parked_queries":"1"`)), "nobody waits: %d", self.Status)
+	})
 }
 
 // ask sends a request that must be answered with 200, and decodes the answer unless

@@ -144,6 +144,7 @@ func TestLeaveEndsWhatIsUnderWay(t *testing.T) {
 		resp, err := leaving.TryDo(t.Context(), http.MethodGet, fmt.Sprintf("/v1/kv/parked?raw&wait=5m&index=%d", index), nil)
 		parked <- fmt.Sprint(resp.Status, " ", string(resp.Body), " ", err)
 	}()
+	awaitParked(t, leaving)
 
 	body, rest := io.Pipe()
 	written := make(chan string, 1)
@@ -228,6 +229,8 @@ func TestCutOffLeaderEndsParkedQueries(t *testing.T) {
 		return answered
 	}
 	onLeader, onFollower := park(leader), park(follower)
+	awaitParked(t, leader) // until it waits it asks for a confirmation, which is held
+	awaitParked(t, follower)
 	from, began := len(leader.Log()), time.Now()
 	c.Network.Isolate(leader.ID())
 	select {
