@@ -73,6 +73,7 @@ func (a *Agent) stats() map[string]map[string]string {
 		"holdfast": {
 			"keys": number(keys.Live), "keys_bytes": strconv.FormatInt(keys.LiveBytes, 10), "tombstones": number(keys.Tombstones),
 			"history_versions": number(keys.Superseded), "history_bytes": strconv.FormatInt(keys.HistoryBytes, 10),
+			"history_max_bytes":   strconv.FormatInt(int64(cfg.History.MaxBytes), 10),
 			"history_since_index": strconv.FormatUint(keys.PrunedThrough, 10), "applied_index": strconv.FormatUint(a.store.Applied(), 10),
 			"parked_queries": number(a.api.Parked()), "read_only": strconv.FormatBool(a.writable() != nil),
 			"uptime": a.now().Sub(a.started).Round(1e9).String(),

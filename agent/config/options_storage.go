@@ -25,7 +25,7 @@ func historyGroup() group {
 				Key: "history.max_bytes", Reloadable: true,
 				field: func(c *Config) any { return &c.History.MaxBytes },
 				rule:  atLeast[Bytes](0),
-				Doc:   "How much memory old versions may take altogether; the oldest go first. 0 keeps none.",
+				Doc:   "How much memory old versions may take altogether, with the room that the garbage collector needs for them; the oldest go first. While many keys are written at once the process may hold up to a third more. 0 keeps none.",
 			},
 			{
 				Key: "history.min_delete_retention", Reloadable: true,

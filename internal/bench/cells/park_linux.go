@@ -171,21 +171,22 @@ func (s *stage) footprint(ctx context.Context, t target.Target, limit *target.Li
 // goroutines is how many the server says it has now; NaN if it does not say. The metrics
 // say so too, but of some seconds ago.
 func goroutines(ctx context.Context, t target.Target) (float64, error) {
+	return stat(ctx, t, "runtime", "goroutines")
+}
+
+// stat is one of the figures that a server gives of itself; NaN if it does not say.
+func stat(ctx context.Context, t target.Target, section, name string) (float64, error) {
 	r, err := t.Do(ctx, http.MethodGet, "/v1/agent/self", nil)
 	if err != nil || r.Status != http.StatusOK {
 		return math.NaN(), err
 	}
 	var self struct {
-		Stats struct {
-			Runtime struct {
-				Goroutines string `json:"goroutines"`
-			} `json:"runtime"`
-		}
+		Stats map[string]map[string]string
 	}
 	if err := json.Unmarshal(r.Body, &self); err != nil {
 		return 0, fmt.Errorf("agent: %w", err)
 	}
-	n, err := strconv.ParseFloat(self.Stats.Runtime.Goroutines, 64)
+	n, err := strconv.ParseFloat(self.Stats[section][name], 64)
 	if err != nil {
 		return math.NaN(), nil
 	}

@@ -36,7 +36,7 @@ func groups(o *Options) []group {
 		getGroup(o), scatterGroup(o), listGroup(o),
 		putGroup(o), boltGroup(o), txnGroup(o), casGroup(o),
 		fanoutGroup(o), wakeGroup(o), rearmGroup(o), parkGroup(o),
-		lockGroup(o), sessionGroup(o), aclGroup(o), storeGroup(o), trioGroup(o),
+		lockGroup(o), sessionGroup(o), aclGroup(o), storeGroup(o), historyGroup(o), trioGroup(o),
 	}
 }
 
