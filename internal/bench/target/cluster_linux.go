@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"time"
 )
 
 // ErrNoCluster says that the servers under test do not form clusters.
@@ -94,12 +95,14 @@ func (c *Cluster) FindLeader(ctx context.Context) error {
 	return fmt.Errorf("%w: the first names the leader %q", ErrNoCluster, address)
 }
 
-// KillLeader is kill -9 of the server that leads now. It returns one that goes on.
-func (c *Cluster) KillLeader(ctx context.Context) (Target, error) {
+// KillLeader is kill -9 of the server that leads now. It returns one that goes on, and the
+// time just before the signal was sent: when the call returns, the process has been gone for a while.
+func (c *Cluster) KillLeader(ctx context.Context) (survivor Target, at time.Time, err error) {
 	if err := c.FindLeader(ctx); err != nil {
-		return Target{}, err
+		return survivor, at, err
 	}
-	return c.Follower(), c.servers[c.leader].Kill()
+	at = time.Now()
+	return c.Follower(), at, c.servers[c.leader].Kill()
 }
 
 // Revive starts the leader that was killed, and waits until all servers answer a
