@@ -31,8 +31,8 @@
 //
 // Where a peer is measured, the bars that are relative to a Consul server are judged too.
 //
-// Exit status: 0 done · 1 a bar was missed, with -check, or something is behind
-// -baseline · 2 something broke, or a flag is wrong · 130 interrupted.
+// Exit status: 0 done · 1 a bar was missed or could not be judged, with -check, or something
+// is behind -baseline · 2 something broke, or a flag is wrong · 130 interrupted.
 //
 // The program needs Linux: it reads /proc and drives sockets by epoll.
 package main

@@ -55,7 +55,7 @@ func parse(args []string, env func(string) string, out io.Writer) (*command, err
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(out)
 	fs.BoolVar(&c.list, "list", false, "print the names of the cells and end")
-	fs.BoolVar(&c.check, "check", false, "exit with status 1 if a bar is missed")
+	fs.BoolVar(&c.check, "check", false, "exit with status 1 if a bar is missed, or could not be judged")
 	fs.BoolVar(&c.quick, "quick", false, "a smoke run: short rounds, a small store")
 	fs.StringVar(&c.json, "json", "", "also write everything to this `file`")
 	fs.StringVar(&c.markdown, "markdown", "", "also write the results into this page of documentation, a `file`")

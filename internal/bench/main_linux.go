@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string, env func(string) string, out, errOu
 		return exitBroken
 	case verdict.tally.Broken > 0:
 		return exitBroken
-	case c.check && verdict.tally.Missed > 0, verdict.behind:
+	case verdict.fails(c.check):
 		return exitMissed
 	}
 	return exitDone
@@ -80,6 +80,12 @@ func run(ctx context.Context, args []string, env func(string) string, out, errOu
 type verdict struct {
 	tally  report.Tally
 	behind bool // of what is committed
+}
+
+// fails says whether it is a bad one. A bar that could not be judged is as bad as one that
+// was missed: nobody knows which it is.
+func (v verdict) fails(check bool) bool {
+	return v.behind || check && v.tally.Missed+v.tally.Unmeasured > 0
 }
 
 // measure runs the cells, prints the table, and leaves nothing behind but the

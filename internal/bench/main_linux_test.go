@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfast-kv/holdfast/internal/bench/baseline"
 	"github.com/holdfast-kv/holdfast/internal/bench/cells"
+	"github.com/holdfast-kv/holdfast/internal/bench/report"
 	"github.com/holdfast-kv/holdfast/internal/bench/standin"
 	"github.com/holdfast-kv/holdfast/internal/bench/target"
 )
@@ -166,6 +167,25 @@ func TestRun(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(dir, "holdfast-bench-*"))
 	if err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, error %v", left, err)
+	}
+}
+
+func TestVerdictFails(t *testing.T) {
+	for _, tc := range []struct {
+		rule  string
+		v     verdict
+		check bool
+		want  bool
+	}{
+		{"bars that are met do not", verdict{tally: report.Tally{Met: 3}}, true, false},
+		{"a missed one does", verdict{tally: report.Tally{Met: 3, Missed: 1}}, true, true},
+		{"so does one that could not be judged", verdict{tally: report.Tally{Met: 3, Unmeasured: 1}}, true, true},
+		{"unless nobody asked", verdict{tally: report.Tally{Missed: 1, Unmeasured: 1}}, false, false},
+		{"what has fallen behind does in any case", verdict{behind: true}, false, true},
+	} {
+		if got := tc.v.fails(tc.check); got != tc.want {
+			t.Errorf("%s: %v, want %v", tc.rule, got, tc.want)
+		}
 	}
 }
 

@@ -177,8 +177,12 @@ func (t Table) compareRow(row *report.Row) []Finding {
 	for i := range row.Figures {
 		f := &row.Figures[i]
 		measured[f.Name] = true
-		if f.Judge() == report.Missed {
+		switch f.Judge() {
+		case report.Missed:
 			all = append(all, Finding{row.Cell, true, fmt.Sprintf("%s, %s: the bar of %s is missed", row.Cell, f.Name, f.Bar.Text(f.Peer != nil))})
+		case report.Unmeasured: // a bar that only a peer sets is none without one
+			all = append(all, Finding{row.Cell, true, fmt.Sprintf("%s, %s: the bar of %s could not be judged", row.Cell, f.Name, f.Bar.Text(f.Peer != nil))})
+		case report.NoBar, report.Met:
 		}
 		old, found := had[f.Name]
 		switch {

@@ -36,6 +36,12 @@ func TestCompare(t *testing.T) {
 	}
 	barred := figure("CPU µs/op", 1.2)
 	barred.Bar = report.RatioAtMost(1.15)
+	unjudged := barred
+	unjudged.Limit = report.Values{math.NaN()}
+	peers := figure("CPU µs/op", 1.2) // without a peer, and without what it sets
+	peers.Bar = report.PeerAtMost(0.25)
+	unmatched := figure("CPU µs/op", 1)
+	unmatched.Bar = report.RatioAtMost(1.15).AndPeer(0.25)
 	floored := report.Figure{Name: "last ms", Subject: report.Values{4}, Limit: report.Values{1}, Floor: report.Values{2}}
 	for _, tc := range []struct {
 		rule  string
@@ -74,6 +80,9 @@ func TestCompare(t *testing.T) {
 		{"a new cell is told", Table{}, row(figure("ops/s", 1)), "", "put: new", false},
 		{"a new figure is told", Table{Cells: map[string]map[string]Entry{"put": {}}}, row(figure("ops/s", 1)), "", "put, ops/s: new", false},
 		{"a bar that is missed fails, whatever the table says", table("put", "CPU µs/op", at(OverLimit, 2)), row(barred), "", "the bar of <= 1.15 x is missed", true},
+		{"a bar that could not be judged fails", Table{Cells: map[string]map[string]Entry{"put": {}}}, row(unjudged), "", "the bar of <= 1.15 x could not be judged", true},
+		{"but not one that only a peer sets, where there is none", table("put", "CPU µs/op", at(OverLimit, 2)), row(peers), "", "", false},
+		{"nor what a bar asks of a peer besides", table("put", "CPU µs/op", at(OverLimit, 2)), row(unmatched), "", "", false},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			var cell *regexp.Regexp
