@@ -34,8 +34,8 @@ func aclGroup(o *Options) group {
 	g := &guarded{o: o}
 	value := text(70_000, o.Sizes.ValueBytes)
 	of := func(name, method string, body []byte, b bars, all bool) cell {
-		return cell{name: name, ours: true, run: func(ctx context.Context, s *stage) (report.Row, error) {
-			return g.compare(ctx, s, b, all, func(i int) (string, string, []byte) {
+		return cell{name: name, bars: b, ours: true, run: func(ctx context.Context, s *stage) (report.Row, error) {
+			return g.compare(ctx, s, all, func(i int) (string, string, []byte) {
 				return method, fmt.Sprintf("/v1/kv/%sacl/%04d", s.prefix, i%putKeys), body
 			})
 		}}
@@ -45,8 +45,8 @@ func aclGroup(o *Options) group {
 		of(fmt.Sprintf("acl-get-c%d", aclClients), http.MethodGet, nil, b, false),
 		of(fmt.Sprintf("acl-put-c%d", aclClients), http.MethodPut, value, b, false),
 		// The worst case, for which there is no bar: nothing that a token needs is near.
-		of("acl-get-all", http.MethodGet, nil, bars{}, true),
-		of("acl-put-all", http.MethodPut, value, bars{}, true),
+		of("acl-get-all", http.MethodGet, nil, nil, true),
+		of("acl-put-all", http.MethodPut, value, nil, true),
 	}}
 }
 
@@ -151,7 +151,7 @@ const perClient = 256
 // compare lets both servers take turns with the same requests: a few percent are looked for,
 // so they fight a [duel]. Every client has its token, or else all of them take turns with
 // all tokens.
-func (g *guarded) compare(ctx context.Context, s *stage, b bars, all bool, request func(i int) (method, path string, body []byte)) (report.Row, error) {
+func (g *guarded) compare(ctx context.Context, s *stage, all bool, request func(i int) (method, path string, body []byte)) (report.Row, error) {
 	if g.server == nil {
 		return report.Row{Skipped: "the server has no access control"}, nil
 	}
@@ -182,7 +182,7 @@ func (g *guarded) compare(ctx context.Context, s *stage, b bars, all bool, reque
 			},
 		})
 	}
-	return s.duel(ctx, closedColumns(b), duelist{maker(g.server.Target())}, duelist{maker(s.subject())})
+	return s.duel(ctx, closedColumns, duelist{maker(g.server.Target())}, duelist{maker(s.subject())})
 }
 
 // uuid makes the secrets of one run: the same number gives the same one.

@@ -288,11 +288,11 @@ func TestBarsStandWhereTheyBelong(t *testing.T) {
 	if got := Names(o); !slices.Equal(got, want) {
 		t.Errorf("cells %v\nwant  %v", got, want)
 	}
-	if full := (&filled{o: &o}); full.bar(report.AtMost(1, "s")) == nil {
+	if full := (&filled{o: &o}); full.bars(bars{seconds: report.AtMost(1, "s")}) == nil {
 		t.Error("the full store has no bars")
 	}
 	o.Sizes.LoadKeys = 1000
-	if part := (&filled{o: &o}); part.bar(report.AtMost(1, "s")) != nil {
+	if part := (&filled{o: &o}); part.bars(bars{seconds: report.AtMost(1, "s")}) != nil {
 		t.Error("a small store is judged by the bars of the full one")
 	}
 }

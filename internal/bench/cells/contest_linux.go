@@ -27,18 +27,12 @@ type side struct {
 // contest is a set of sides that take turns round by round: the subject, and those it
 // is compared with, of which each may be nil.
 type contest struct {
-	columns                     []column
+	columns                     []string // names of figures
 	subject, limit, floor, peer *side
 
 	// slices is how often the sides take turns in a round, of which a figure is the mean then; 0
 	// is once. See duel for why.
 	slices int
-}
-
-// column is one figure of a contest.
-type column struct {
-	name string
-	bar  *report.Bar
 }
 
 // run warms all sides up, then lets them take turns. What goes wrong with the
@@ -64,8 +58,8 @@ func (c contest) run(ctx context.Context, rounds int) (row report.Row, err error
 			}
 		}
 	}
-	for j, col := range c.columns {
-		f := report.Figure{Name: col.name, Bar: col.bar, Subject: byColumn[0][j], Limit: byColumn[1][j], Floor: byColumn[2][j], Peer: byColumn[3][j]}
+	for j, name := range c.columns {
+		f := report.Figure{Name: name, Subject: byColumn[0][j], Limit: byColumn[1][j], Floor: byColumn[2][j], Peer: byColumn[3][j]}
 		row.Figures = append(row.Figures, f)
 	}
 	return row, nil
@@ -154,16 +148,8 @@ const (
 	cpuPerOp     = "CPU µs/op"
 )
 
-// bars are the bars of a closed loop by figure.
-type bars map[string]*report.Bar
-
-func closedColumns(b bars) []column {
-	var out []column
-	for _, name := range []string{opsPerSecond, p50, p99, cpuPerOp} {
-		out = append(out, column{name, b[name]})
-	}
-	return out
-}
+// closedColumns are those figures, in the order of closedValues.
+var closedColumns = []string{opsPerSecond, p50, p99, cpuPerOp}
 
 // aimed is a plan with the server that it is for. The CPU time is that of t, or, if any are
 // given, of all of paid together.
@@ -243,12 +229,12 @@ func (r references) of(t target.Target) *target.Limit {
 
 // against lets subject, references and peer take turns, each with a side that maker
 // makes.
-func (s *stage) against(ctx context.Context, refs references, columns []column, maker func(target.Target) (*side, error)) (report.Row, error) {
+func (s *stage) against(ctx context.Context, refs references, columns []string, maker func(target.Target) (*side, error)) (report.Row, error) {
 	return s.againstFor(ctx, s.opts.Rounds, refs, columns, maker)
 }
 
 // againstFor is against for a number of rounds of its own.
-func (s *stage) againstFor(ctx context.Context, rounds int, refs references, columns []column, maker func(target.Target) (*side, error)) (report.Row, error) {
+func (s *stage) againstFor(ctx context.Context, rounds int, refs references, columns []string, maker func(target.Target) (*side, error)) (report.Row, error) {
 	c := contest{columns: columns}
 	var err error
 	if c.subject, err = maker(s.subject()); err != nil {

@@ -20,7 +20,7 @@ import (
 // gives is all of its slices together, so nothing that comes seldom, as collecting garbage
 // does, is left out. The connections stay.
 type duel struct {
-	columns              []column // those of closedColumns, under whatever name
+	columns              []string // those of closedColumns, under whatever name
 	subject, limit, peer duelist  // peer: nil is none
 }
 
@@ -40,13 +40,13 @@ func slicesOf(round time.Duration) int { return max(1, int(round/(2*slice))*2) }
 const duelRounds = 2
 
 // duel lets two sides fight one.
-func (s *stage) duel(ctx context.Context, columns []column, subject, limit duelist) (report.Row, error) {
+func (s *stage) duel(ctx context.Context, columns []string, subject, limit duelist) (report.Row, error) {
 	return duel{columns, subject, limit, nil}.run(ctx, duelRounds*s.opts.Rounds, s.opts.Round)
 }
 
 // fight lets the subject, a limit and the peer, if there is one, fight a duel of so many rounds, each
 // with a plan that maker makes.
-func (s *stage) fight(ctx context.Context, rounds int, limit *target.Limit, columns []column, maker func(target.Target) (load.Plan, error)) (row report.Row, err error) {
+func (s *stage) fight(ctx context.Context, rounds int, limit *target.Limit, columns []string, maker func(target.Target) (load.Plan, error)) (row report.Row, err error) {
 	d := duel{columns: columns}
 	for _, side := range []struct {
 		of *duelist
@@ -128,9 +128,9 @@ func (d duel) run(ctx context.Context, rounds int, round time.Duration) (row rep
 			}
 		}
 	}
-	for j, col := range d.columns {
+	for j, name := range d.columns {
 		row.Figures = append(row.Figures, report.Figure{
-			Name: col.name, Bar: col.bar, Subject: byColumn[0][j], Limit: byColumn[1][j], Peer: byColumn[peerSide][j],
+			Name: name, Subject: byColumn[0][j], Limit: byColumn[1][j], Peer: byColumn[peerSide][j],
 		})
 	}
 	if lost != nil {

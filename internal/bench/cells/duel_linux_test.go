@@ -81,7 +81,7 @@ func TestContestInSlices(t *testing.T) {
 		}}
 	}
 	c := contest{
-		columns: []column{{name: "figure"}}, slices: 2,
+		columns: []string{"figure"}, slices: 2,
 		subject: on("subject", 1, 2, 3, 5), floor: on("floor", 10, 20, 30, 50),
 	}
 	row, err := c.run(t.Context(), 2)
@@ -156,9 +156,8 @@ func TestDuel(t *testing.T) {
 	broken := plan
 	broken.Check = func(rawhttp.Response) error { return errors.New("broken") }
 
-	bar := report.RatioAtMost(3)
 	fight := func(limit load.Plan) (report.Row, error) {
-		return duel{costColumns(bar), duelist{plan, plan}, duelist{limit}, nil}.run(t.Context(), 3, 10*time.Millisecond)
+		return duel{costColumns, duelist{plan, plan}, duelist{limit}, nil}.run(t.Context(), 3, 10*time.Millisecond)
 	}
 	row, err := fight(plan)
 	if err != nil {
@@ -167,8 +166,8 @@ func TestDuel(t *testing.T) {
 	if len(row.Figures) != 4 {
 		t.Fatalf("%d figures, want 4", len(row.Figures))
 	}
-	if f := row.Figures[3]; f.Name != cpuOfAll || f.Bar != bar {
-		t.Errorf("the last figure is %s, with the bar %v; want the CPU time of all, and its bar", f.Name, f.Bar)
+	if f := row.Figures[3]; f.Name != cpuOfAll {
+		t.Errorf("the last figure is %s, want the CPU time of all", f.Name)
 	}
 	for _, f := range row.Figures {
 		if len(f.Subject) != 3 || len(f.Limit) != 3 || f.Subject.Median() <= 0 || f.Limit.Median() <= 0 {
@@ -207,7 +206,7 @@ func TestDuelGoesOnWithoutThePeer(t *testing.T) {
 		{breaking, 3, "peer: "}, // and one to warm up
 		{unreachable, 0, "peer: "},
 	} {
-		row, err := duel{closedColumns(nil), duelist{plan}, duelist{plan}, duelist{tc.peer}}.run(t.Context(), 5, 10*time.Millisecond)
+		row, err := duel{closedColumns, duelist{plan}, duelist{plan}, duelist{tc.peer}}.run(t.Context(), 5, 10*time.Millisecond)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -30,20 +30,20 @@ func (s *stage) failover(ctx context.Context) (report.Row, error) {
 	if err != nil {
 		return report.Row{}, errors.Join(err, remove())
 	}
-	seconds, err := s.failOver(ctx, c)
+	took, err := s.failOver(ctx, c)
 	if err := errors.Join(err, c.Close(), remove()); err != nil {
 		return report.Row{}, err
 	}
-	_, worst := seconds.Range()
+	_, worst := took.Range()
 	return report.Row{
-		Note: fmt.Sprintf("%d leaders killed; the worst took %.2f s", len(seconds), worst),
+		Note: fmt.Sprintf("%d leaders killed; the worst took %.2f s", len(took), worst),
 		Figures: []report.Figure{
-			{Name: "seconds", Bar: report.AtMost(1, "s"), Subject: seconds},
+			{Name: seconds, Subject: took},
 		},
 	}, nil
 }
 
-func (s *stage) failOver(ctx context.Context, c *target.Cluster) (seconds report.Values, err error) {
+func (s *stage) failOver(ctx context.Context, c *target.Cluster) (took report.Values, err error) {
 	for i := range s.opts.Sizes.Failovers {
 		survivor, killed, err := c.KillLeader(ctx)
 		if err != nil {
@@ -52,12 +52,12 @@ func (s *stage) failOver(ctx context.Context, c *target.Cluster) (seconds report
 		if err := s.persist(ctx, survivor, fmt.Sprintf("%sfailover/%d", s.prefix, i)); err != nil {
 			return nil, err
 		}
-		seconds = append(seconds, time.Since(killed).Seconds())
+		took = append(took, time.Since(killed).Seconds())
 		if err := c.Revive(ctx); err != nil {
 			return nil, err
 		}
 	}
-	return seconds, nil
+	return took, nil
 }
 
 // persist tries to write until it is acknowledged.

@@ -18,11 +18,14 @@ import (
 // handOvers is the most times that the lock changes hands in a round.
 const handOvers = 100
 
+const requestsPerHandOver = "requests/hand-over"
+
 // lockGroup lets many contend for one lock of the server's own and passes it on: how
 // long that takes, and how many requests it costs all of them together.
 func lockGroup(*Options) group {
 	return group{name: "lock", cells: []cell{{
 		name: "lock-handover",
+		bars: bars{requestsPerHandOver: report.AtMost(2, "")},
 		run:  func(ctx context.Context, s *stage) (report.Row, error) { return s.lockHandOver(ctx) },
 	}}}
 }
@@ -32,12 +35,7 @@ var errNoLocks = errors.New("the server has no locks of its own")
 
 func (s *stage) lockHandOver(ctx context.Context) (report.Row, error) {
 	n := s.opts.Sizes.WakeKeys
-	columns := []column{
-		{"requests/hand-over", report.AtMost(2, "")},
-		{p50, nil},
-		{p99, nil},
-		{"CPU µs/hand-over", nil},
-	}
+	columns := []string{requestsPerHandOver, p50, p99, "CPU µs/hand-over"}
 	row, err := s.against(ctx, references{}, columns, func(t target.Target) (*side, error) {
 		return newContenders(ctx, t, n, strings.TrimSuffix(s.prefix, "/")+"/"+t.Addr)
 	})

@@ -16,13 +16,7 @@ import (
 // connections, and then writes it, once.
 func (s *stage) multitude(ctx context.Context) (report.Row, error) {
 	n := within(s.opts.Sizes.Multitude)
-	columns := []column{
-		{"parked", nil},
-		{"KiB/query", report.AtMost(4, "KiB")},
-		{"RSS MiB", nil},
-		{lastMillis, nil},
-		{cpuPerAnswer, nil},
-	}
+	columns := []string{"parked", kibPerQuery, rssMebi, lastMillis, cpuPerAnswer}
 	on := func(start func() (target.Target, *target.Limit, func() error, error)) *side {
 		return &side{round: func(ctx context.Context) (values, error) {
 			t, limit, end, err := start()

@@ -26,22 +26,32 @@ const (
 	memoryWarm = 200
 )
 
+// Figures of memory.
+const (
+	kibPerQuery        = "KiB/query"
+	goroutinesPerQuery = "goroutines/query"
+	idleMebi           = "idle RSS MiB"
+	rssMebi            = "RSS MiB"
+)
+
+var parkBars = bars{
+	kibPerQuery: report.AtMost(4, "KiB"),
+	// None, but for what happens to run when they are counted.
+	goroutinesPerQuery: report.AtMost(0.01, ""),
+	idleMebi:           report.AtMost(45, "MiB"),
+}
+
 // parkGroup measures what parked queries take in memory.
 func parkGroup(o *Options) group {
 	return group{name: "park", cells: []cell{
-		{name: "park-rss", ours: true, run: func(ctx context.Context, s *stage) (report.Row, error) { return s.parkedMemory(ctx) }},
-		{name: "park-many", ours: true, run: func(ctx context.Context, s *stage) (report.Row, error) { return s.multitude(ctx) }},
+		{name: "park-rss", bars: parkBars, ours: true, run: func(ctx context.Context, s *stage) (report.Row, error) { return s.parkedMemory(ctx) }},
+		{name: "park-many", bars: bars{kibPerQuery: report.AtMost(4, "KiB")}, ours: true, run: func(ctx context.Context, s *stage) (report.Row, error) { return s.multitude(ctx) }},
 	}}
 }
 
 func (s *stage) parkedMemory(ctx context.Context) (report.Row, error) {
 	n := within(s.opts.Sizes.Parked)
-	c := contest{columns: []column{
-		{"KiB/query", report.AtMost(4, "KiB")},
-		// None, but for what happens to run when they are counted.
-		{"goroutines/query", report.AtMost(0.01, "")},
-		{"idle RSS MiB", report.AtMost(45, "MiB")},
-	}}
+	c := contest{columns: []string{kibPerQuery, goroutinesPerQuery, idleMebi}}
 	c.subject = &side{round: func(ctx context.Context) (values, error) {
 		server, err := s.fresh(ctx)
 		if err != nil {

@@ -53,11 +53,11 @@ func getGroup(o *Options) group {
 			if mode.query != "" && clients != 16 && clients != 64 {
 				continue // the modes differ in what a server does, not in how it takes few or many
 			}
-			b := getBars(mode.name, clients)
 			g.cells = append(g.cells, cell{
 				name: fmt.Sprintf("get-%s-c%d", mode.name, clients),
+				bars: getBars(mode.name, clients),
 				run: func(ctx context.Context, s *stage) (report.Row, error) {
-					return s.reads(ctx, reading{path: key + mode.query, clients: clients, bars: b, check: check})
+					return s.reads(ctx, reading{path: key + mode.query, clients: clients, check: check})
 				},
 			})
 		}
@@ -104,11 +104,9 @@ func listGroup(o *Options) group {
 		cells: []cell{
 			{
 				name: fmt.Sprintf("recurse-%d", o.Sizes.Entries),
+				bars: bars{cpuPerOp: report.RatioAtMost(2).AndPeer(0.28)},
 				run: func(ctx context.Context, s *stage) (report.Row, error) {
-					return s.reads(ctx, reading{
-						path: "entries/?recurse", clients: o.Sizes.ListClients, check: entries,
-						bars: bars{cpuPerOp: report.RatioAtMost(2).AndPeer(0.28)},
-					})
+					return s.reads(ctx, reading{path: "entries/?recurse", clients: o.Sizes.ListClients, check: entries})
 				},
 			},
 			{
@@ -116,19 +114,17 @@ func listGroup(o *Options) group {
 				// is known of the peer's run too, where 0.25 of the peer's 40.4 ms were 29.7 times
 				// the limit's 0.34 ms.
 				name: fmt.Sprintf("recurse-%d-gzip", o.Sizes.Entries),
+				bars: bars{cpuPerOp: report.RatioAtMost(29.7).AndPeer(0.25)},
 				run: func(ctx context.Context, s *stage) (report.Row, error) {
-					return s.reads(ctx, reading{
-						path: "entries/?recurse", clients: o.Sizes.ListClients, check: entries, gzip: true,
-						bars: bars{cpuPerOp: report.RatioAtMost(29.7).AndPeer(0.25)},
-					})
+					return s.reads(ctx, reading{path: "entries/?recurse", clients: o.Sizes.ListClients, check: entries, gzip: true})
 				},
 			},
 			{
 				name: fmt.Sprintf("keys-%d", o.Sizes.Names),
+				bars: bars{cpuPerOp: report.RatioAtMost(6).AndPeer(0.2)},
 				run: func(ctx context.Context, s *stage) (report.Row, error) {
 					return s.reads(ctx, reading{
 						path: "names/?keys", clients: o.Sizes.ListClients,
-						bars: bars{cpuPerOp: report.RatioAtMost(6).AndPeer(0.2)},
 						check: func(body []byte, prefix string) error {
 							return checkNames(body, o.Sizes.Names, at(prefix+"names/", 0, seed))
 						},
@@ -175,7 +171,6 @@ func checkNames(body []byte, n int, at func(int) pair) error {
 type reading struct {
 	path    string // below the stage's prefix
 	clients int
-	bars    bars
 	gzip    bool // the client takes compressed answers; the limit sends none
 
 	// check looks at the first answer of each server; the others must have its length.
@@ -208,7 +203,7 @@ func (s *stage) reads(ctx context.Context, g reading) (report.Row, error) {
 	if g.clients == 1 {
 		rounds *= loneRounds
 	}
-	return s.fight(ctx, rounds, limit, closedColumns(g.bars), func(t target.Target) (load.Plan, error) {
+	return s.fight(ctx, rounds, limit, closedColumns, func(t target.Target) (load.Plan, error) {
 		first, err := send(ctx, t, http.MethodGet, path, g.fields()...)
 		if err != nil {
 			return load.Plan{}, err

@@ -22,12 +22,23 @@ const (
 	rearmSlice = time.Second
 )
 
+// Figures of watchers that go on.
+const (
+	missed     = "missed"
+	writesMade = "writes made"
+)
+
 // rearmGroup has many watchers of one key, each of which asks again as soon as it is
 // answered, while the key is written at an even pace.
 func rearmGroup(o *Options) group {
 	return group{name: "rearm", cells: []cell{{
 		name: fmt.Sprintf("rearm-%d", o.Sizes.Rearming),
-		run:  func(ctx context.Context, s *stage) (report.Row, error) { return s.rearm(ctx) },
+		bars: bars{
+			missed:       report.AtMost(0, ""),
+			cpuPerAnswer: report.RatioAtMost(0.5).AndPeer(0.2),
+			writesMade:   report.FloorAtLeast(0.85),
+		},
+		run: func(ctx context.Context, s *stage) (report.Row, error) { return s.rearm(ctx) },
 	}}}
 }
 
@@ -40,12 +51,7 @@ func (s *stage) rearm(ctx context.Context) (report.Row, error) {
 	n := max(1, int(s.opts.Sizes.RearmFor/rearmSlice))
 	slice := s.opts.Sizes.RearmFor / time.Duration(n)
 	writes := max(1, int(float64(s.opts.Sizes.RearmWrites)*slice.Seconds()))
-	columns := []column{
-		{"missed", report.AtMost(0, "")},
-		{cpuPerAnswer, report.RatioAtMost(0.5).AndPeer(0.2)},
-		{"writes made", report.FloorAtLeast(0.85)},
-		{"answers/write", nil},
-	}
+	columns := []string{missed, cpuPerAnswer, writesMade, "answers/write"}
 	row, err := s.againstFor(ctx, n*min(s.opts.Rounds, rearmRounds), refs, columns, func(t target.Target) (*side, error) {
 		c, err := s.gatherOn(ctx, refs, t, s.opts.Sizes.Rearming, key)
 		if err != nil {
@@ -71,12 +77,12 @@ func wholeRounds(figures []report.Figure, n int) {
 		return [...]*report.Values{&f.Subject, &f.Limit, &f.Floor, &f.Peer}
 	}
 	for i := range sides(&figures[0]) {
-		missed, cpu, writes, answers := sides(&figures[0])[i], sides(&figures[1])[i], sides(&figures[2])[i], sides(&figures[3])[i]
-		if len(*missed) == 0 {
+		lost, cpu, writes, answers := sides(&figures[0])[i], sides(&figures[1])[i], sides(&figures[2])[i], sides(&figures[3])[i]
+		if len(*lost) == 0 {
 			continue // there is no such side
 		}
 		// One miss in any round is one too many: a median would hide it.
-		*missed = total(*missed)
+		*lost = total(*lost)
 		*writes = totals(*writes, n)
 		*answers = totals(*answers, n)
 		*cpu = totals(*cpu, n).Over(*answers)

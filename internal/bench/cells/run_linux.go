@@ -24,6 +24,7 @@ type group struct {
 
 type cell struct {
 	name string
+	bars bars // of its figures; they stand here and not where figures are measured, so that all can be listed
 	run  func(context.Context, *stage) (report.Row, error)
 
 	// ours says that the cell needs a server that was started here: it kills it
@@ -111,5 +112,26 @@ func (c cell) do(ctx context.Context, s *stage) report.Row {
 		return report.Row{Cell: c.name, Err: err}
 	}
 	row.Cell = c.name
+	if err := c.bars.set(row.Figures); err != nil && row.Skipped == "" {
+		return report.Row{Cell: c.name, Err: err}
+	}
 	return row
+}
+
+// bars are what the figures of a cell have to reach, by name.
+type bars map[string]*report.Bar
+
+// set gives each figure its bar. A bar without its figure is an error: it would be lost unnoticed.
+func (b bars) set(figures []report.Figure) error {
+	found := 0
+	for i := range figures {
+		if bar := b[figures[i].Name]; bar != nil {
+			figures[i].Bar = bar
+			found++
+		}
+	}
+	if found != len(b) {
+		return fmt.Errorf("%d of %d bars have a figure", found, len(b))
+	}
+	return nil
 }

@@ -25,11 +25,11 @@ const (
 func scatterGroup(o *Options) group {
 	sc := &scatter{o: o}
 	return group{name: "scatter", setup: sc.fill, cells: []cell{
-		{name: fmt.Sprintf("get-random-%d", o.Sizes.Scattered), run: func(ctx context.Context, s *stage) (report.Row, error) {
-			return sc.run(ctx, s, 0, bars{opsPerSecond: report.RatioAtLeast(0.8)})
+		{name: fmt.Sprintf("get-random-%d", o.Sizes.Scattered), bars: bars{opsPerSecond: report.RatioAtLeast(0.8)}, run: func(ctx context.Context, s *stage) (report.Row, error) {
+			return sc.run(ctx, s, 0)
 		}},
-		{name: fmt.Sprintf("mixed-%d-to-1", readsPerWrite), run: func(ctx context.Context, s *stage) (report.Row, error) {
-			return sc.run(ctx, s, readsPerWrite+1, bars{cpuPerOp: report.RatioAtMost(1.35)})
+		{name: fmt.Sprintf("mixed-%d-to-1", readsPerWrite), bars: bars{cpuPerOp: report.RatioAtMost(1.35)}, run: func(ctx context.Context, s *stage) (report.Row, error) {
+			return sc.run(ctx, s, readsPerWrite+1)
 		}},
 	}}
 }
@@ -49,7 +49,7 @@ func (sc *scatter) fill(ctx context.Context, s *stage) error {
 
 // run reads keys at random; every n-th request of a client is a write, unless n is 0. The
 // limit answers reads with ready-made bytes, and writes when they are on the disk.
-func (sc *scatter) run(ctx context.Context, s *stage, n int, b bars) (report.Row, error) {
+func (sc *scatter) run(ctx context.Context, s *stage, n int) (report.Row, error) {
 	limit, err := s.limit(limitserver.Append)
 	if err != nil {
 		return report.Row{}, err
@@ -63,7 +63,7 @@ func (sc *scatter) run(ctx context.Context, s *stage, n int, b bars) (report.Row
 	if err := s.recordWrite(ctx, limit, put); err != nil {
 		return report.Row{}, err
 	}
-	return s.fight(ctx, s.opts.Rounds, limit, closedColumns(b), func(t target.Target) (load.Plan, error) {
+	return s.fight(ctx, s.opts.Rounds, limit, closedColumns, func(t target.Target) (load.Plan, error) {
 		gets := make([][]byte, sc.o.Sizes.Scattered)
 		for i := range gets {
 			gets[i] = rawhttp.Request(http.MethodGet, "/v1/kv/"+sc.key(s.prefix, i), t.Addr, nil)

@@ -27,13 +27,24 @@ func storeGroup(o *Options) group {
 		name:  "store",
 		setup: st.load,
 		cells: []cell{
-			{name: "load", run: st.loaded},
-			{name: "restart", run: st.restart, ours: true},
-			{name: "snapshot-save", run: st.save},
-			{name: "snapshot-restore", run: st.restore},
+			{name: "load", run: st.loaded, bars: st.bars(bars{
+				keysPerSecond: report.PeerAtLeast(2),
+				cpuPerKey:     report.AtMost(12, "µs").AndPeer(0.35),
+				rssMebi:       report.AtMost(348, "MiB").AndPeer(0.5),
+			})},
+			{name: "restart", run: st.restart, ours: true, bars: st.bars(bars{seconds: report.AtMost(1, "s")})},
+			{name: "snapshot-save", run: st.save, bars: st.bars(bars{seconds: report.AtMost(1.1, "s").AndPeer(0.2)})},
+			{name: "snapshot-restore", run: st.restore, bars: st.bars(bars{seconds: report.AtMost(1.1, "s").AndPeer(0.35)})},
 		},
 	}
 }
+
+// Figures of a full store.
+const (
+	seconds       = "seconds"
+	keysPerSecond = "keys/s"
+	cpuPerKey     = "CPU µs/key"
+)
 
 // filled is what the cells of the group hand to each other. They run one after
 // the other.
@@ -55,7 +66,7 @@ func (st *filled) pair(prefix string, i int) pair {
 // full says whether the store has the size that the bars hold for.
 func (st *filled) full() bool { return st.o.Sizes.LoadKeys == DefaultSizes().LoadKeys }
 
-func (st *filled) bar(b *report.Bar) *report.Bar {
+func (st *filled) bars(b bars) bars {
 	if !st.full() {
 		return nil
 	}
@@ -117,8 +128,8 @@ func (st *filled) loadOne(ctx context.Context, s *stage, t target.Target) (loadF
 
 // loaded tells what the load gave.
 func (st *filled) loaded(_ context.Context, s *stage) (report.Row, error) {
-	figure := func(name string, bar *report.Bar, of func(loadFigures) float64) report.Figure {
-		f := report.Figure{Name: name, Bar: bar, Subject: report.Values{of(st.subject)}}
+	figure := func(name string, of func(loadFigures) float64) report.Figure {
+		f := report.Figure{Name: name, Subject: report.Values{of(st.subject)}}
 		if s.opts.Peer != nil {
 			f.Peer = report.Values{of(st.peer)}
 		}
@@ -127,11 +138,11 @@ func (st *filled) loaded(_ context.Context, s *stage) (report.Row, error) {
 	return report.Row{
 		Note: st.note(fmt.Sprintf(", %d in a transaction, %d clients", st.o.Sizes.TxnOps, st.o.Sizes.TxnClients)),
 		Figures: []report.Figure{
-			figure("keys/s", st.bar(report.PeerAtLeast(2)), func(f loadFigures) float64 { return f.keysPerSecond }),
-			figure("CPU µs/key", st.bar(report.AtMost(12, "µs").AndPeer(0.35)), func(f loadFigures) float64 { return f.cpuPerKey }),
-			figure("RSS MiB", st.bar(report.AtMost(348, "MiB").AndPeer(0.5)), func(f loadFigures) float64 { return f.rss }),
-			figure("peak RSS MiB", nil, func(f loadFigures) float64 { return f.peak }),
-			figure("disk MiB", nil, func(f loadFigures) float64 { return f.disk }),
+			figure(keysPerSecond, func(f loadFigures) float64 { return f.keysPerSecond }),
+			figure(cpuPerKey, func(f loadFigures) float64 { return f.cpuPerKey }),
+			figure(rssMebi, func(f loadFigures) float64 { return f.rss }),
+			figure("peak RSS MiB", func(f loadFigures) float64 { return f.peak }),
+			figure("disk MiB", func(f loadFigures) float64 { return f.disk }),
 		},
 	}, nil
 }
@@ -139,7 +150,7 @@ func (st *filled) loaded(_ context.Context, s *stage) (report.Row, error) {
 // restart kills the server and starts it on what it has on disk.
 func (st *filled) restart(ctx context.Context, s *stage) (report.Row, error) {
 	last := st.pair(s.prefix, st.o.Sizes.LoadKeys-1).key
-	var seconds, cpu, rss report.Values
+	var took, cpu, rss report.Values
 	for range min(s.opts.Rounds, storeRounds) {
 		if err := s.server.Kill(); err != nil {
 			return report.Row{}, err
@@ -151,7 +162,7 @@ func (st *filled) restart(ctx context.Context, s *stage) (report.Row, error) {
 		if err := s.server.AwaitRead(ctx, last, http.StatusOK); err != nil {
 			return report.Row{}, err
 		}
-		seconds = append(seconds, time.Since(start).Seconds())
+		took = append(took, time.Since(start).Seconds())
 
 		t := s.subject()
 		used, err := procfs.CPU(t.PID)
@@ -171,9 +182,9 @@ func (st *filled) restart(ctx context.Context, s *stage) (report.Row, error) {
 	return report.Row{
 		Note: st.note(", kill -9, until a consistent read finds the last key"),
 		Figures: []report.Figure{
-			{Name: "seconds", Bar: st.bar(report.AtMost(1, "s")), Subject: seconds},
+			{Name: seconds, Subject: took},
 			{Name: "CPU s", Subject: cpu},
-			{Name: "RSS MiB", Subject: rss},
+			{Name: rssMebi, Subject: rss},
 		},
 	}, nil
 }
@@ -210,7 +221,7 @@ func (st *filled) complete(ctx context.Context, s *stage, t target.Target) error
 
 // save fetches the archive of the whole store.
 func (st *filled) save(ctx context.Context, s *stage) (report.Row, error) {
-	c := contest{columns: []column{{"seconds", st.bar(report.AtMost(1.1, "s").AndPeer(0.2))}, {"CPU s", nil}, {"archive MiB", nil}}}
+	c := contest{columns: []string{seconds, "CPU s", "archive MiB"}}
 	side := func(t target.Target, name string) *side {
 		return &side{round: func(ctx context.Context) (values, error) {
 			return timed(t, func() (float64, error) {
@@ -232,7 +243,7 @@ func (st *filled) save(ctx context.Context, s *stage) (report.Row, error) {
 
 // restore puts an archive back that was saved before.
 func (st *filled) restore(ctx context.Context, s *stage) (report.Row, error) {
-	c := contest{columns: []column{{"seconds", st.bar(report.AtMost(1.1, "s").AndPeer(0.35))}, {"CPU s", nil}}}
+	c := contest{columns: []string{seconds, "CPU s"}}
 	side := func(t target.Target, name string) *side {
 		archive := filepath.Join(s.opts.Dir, name)
 		return &side{

@@ -28,8 +28,8 @@ const trioServers = 3
 // Only the cells of what all three together spend have the bare limits there.
 func trioGroup(o *Options) group {
 	g := group{name: "trio"}
-	on := func(name string, run func(context.Context, *stage, *target.Cluster) (report.Row, error)) {
-		g.cells = append(g.cells, cell{name: "trio-" + name, ours: true, run: func(ctx context.Context, s *stage) (report.Row, error) {
+	on := func(name string, b bars, run func(context.Context, *stage, *target.Cluster) (report.Row, error)) {
+		g.cells = append(g.cells, cell{name: "trio-" + name, bars: b, ours: true, run: func(ctx context.Context, s *stage) (report.Row, error) {
 			c, err := s.cluster(ctx)
 			if errors.Is(err, target.ErrNoCluster) {
 				return report.Row{Skipped: err.Error()}, nil
@@ -45,11 +45,11 @@ func trioGroup(o *Options) group {
 		if clients == 64 {
 			b = bars{opsPerSecond: report.RatioAtLeast(0.85)}
 		}
-		on(fmt.Sprintf("put-leader-c%d", clients), func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
-			return s.duel(ctx, closedColumns(nil), s.putting(c.Leader(), clients), s.putting(s.subject(), clients))
+		on(fmt.Sprintf("put-leader-c%d", clients), nil, func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
+			return s.duel(ctx, closedColumns, s.putting(c.Leader(), clients), s.putting(s.subject(), clients))
 		})
-		on(fmt.Sprintf("put-follower-c%d", clients), func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
-			return s.duel(ctx, closedColumns(b), s.putting(c.Follower(), clients), s.putting(c.Leader(), clients))
+		on(fmt.Sprintf("put-follower-c%d", clients), b, func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
+			return s.duel(ctx, closedColumns, s.putting(c.Follower(), clients), s.putting(c.Leader(), clients))
 		})
 	}
 	for _, mode := range []struct{ name, query string }{{"default", ""}, {"consistent", "?consistent"}, {"stale", "?stale"}} {
@@ -57,7 +57,7 @@ func trioGroup(o *Options) group {
 		if mode.name == "default" {
 			b = bars{opsPerSecond: report.RatioAtLeast(0.7)}
 		}
-		compare := func(ctx context.Context, s *stage, b bars, of, against []target.Target) (report.Row, error) {
+		compare := func(ctx context.Context, s *stage, of, against []target.Target) (report.Row, error) {
 			subject, err := s.trioGets(ctx, of, mode.query)
 			if err != nil {
 				return report.Row{}, err
@@ -66,28 +66,30 @@ func trioGroup(o *Options) group {
 			if err != nil {
 				return report.Row{}, err
 			}
-			return s.duel(ctx, closedColumns(b), subject, limit)
+			return s.duel(ctx, closedColumns, subject, limit)
 		}
-		on("get-leader-"+mode.name, func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
-			return compare(ctx, s, nil, []target.Target{c.Leader()}, []target.Target{s.subject()})
+		on("get-leader-"+mode.name, nil, func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
+			return compare(ctx, s, []target.Target{c.Leader()}, []target.Target{s.subject()})
 		})
-		on("get-follower-"+mode.name, func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
-			return compare(ctx, s, b, []target.Target{c.Follower()}, []target.Target{c.Leader()})
+		on("get-follower-"+mode.name, b, func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
+			return compare(ctx, s, []target.Target{c.Follower()}, []target.Target{c.Leader()})
 		})
-		on("get-all-"+mode.name, func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
-			return compare(ctx, s, nil, c.All(), []target.Target{s.subject()})
+		on("get-all-"+mode.name, nil, func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
+			return compare(ctx, s, c.All(), []target.Target{s.subject()})
 		})
 	}
-	on(fmt.Sprintf("cost-put-c%d", trioClients), func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
+	// 0.6 of the peer's 267 µs, where the limit took 41.7.
+	on(fmt.Sprintf("cost-put-c%d", trioClients), bars{cpuOfAll: report.RatioAtMost(3.84)}, func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
 		return s.trioPutCost(ctx, c)
 	})
-	on(fmt.Sprintf("cost-get-consistent-c%d", trioClients), func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
+	// 0.35 of the peer's 242 µs, where the limit took 13.
+	on(fmt.Sprintf("cost-get-consistent-c%d", trioClients), bars{cpuOfAll: report.RatioAtMost(6.5)}, func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
 		return s.trioGetCost(ctx, c)
 	})
-	on("watch-"+strconv.Itoa(o.Sizes.Spread), func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
+	on("watch-"+strconv.Itoa(o.Sizes.Spread), bars{missed: report.AtMost(0, "")}, func(ctx context.Context, s *stage, c *target.Cluster) (report.Row, error) {
 		return s.watchSpread(ctx, c)
 	})
-	g.cells = append(g.cells, cell{name: "trio-failover", ours: true, run: func(ctx context.Context, s *stage) (report.Row, error) {
+	g.cells = append(g.cells, cell{name: "trio-failover", bars: bars{seconds: report.AtMost(1, "s")}, ours: true, run: func(ctx context.Context, s *stage) (report.Row, error) {
 		return s.failover(ctx)
 	}})
 	return g
@@ -105,8 +107,7 @@ func (s *stage) trioPutCost(ctx context.Context, c *target.Cluster) (report.Row,
 	if err != nil {
 		return report.Row{}, err
 	}
-	// 0.6 of the peer's 267 µs, where the limit took 41.7.
-	return s.duel(ctx, costColumns(report.RatioAtMost(3.84)), s.putting(c.Leader(), trioClients, c.All()...), s.putting(limit.Target(), trioClients))
+	return s.duel(ctx, costColumns, s.putting(c.Leader(), trioClients, c.All()...), s.putting(limit.Target(), trioClients))
 }
 
 // trioGetCost is what a consistent read through a follower costs all three servers.
@@ -133,16 +134,11 @@ func (s *stage) trioGetCost(ctx context.Context, c *target.Cluster) (report.Row,
 			Conns: trioClients, Next: func(int, int) []byte { return request }, Check: sameLength(path, first.Length),
 		}, paid...)}
 	}
-	// 0.35 of the peer's 242 µs, where the limit took 13.
-	return s.duel(ctx, costColumns(report.RatioAtMost(6.5)), of(c.Follower(), c.All()...), of(limit.Target()))
+	return s.duel(ctx, costColumns, of(c.Follower(), c.All()...), of(limit.Target()))
 }
 
 // costColumns are closedColumns in which the CPU time is that of all servers.
-func costColumns(bar *report.Bar) []column {
-	columns := closedColumns(nil)
-	columns[len(columns)-1] = column{cpuOfAll, bar}
-	return columns
-}
+var costColumns = []string{opsPerSecond, p50, p99, cpuOfAll}
 
 // cluster is the three servers, started when first asked for, with the leader as it is
 // now.
@@ -194,7 +190,7 @@ const (
 // watchSpread has many watchers, a third on each server, see writes to their keys as
 // they come; the limit is one server with all of them.
 func (s *stage) watchSpread(ctx context.Context, c *target.Cluster) (report.Row, error) {
-	columns := []column{{"delivered", nil}, {"missed", report.AtMost(0, "")}, {p50, nil}, {p99, nil}, {"worst ms", nil}}
+	columns := []string{"delivered", missed, p50, p99, "worst ms"}
 	on := func(all []target.Target, writeTo target.Target) *side {
 		return &side{round: func(ctx context.Context) (values, error) {
 			w := spread{sizes: s.opts.Sizes, prefix: s.prefix + "spread/", watched: all, writer: writeTo}

@@ -15,6 +15,8 @@ import (
 // wakeWrites is how many keys are written in a round, one after the other.
 const wakeWrites = 4
 
+const falseWakes = "false wakes"
+
 // wakeGroup parks one query on each of many keys and writes one of them: exactly
 // one client must hear of it.
 func wakeGroup(o *Options) group {
@@ -25,6 +27,7 @@ func wakeGroup(o *Options) group {
 	}{{"existing", true}, {"missing", false}} {
 		g.cells = append(g.cells, cell{
 			name: "wake-" + kind.name,
+			bars: bars{falseWakes: report.AtMost(0, "")},
 			run: func(ctx context.Context, s *stage) (report.Row, error) {
 				return s.wake(ctx, kind.name, kind.exists)
 			},
@@ -42,7 +45,7 @@ func (s *stage) wake(ctx context.Context, name string, exists bool) (report.Row,
 			return report.Row{}, err
 		}
 	}
-	columns := []column{{"false wakes", report.AtMost(0, "")}, {"woken ms", nil}, {"CPU µs/write", nil}}
+	columns := []string{falseWakes, "woken ms", "CPU µs/write"}
 	row, err := s.against(ctx, references{}, columns, func(t target.Target) (*side, error) {
 		return newWaker(ctx, t, n, key, s.opts.Listen)
 	})
