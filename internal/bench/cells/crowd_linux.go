@@ -36,12 +36,26 @@ type crowd struct {
 	limit  *target.Limit // that is the target, and says how many are parked; nil: it is none
 }
 
-// gather connects n watchers. key names what each of them watches. limit is the one that t
+// query is what one of a crowd asks.
+type query struct {
+	key   string
+	token string // "" is none
+}
+
+// render is the request that waits for a change of the key above index.
+func (q query) render(host string, index uint64) []byte {
+	path := fmt.Sprintf("/v1/kv/%s?index=%d&wait=%s", q.key, index, queryWait)
+	return rawhttp.RequestAs(q.token, http.MethodGet, path, host, nil)
+}
+
+// everybody asks the same.
+func everybody(q query) func(id int) query { return func(int) query { return q } }
+
+// gather connects n watchers. ask is what each of them asks. limit is the one that t
 // is, if it is one.
-func gather(ctx context.Context, t target.Target, limit *target.Limit, n int, index uint64, key func(id int) string) (*crowd, error) {
+func gather(ctx context.Context, t target.Target, limit *target.Limit, n int, index uint64, ask func(id int) query) (*crowd, error) {
 	w, err := load.DialWatchers(ctx, t.Addr, n, index, func(id int, index uint64) []byte {
-		path := fmt.Sprintf("/v1/kv/%s?index=%d&wait=%s", key(id), index, queryWait)
-		return rawhttp.Request(http.MethodGet, path, t.Addr, nil)
+		return ask(id).render(t.Addr, index)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%d watchers: %w", n, err)

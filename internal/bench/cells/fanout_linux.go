@@ -39,21 +39,23 @@ func fanoutGroup(o *Options) group {
 		g.cells = append(g.cells, cell{
 			name: fmt.Sprintf("fanout-%d", n), bars: b,
 			run: func(ctx context.Context, s *stage) (report.Row, error) {
-				return s.fanout(ctx, n)
+				key := fmt.Sprintf("%skey-%d", s.prefix, n)
+				return s.fanout(ctx, n, everybody(query{key: key}))
 			},
 		})
 	}
 	return g
 }
 
-func (s *stage) fanout(ctx context.Context, n int) (report.Row, error) {
-	key := fmt.Sprintf("%skey-%d", s.prefix, n)
+// fanout has n clients wait for one key, which ask names, and writes it.
+func (s *stage) fanout(ctx context.Context, n int, ask func(id int) query) (report.Row, error) {
+	key := ask(0).key
 	refs, err := s.watched(ctx, key)
 	if err != nil {
 		return report.Row{}, err
 	}
 	return s.against(ctx, refs, fanoutColumns, func(t target.Target) (*side, error) {
-		c, err := s.gatherOn(ctx, refs, t, n, key)
+		c, err := s.gatherOn(ctx, refs, t, n, ask)
 		if err != nil {
 			return nil, err
 		}
@@ -79,12 +81,12 @@ func (s *stage) watched(ctx context.Context, key string) (references, error) {
 }
 
 // gatherOn connects n watchers of one key as it is now.
-func (s *stage) gatherOn(ctx context.Context, refs references, t target.Target, n int, key string) (*crowd, error) {
-	index, err := indexOf(ctx, t, key)
+func (s *stage) gatherOn(ctx context.Context, refs references, t target.Target, n int, ask func(id int) query) (*crowd, error) {
+	index, err := indexOf(ctx, t, ask(0).key)
 	if err != nil {
 		return nil, err
 	}
-	return gather(ctx, t, refs.of(t), n, index, func(int) string { return key })
+	return gather(ctx, t, refs.of(t), n, index, ask)
 }
 
 // fanout is one server with its crowd on one key.

@@ -66,7 +66,7 @@ func (s *stage) multitudeOn(ctx context.Context, t target.Target, limit *target.
 	if err != nil {
 		return nil, err
 	}
-	c, err := gather(ctx, t, limit, n, index, func(int) string { return key })
+	c, err := gather(ctx, t, limit, n, index, everybody(query{key: key}))
 	if err != nil {
 		return nil, err
 	}

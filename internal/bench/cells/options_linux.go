@@ -46,6 +46,7 @@ type Sizes struct {
 	Deliveries  int   // that a round aims at: with few watchers there are several writes in it
 	WakeKeys    int   // with one parked query each
 	Parked      int   // whose memory is measured
+	ParkedTLS   int   // and of how many with TLS
 	Multitude   int   // that are parked on one server together, as far as there may be connections
 
 	Rearming    int // watchers that ask again as soon as they are answered
@@ -89,6 +90,7 @@ func DefaultSizes() Sizes {
 		Deliveries:  2000,
 		WakeKeys:    1000,
 		Parked:      10_000,
+		ParkedTLS:   3000,
 		Multitude:   100_000,
 		LoadKeys:    200_000,
 

@@ -34,6 +34,8 @@ const (
 	rssMebi            = "RSS MiB"
 )
 
+var parkColumns = []string{kibPerQuery, goroutinesPerQuery, idleMebi}
+
 var parkBars = bars{
 	kibPerQuery: report.AtMost(4, "KiB"),
 	// None, but for what happens to run when they are counted.
@@ -45,13 +47,15 @@ var parkBars = bars{
 func parkGroup(o *Options) group {
 	return group{name: "park", cells: []cell{
 		{name: "park-rss", bars: parkBars, ours: true, run: func(ctx context.Context, s *stage) (report.Row, error) { return s.parkedMemory(ctx) }},
+		// No bar of memory: what crypto/tls keeps of a connection is above 4 KiB.
+		{name: "park-rss-tls", bars: bars{goroutinesPerQuery: parkBars[goroutinesPerQuery]}, ours: true, run: func(ctx context.Context, s *stage) (report.Row, error) { return s.secureMemory(ctx) }},
 		{name: "park-many", bars: bars{kibPerQuery: report.AtMost(4, "KiB")}, ours: true, run: func(ctx context.Context, s *stage) (report.Row, error) { return s.multitude(ctx) }},
 	}}
 }
 
 func (s *stage) parkedMemory(ctx context.Context) (report.Row, error) {
 	n := within(s.opts.Sizes.Parked)
-	c := contest{columns: []string{kibPerQuery, goroutinesPerQuery, idleMebi}}
+	c := contest{columns: parkColumns}
 	c.subject = &side{round: func(ctx context.Context) (values, error) {
 		server, err := s.fresh(ctx)
 		if err != nil {
@@ -118,43 +122,65 @@ func (s *stage) limitMemory(kind limitserver.Kind, n int) *side {
 // memoryOf parks n queries on one key of t, which may be a limit, and returns what each
 // takes, and what the server took before.
 func (s *stage) memoryOf(ctx context.Context, t target.Target, limit *target.Limit, n int) (values, error) {
-	key := s.prefix + "memory"
-	if limit == nil {
-		if err := put(ctx, t, key, text(90_000, s.opts.Sizes.ValueBytes)); err != nil {
-			return nil, err
-		}
-	}
-	index, err := indexOf(ctx, t, key)
+	v, err := s.eve(ctx, t, limit, n)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.warmWrites(ctx, t); err != nil {
-		return nil, err
-	}
-	if limit != nil { // the writes to another key counted, for a limit, as to this one
-		if index, err = indexOf(ctx, t, key); err != nil {
-			return nil, err
-		}
-	}
-	before, err := s.footprint(ctx, t, limit)
+	return s.memoryOfCrowd(ctx, v, everybody(query{key: v.key}))
+}
+
+// memoryOfCrowd parks the queries.
+func (s *stage) memoryOfCrowd(ctx context.Context, v vigil, ask func(id int) query) (values, error) {
+	c, err := gather(ctx, v.target, v.limit, v.n, v.index, ask)
 	if err != nil {
 		return nil, err
 	}
-	c, err := gather(ctx, t, limit, n, index, func(int) string { return key })
-	if err != nil {
-		return nil, err
-	}
-	var after footprint
+	var taken values
 	if err = c.mustPark(ctx); err == nil {
-		after, err = s.footprint(ctx, t, limit)
+		taken, err = s.taken(ctx, v)
 	}
-	if err := errors.Join(err, c.Close()); err != nil {
+	return taken, errors.Join(err, c.Close())
+}
+
+// vigil is a server on which n queries are about to wait for a key to change above an index.
+type vigil struct {
+	target target.Target
+	limit  *target.Limit // that is the target; nil: it is none
+	n      int
+	key    string
+	index  uint64
+	before footprint
+}
+
+// eve writes the key, and looks what the server takes before anybody waits.
+func (s *stage) eve(ctx context.Context, t target.Target, limit *target.Limit, n int) (v vigil, err error) {
+	v = vigil{target: t, limit: limit, n: n, key: s.prefix + "memory"}
+	if limit == nil {
+		if err := put(ctx, t, v.key, text(90_000, s.opts.Sizes.ValueBytes)); err != nil {
+			return v, err
+		}
+	}
+	// Of a limit the writes to another key count as to this one.
+	if err := s.warmWrites(ctx, t); err != nil {
+		return v, err
+	}
+	if v.index, err = indexOf(ctx, t, v.key); err != nil {
+		return v, err
+	}
+	v.before, err = s.footprint(ctx, t, limit)
+	return v, err
+}
+
+// taken is what each of the queries, which are parked now, takes, and what the server took before.
+func (s *stage) taken(ctx context.Context, v vigil) (values, error) {
+	after, err := s.footprint(ctx, v.target, v.limit)
+	if err != nil {
 		return nil, err
 	}
 	return values{
-		float64(after.rss-before.rss) / 1024 / float64(n),
-		(after.goroutines - before.goroutines) / float64(n),
-		mebi(before.rss),
+		float64(after.rss-v.before.rss) / 1024 / float64(v.n),
+		(after.goroutines - v.before.goroutines) / float64(v.n),
+		mebi(v.before.rss),
 	}, nil
 }
 

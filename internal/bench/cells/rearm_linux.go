@@ -53,7 +53,7 @@ func (s *stage) rearm(ctx context.Context) (report.Row, error) {
 	writes := max(1, int(float64(s.opts.Sizes.RearmWrites)*slice.Seconds()))
 	columns := []string{missed, cpuPerAnswer, writesMade, "answers/write"}
 	row, err := s.againstFor(ctx, n*min(s.opts.Rounds, rearmRounds), refs, columns, func(t target.Target) (*side, error) {
-		c, err := s.gatherOn(ctx, refs, t, s.opts.Sizes.Rearming, key)
+		c, err := s.gatherOn(ctx, refs, t, s.opts.Sizes.Rearming, everybody(query{key: key}))
 		if err != nil {
 			return nil, err
 		}

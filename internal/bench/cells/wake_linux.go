@@ -74,7 +74,7 @@ func total(v report.Values) report.Values {
 }
 
 func newWaker(ctx context.Context, t target.Target, n int, key func(int) string, listen time.Duration) (*side, error) {
-	c, err := gather(ctx, t, nil, n, 0, key)
+	c, err := gather(ctx, t, nil, n, 0, func(id int) query { return query{key: key(id)} })
 	if err != nil {
 		return nil, err
 	}

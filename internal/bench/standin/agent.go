@@ -22,6 +22,9 @@ func Agent(args []string) error {
 	dir := fs.String("data-dir", "", "")
 	bind := fs.String("bind", "", "")
 	httpPort := fs.Int("http-port", 0, "")
+	httpsPort := fs.Int("https-port", 0, "") // 0: none
+	cert := fs.String("tls-https-cert-file", "", "")
+	key := fs.String("tls-https-key-file", "", "")
 	fs.Int("server-port", 0, "")
 	fs.Int("serf-lan-port", 0, "")
 	fs.Int("bootstrap-expect", 0, "") // it forms no cluster, and names a leader of its own
@@ -50,5 +53,15 @@ func Agent(args []string) error {
 	if err != nil {
 		return err
 	}
-	return http.Serve(l, h)
+	if *httpsPort == 0 {
+		return http.Serve(l, h)
+	}
+	secure, err := net.Listen("tcp", net.JoinHostPort(*bind, strconv.Itoa(*httpsPort)))
+	if err != nil {
+		return err
+	}
+	ended := make(chan error, 2)
+	go func() { ended <- http.Serve(l, h) }()
+	go func() { ended <- http.ServeTLS(secure, h, *cert, *key) }()
+	return <-ended
 }

@@ -37,6 +37,7 @@ type ServerOptions struct {
 	Bin    string   // the binary
 	Dir    string   // an existing folder; the server's files go into a fresh one below it
 	Config []string // further configuration files, read after ours
+	TLS    bool     // serve HTTPS too, at Server.SecureAddr; of a server that is alone
 }
 
 // Server is one holdfast process with a folder of its own.
@@ -45,6 +46,7 @@ type Server struct {
 	dir    string // all of its files
 	http   int    // ports
 	server int
+	https  int    // 0: none
 	joins  *joins // nil of a server that stays alone
 	proc   *process
 }
@@ -52,7 +54,7 @@ type Server struct {
 // StartServer starts a fresh single server and waits until it answers a
 // consistent read. Close ends it and removes its files.
 func StartServer(ctx context.Context, opts ServerOptions) (*Server, error) {
-	ports, err := freePorts(2)
+	ports, err := freePorts(3)
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +65,12 @@ func StartServer(ctx context.Context, opts ServerOptions) (*Server, error) {
 	s := &Server{opts: opts, dir: dir, http: ports[0], server: ports[1]}
 	if err := os.WriteFile(s.configFile(), []byte(settings), 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("server: %w", err), s.Close())
+	}
+	if opts.TLS {
+		s.https = ports[2]
+		if err := writeCertificate(s.certFile(), s.keyFile()); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
 	}
 	if err := s.Start(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -91,6 +99,9 @@ func (s *Server) Start(ctx context.Context) error {
 		"-config-file", s.configFile(),
 	}
 	args = append(args, s.joins.args()...)
+	if s.https != 0 {
+		args = append(args, "-https-port", strconv.Itoa(s.https), "-tls-https-cert-file", s.certFile(), "-tls-https-key-file", s.keyFile())
+	}
 	for _, file := range s.opts.Config {
 		args = append(args, "-config-file", file)
 	}
@@ -110,9 +121,15 @@ func (s *Server) Target() Target {
 	return Target{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(s.http)), PID: s.proc.pid()}
 }
 
+// SecureAddr is where the server speaks HTTPS, "host:port"; it has a certificate that only this
+// server knows who issued.
+func (s *Server) SecureAddr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.https)) }
+
 // DataDir is where the server keeps its data.
 func (s *Server) DataDir() string    { return filepath.Join(s.dir, "data") }
 func (s *Server) configFile() string { return filepath.Join(s.dir, "bench.hcl") }
+func (s *Server) certFile() string   { return filepath.Join(s.dir, "cert.pem") }
+func (s *Server) keyFile() string    { return filepath.Join(s.dir, "key.pem") }
 func (s *Server) logFile() string    { return filepath.Join(s.dir, "server.log") }
 
 // Kill is kill -9. It returns when the process is gone.
