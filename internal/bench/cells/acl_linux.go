@@ -3,6 +3,7 @@ package cells
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -19,6 +20,11 @@ const (
 	policyRules      = 20 // in each policy
 	policiesPerToken = 4
 	aclShare         = 0.9 // of what the server does that checks nothing
+	aclWatchers      = 1000
+	parkTokens       = 1000 // of those who are parked
+	parkPolicies     = 10
+
+	noACL = "the server has no access control"
 )
 
 // guarded is a server that checks rights, beside the one of the stage that does not:
@@ -41,12 +47,22 @@ func aclGroup(o *Options) group {
 		}}
 	}
 	b := bars{opsPerSecond: report.RatioAtLeast(aclShare)}
+	waiting := func(name string, b bars, run func(context.Context, *stage) (report.Row, error)) cell {
+		return cell{name: name, bars: b, ours: true, run: func(ctx context.Context, s *stage) (report.Row, error) {
+			if g.server == nil {
+				return report.Row{Skipped: noACL}, nil
+			}
+			return run(ctx, s)
+		}}
+	}
 	return group{name: "acl", setup: g.setup, cells: []cell{
 		of(fmt.Sprintf("acl-get-c%d", aclClients), http.MethodGet, nil, b, false),
 		of(fmt.Sprintf("acl-put-c%d", aclClients), http.MethodPut, value, b, false),
 		// The worst case, for which there is no bar: nothing that a token needs is near.
 		of("acl-get-all", http.MethodGet, nil, nil, true),
 		of("acl-put-all", http.MethodPut, value, nil, true),
+		waiting(fmt.Sprintf("acl-fanout-%d", aclWatchers), nil, g.fanout),
+		waiting("acl-park-rss", bars{kibPerQuery: parkBars[kibPerQuery], goroutinesPerQuery: parkBars[goroutinesPerQuery]}, g.parkedMemory),
 	}}
 }
 
@@ -55,10 +71,7 @@ func (g *guarded) setup(ctx context.Context, s *stage) error {
 	if s.server == nil {
 		return nil // not ours to start
 	}
-	root := uuid(0)
-	// Requests without a token, such as those that wait for the start, have all rights.
-	server, err := s.configured(ctx, "acl", fmt.Sprintf(
-		"acl {\n  enabled = true\n  default_policy = \"deny\"\n  tokens {\n    initial_management = %q\n    default = %q\n  }\n}\n", root, root))
+	server, err := s.configured(ctx, "acl", aclConfig())
 	if err != nil {
 		return err
 	}
@@ -83,12 +96,87 @@ func (g *guarded) setup(ctx context.Context, s *stage) error {
 	return g.meetAll(ctx, s)
 }
 
-// meetAll asks once with each token: what a token's first request costs is not what is
-// compared.
+// aclConfig lets a server check rights. Requests without a token, such as those that wait for the
+// start, have all of them.
+func aclConfig() string {
+	root := uuid(0)
+	return fmt.Sprintf("acl {\n  enabled = true\n  default_policy = \"deny\"\n  tokens {\n    initial_management = %q\n    default = %q\n  }\n}\n", root, root)
+}
+
+// asker is the client with a token of his own, as far as there are so many.
+func (g *guarded) asker(key string) func(id int) query {
+	return func(id int) query { return query{key, g.secrets[id%len(g.secrets)]} }
+}
+
+// fanout has clients wait for one key, each with a token of his own, so that no two ask with the same
+// bytes. They are compared with the limits that the same clients without rights have.
+func (g *guarded) fanout(ctx context.Context, s *stage) (report.Row, error) {
+	o := *s.opts
+	o.Peer = nil // it knows none of the tokens
+	checks := &stage{opts: &o, prefix: s.prefix, server: g.server, limits: s.limits}
+	return checks.fanout(ctx, min(aclWatchers, len(g.secrets)), g.asker(s.prefix+"watched"))
+}
+
+// parkedMemory is stage.parkedMemory of queries with tokens.
+func (g *guarded) parkedMemory(ctx context.Context, s *stage) (report.Row, error) {
+	n := within(s.opts.Sizes.Parked)
+	o := *g.o
+	o.Sizes.Policies, o.Sizes.Tokens = min(parkPolicies, o.Sizes.Policies), min(parkTokens, o.Sizes.Tokens)
+	c := contest{columns: parkColumns}
+	c.subject = &side{round: func(ctx context.Context) (v values, err error) {
+		options, remove, err := s.withConfig("acl-park", aclConfig())
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, remove()) }()
+		server, err := target.StartServer(ctx, options)
+		if err != nil {
+			return nil, err
+		}
+		fresh := &guarded{o: &o, server: server}
+		v, err = fresh.memory(ctx, s, n)
+		return v, errors.Join(err, server.Close())
+	}}
+	row, err := c.run(ctx, min(s.opts.Rounds, memoryRounds))
+	row.Note = fmt.Sprintf("%d queries with %d tokens parked on one key, one connection each", n, o.Sizes.Tokens)
+	return row, err
+}
+
+// memory parks the queries. The server is started anew when it has its tables, which are small:
+// what it took to make them, and is free again, would be taken by the queries and not be seen. That
+// a token is met for the first time is part of what they take.
+func (g *guarded) memory(ctx context.Context, s *stage, n int) (values, error) {
+	if err := g.fillTables(ctx, s); err != nil {
+		return nil, err
+	}
+	if err := g.server.Kill(); err != nil {
+		return nil, err
+	}
+	if err := g.server.Start(ctx); err != nil {
+		return nil, err
+	}
+	if err := g.server.AwaitRead(ctx, "bench/ready", http.StatusOK, http.StatusNotFound); err != nil {
+		return nil, err
+	}
+	v, err := s.eve(ctx, g.server.Target(), nil, n)
+	if err != nil {
+		return nil, err
+	}
+	return s.memoryOfCrowd(ctx, v, g.asker(v.key))
+}
+
+// meetAll asks once with each token, for a key that need not be there: what a token's first request
+// costs is not what is compared.
 func (g *guarded) meetAll(ctx context.Context, s *stage) error {
 	t := g.server.Target()
 	_, err := load.Plan{
-		Addr: t.Addr, Conns: aclClients, Loops: s.opts.Loops, Check: wantOK,
+		Addr: t.Addr, Conns: aclClients, Loops: s.opts.Loops,
+		Check: func(r rawhttp.Response) error {
+			if r.Status == http.StatusNotFound {
+				return nil
+			}
+			return wantOK(r)
+		},
 		Next: func(conn, n int) []byte {
 			if i := n*aclClients + conn; i < len(g.secrets) {
 				return rawhttp.RequestAs(g.secrets[i], http.MethodGet, fmt.Sprintf("/v1/kv/%sacl/%04d", s.prefix, i%putKeys), t.Addr, nil)
@@ -153,7 +241,7 @@ const perClient = 256
 // all tokens.
 func (g *guarded) compare(ctx context.Context, s *stage, all bool, request func(i int) (method, path string, body []byte)) (report.Row, error) {
 	if g.server == nil {
-		return report.Row{Skipped: "the server has no access control"}, nil
+		return report.Row{Skipped: noACL}, nil
 	}
 	maker := func(t target.Target) load.Plan {
 		n := perClient

@@ -278,7 +278,7 @@ func TestBarsStandWhereTheyBelong(t *testing.T) {
 		"get-random-100000", "mixed-100-to-1", "recurse-1000", "recurse-1000-gzip", "keys-10000",
 		"put-c1", "put-c16", "put-c64", "put-c256", "put-boltdb-c1", "put-boltdb-c16", "put-boltdb-c64", "txn-64", "cas-c16",
 		"fanout-1", "fanout-1000", "fanout-5000", "wake-existing", "wake-missing", "rearm-1000", "park-rss", "park-rss-tls", "park-many", "lock-handover",
-		"session-ops", "session-live", "session-expiry", "acl-get-c64", "acl-put-c64", "acl-get-all", "acl-put-all", "load", "restart", "snapshot-save", "snapshot-restore", "history-full",
+		"session-ops", "session-live", "session-expiry", "acl-get-c64", "acl-put-c64", "acl-get-all", "acl-put-all", "acl-fanout-1000", "acl-park-rss", "load", "restart", "snapshot-save", "snapshot-restore", "history-full",
 		"trio-put-leader-c1", "trio-put-follower-c1", "trio-put-leader-c16", "trio-put-follower-c16",
 		"trio-put-leader-c64", "trio-put-follower-c64", "trio-put-leader-c256", "trio-put-follower-c256",
 		"trio-get-leader-default", "trio-get-follower-default", "trio-get-all-default",
