@@ -46,7 +46,7 @@ func small(t *testing.T) Options {
 		Rest:   time.Millisecond,
 		Listen: 20 * time.Millisecond,
 		Sizes: Sizes{
-			Clients: []int{1, 3}, ValueBytes: 100, ListClients: 2, Entries: 30, Names: 70,
+			Clients: []int{1, 3}, ValueBytes: 100, ListClients: 2, Entries: 30, Names: 70, Trees: 3,
 			TxnOps: 8, TxnBytes: 50, TxnClients: 3, Watchers: []int{1, 20}, Deliveries: 2, WakeKeys: 40, Parked: 20, ParkedTLS: 10, LoadKeys: 300,
 			Sessions: 20, SessionClients: 3, LiveSessions: 20, LiveTTL: 400 * time.Millisecond, Expiring: 20, ExpiringTTL: 600 * time.Millisecond,
 			Policies: 5, Tokens: 20,
@@ -275,7 +275,7 @@ func TestBarsStandWhereTheyBelong(t *testing.T) {
 	want := []string{
 		"get-default-c1", "get-default-c16", "get-default-c64", "get-default-c256",
 		"get-consistent-c16", "get-consistent-c64", "get-stale-c16", "get-stale-c64",
-		"get-random-100000", "mixed-100-to-1", "recurse-1000", "recurse-1000-gzip", "keys-10000",
+		"get-random-100000", "mixed-100-to-1", "recurse-1000", "recurse-1000-gzip", "keys-10000", "recurse-random-1000",
 		"put-c1", "put-c16", "put-c64", "put-c256", "put-boltdb-c1", "put-boltdb-c16", "put-boltdb-c64", "txn-64", "cas-c16",
 		"fanout-1", "fanout-1000", "fanout-5000", "wake-existing", "wake-missing", "rearm-1000", "park-rss", "park-rss-tls", "park-many", "lock-handover",
 		"session-ops", "session-live", "session-expiry", "acl-get-c64", "acl-put-c64", "acl-get-all", "acl-put-all", "acl-fanout-1000", "acl-park-rss", "load", "restart", "snapshot-save", "snapshot-restore", "history-full",

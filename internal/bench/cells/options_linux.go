@@ -38,6 +38,7 @@ type Sizes struct {
 	ListClients int   // of lists
 	Entries     int   // in a list of entries
 	Names       int   // in a list of key names
+	Trees       int   // of Entries each, of which one at random is listed
 	Scattered   int   // keys of which single ones are read at random
 	TxnOps      int
 	TxnBytes    int   // of one value in a transaction
@@ -82,6 +83,7 @@ func DefaultSizes() Sizes {
 		ListClients: 16,
 		Entries:     1000,
 		Names:       10_000,
+		Trees:       50,
 		Scattered:   100_000,
 		TxnOps:      64,
 		TxnBytes:    512,

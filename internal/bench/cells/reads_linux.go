@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/holdfast-kv/holdfast/internal/bench/limitserver"
@@ -57,7 +59,7 @@ func getGroup(o *Options) group {
 				name: fmt.Sprintf("get-%s-c%d", mode.name, clients),
 				bars: getBars(mode.name, clients),
 				run: func(ctx context.Context, s *stage) (report.Row, error) {
-					return s.reads(ctx, reading{path: key + mode.query, clients: clients, check: check})
+					return s.reads(ctx, reading{paths: []string{key + mode.query}, clients: clients, check: check})
 				},
 			})
 		}
@@ -80,25 +82,27 @@ func getBars(mode string, clients int) bars {
 	return nil
 }
 
+// inTree are the pairs of a tree, with values of so many bytes.
+func inTree(tree string, bytes int) func(int) pair {
+	const seed = 20_000
+	return func(i int) pair {
+		return pair{fmt.Sprintf("%sservice-%05d/settings", tree, i), text(seed+uint64(i), bytes)}
+	}
+}
+
 // listGroup reads many entries, or their names, at once.
 func listGroup(o *Options) group {
-	at := func(prefix string, bytes int, seed uint64) func(int) pair {
-		return func(i int) pair {
-			return pair{fmt.Sprintf("%sservice-%05d/settings", prefix, i), text(seed+uint64(i), bytes)}
-		}
-	}
-	const seed = 20_000
 	size := o.Sizes.ValueBytes
-	entries := func(body []byte, prefix string) error {
-		return checkEntries(body, o.Sizes.Entries, at(prefix+"entries/", size, seed))
+	entries := func(body []byte, tree string) error {
+		return checkEntries(body, o.Sizes.Entries, inTree(tree, size))
 	}
 	return group{
 		name: "list",
 		setup: func(ctx context.Context, s *stage) error {
 			const small = 64 // values of keys whose names are listed
 			return errors.Join(
-				s.fillAll(ctx, o.Sizes.Entries, at(s.prefix+"entries/", size, seed)),
-				s.fillAll(ctx, o.Sizes.Names, at(s.prefix+"names/", small, seed)),
+				s.fillAll(ctx, o.Sizes.Entries, inTree(s.prefix+"entries/", size)),
+				s.fillAll(ctx, o.Sizes.Names, inTree(s.prefix+"names/", small)),
 			)
 		},
 		cells: []cell{
@@ -106,7 +110,7 @@ func listGroup(o *Options) group {
 				name: fmt.Sprintf("recurse-%d", o.Sizes.Entries),
 				bars: bars{cpuPerOp: report.RatioAtMost(2).AndPeer(0.28)},
 				run: func(ctx context.Context, s *stage) (report.Row, error) {
-					return s.reads(ctx, reading{path: "entries/?recurse", clients: o.Sizes.ListClients, check: entries})
+					return s.reads(ctx, reading{paths: []string{"entries/?recurse"}, clients: o.Sizes.ListClients, check: entries})
 				},
 			},
 			{
@@ -116,7 +120,7 @@ func listGroup(o *Options) group {
 				name: fmt.Sprintf("recurse-%d-gzip", o.Sizes.Entries),
 				bars: bars{cpuPerOp: report.RatioAtMost(29.7).AndPeer(0.25)},
 				run: func(ctx context.Context, s *stage) (report.Row, error) {
-					return s.reads(ctx, reading{path: "entries/?recurse", clients: o.Sizes.ListClients, check: entries, gzip: true})
+					return s.reads(ctx, reading{paths: []string{"entries/?recurse"}, clients: o.Sizes.ListClients, check: entries, gzip: true})
 				},
 			},
 			{
@@ -124,14 +128,42 @@ func listGroup(o *Options) group {
 				bars: bars{cpuPerOp: report.RatioAtMost(6).AndPeer(0.2)},
 				run: func(ctx context.Context, s *stage) (report.Row, error) {
 					return s.reads(ctx, reading{
-						path: "names/?keys", clients: o.Sizes.ListClients,
-						check: func(body []byte, prefix string) error {
-							return checkNames(body, o.Sizes.Names, at(prefix+"names/", 0, seed))
+						paths: []string{"names/?keys"}, clients: o.Sizes.ListClients,
+						check: func(body []byte, tree string) error {
+							return checkNames(body, o.Sizes.Names, inTree(tree, 0))
 						},
 					})
 				},
 			},
 		},
+	}
+}
+
+// treesGroup reads lists of one tree among many, at random: a server that keeps the answers it gave
+// last has not kept most of them.
+func treesGroup(o *Options) group {
+	var paths []string
+	for i := range o.Sizes.Trees {
+		paths = append(paths, fmt.Sprintf("tree-%02d/?recurse", i))
+	}
+	return group{
+		name: "trees",
+		setup: func(ctx context.Context, s *stage) error {
+			for i := range o.Sizes.Trees {
+				if err := s.fillAll(ctx, o.Sizes.Entries, inTree(fmt.Sprintf("%stree-%02d/", s.prefix, i), o.Sizes.ValueBytes)); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		cells: []cell{{
+			name: fmt.Sprintf("recurse-random-%d", o.Sizes.Entries),
+			run: func(ctx context.Context, s *stage) (report.Row, error) {
+				return s.reads(ctx, reading{paths: paths, clients: o.Sizes.ListClients, check: func(body []byte, tree string) error {
+					return checkEntries(body, o.Sizes.Entries, inTree(tree, o.Sizes.ValueBytes))
+				}})
+			},
+		}},
 	}
 }
 
@@ -167,14 +199,15 @@ func checkNames(body []byte, n int, at func(int) pair) error {
 	return nil
 }
 
-// reading is one GET that is sent over and over.
+// reading is a GET that is sent over and over.
 type reading struct {
-	path    string // below the stage's prefix
+	paths   []string // below the stage's prefix; each request takes one at random
 	clients int
 	gzip    bool // the client takes compressed answers; the limit sends none
 
-	// check looks at the first answer of each server; the others must have its length.
-	check func(body []byte, prefix string) error
+	// check looks at the first answer to each path, which is about a tree; the others must have the
+	// length of one of these. The limit has one answer to all.
+	check func(body []byte, tree string) error
 }
 
 func (r reading) fields() []rawhttp.Field {
@@ -195,8 +228,7 @@ func (s *stage) reads(ctx context.Context, g reading) (report.Row, error) {
 		return report.Row{}, err
 	}
 	refs := references{limit: limit}
-	path := "/v1/kv/" + s.prefix + g.path
-	if _, err := s.record(ctx, refs, http.MethodGet, path); err != nil {
+	if _, err := s.record(ctx, refs, http.MethodGet, s.pathOf(g.paths[0])); err != nil {
 		return report.Row{}, err
 	}
 	rounds := s.opts.Rounds
@@ -204,31 +236,63 @@ func (s *stage) reads(ctx context.Context, g reading) (report.Row, error) {
 		rounds *= loneRounds
 	}
 	return s.fight(ctx, rounds, limit, closedColumns, func(t target.Target) (load.Plan, error) {
-		first, err := send(ctx, t, http.MethodGet, path, g.fields()...)
-		if err != nil {
-			return load.Plan{}, err
+		var requests [][]byte
+		var lengths []int64
+		for i, path := range g.paths {
+			requests = append(requests, rawhttp.RequestWith(g.fields(), http.MethodGet, s.pathOf(path), t.Addr, nil))
+			if i > 0 && t == limit.Target() {
+				continue
+			}
+			length, err := s.firstLook(ctx, t, g, path)
+			if err != nil {
+				return load.Plan{}, err
+			}
+			lengths = append(lengths, length)
 		}
-		body, err := unpacked(first)
-		if err == nil {
-			err = g.check(body, s.prefix)
-		}
-		if err != nil {
-			return load.Plan{}, fmt.Errorf("GET %s: %w", path, err)
-		}
-		request := rawhttp.RequestWith(g.fields(), http.MethodGet, path, t.Addr, nil)
 		return load.Plan{
 			Conns: g.clients,
-			Next:  func(int, int) []byte { return request },
-			Check: sameLength(path, first.Length),
+			Next:  anyOf(requests, g.clients),
+			Check: sameLength(s.pathOf(g.paths[0]), lengths...),
 		}, nil
 	})
 }
 
-// sameLength refuses what is not a good answer of that length.
-func sameLength(path string, length int64) func(rawhttp.Response) error {
+func (s *stage) pathOf(path string) string { return "/v1/kv/" + s.prefix + path }
+
+// firstLook asks once, checks the answer, and returns its length.
+func (s *stage) firstLook(ctx context.Context, t target.Target, g reading, path string) (int64, error) {
+	first, err := send(ctx, t, http.MethodGet, s.pathOf(path), g.fields()...)
+	if err != nil {
+		return 0, err
+	}
+	body, err := unpacked(first)
+	if err == nil {
+		tree, _, _ := strings.Cut(s.prefix+path, "?")
+		err = g.check(body, tree)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("GET %s: %w", s.pathOf(path), err)
+	}
+	return first.Length, nil
+}
+
+// anyOf takes one of the requests at random.
+func anyOf(requests [][]byte, clients int) func(conn, n int) []byte {
+	if len(requests) == 1 {
+		return func(int, int) []byte { return requests[0] }
+	}
+	chance := make([]*rand.Rand, clients) // by client; each is used by one thread at a time
+	for i := range chance {
+		chance[i] = rand.New(rand.NewPCG(uint64(i), 7))
+	}
+	return func(conn, _ int) []byte { return requests[chance[conn].IntN(len(requests))] }
+}
+
+// sameLength refuses what is not a good answer of one of these lengths.
+func sameLength(path string, lengths ...int64) func(rawhttp.Response) error {
 	return func(r rawhttp.Response) error {
-		if r.Status != http.StatusOK || r.Length != length {
-			return fmt.Errorf("GET %s: %w, %d bytes; want 200 and %d bytes", path, r.Problem(), r.Length, length)
+		if r.Status != http.StatusOK || !slices.Contains(lengths, r.Length) {
+			return fmt.Errorf("GET %s: %w, %d bytes; want 200 and %d bytes", path, r.Problem(), r.Length, lengths)
 		}
 		return nil
 	}

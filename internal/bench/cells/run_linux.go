@@ -34,7 +34,7 @@ type cell struct {
 
 func groups(o *Options) []group {
 	return []group{
-		getGroup(o), scatterGroup(o), listGroup(o),
+		getGroup(o), scatterGroup(o), listGroup(o), treesGroup(o),
 		putGroup(o), boltGroup(o), txnGroup(o), casGroup(o),
 		fanoutGroup(o), wakeGroup(o), rearmGroup(o), parkGroup(o),
 		lockGroup(o), sessionGroup(o), aclGroup(o), storeGroup(o), historyGroup(o), trioGroup(o),
