@@ -376,6 +376,31 @@ func TestWatchersAreToldAfterTheirChangeCanBeRead(t *testing.T) {
 	}
 }
 
+// tellings counts how often the hub calls, and for how many keys.
+type tellings struct{ calls, keys int }
+
+func (n *tellings) Woken(crowds []*kvs.Crowd, _ kvs.Cause) {
+	n.calls++
+	n.keys += len(crowds)
+}
+
+// TestWatchersAreToldOncePerBatch: whoever waits is woken by a batch, not by each of its commands.
+func TestWatchersAreToldOncePerBatch(t *testing.T) {
+	const size = 64
+	m := newMachine(t)
+	told := &tellings{}
+	waiters, puts := make([]kvs.Waiter, size), make([]Command, size)
+	for i := range size {
+		key := fmt.Sprintf("k/%d", i)
+		m.store.Hub().JoinKey(key, &waiters[i], told)
+		puts[i] = write(set(key, "v"))
+	}
+	m.batch(puts...)
+	if want := (tellings{calls: 1, keys: size}); *told != want {
+		t.Errorf("the hub told of %d keys in %d calls, want %d in %d", told.keys, told.calls, want.keys, want.calls)
+	}
+}
+
 // TestTwoPrunesInOneBatch: what an earlier command of the batch has pruned does not count for a later
 // one, as it would not where they come in two batches.
 func TestTwoPrunesInOneBatch(t *testing.T) {
