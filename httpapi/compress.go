@@ -17,7 +17,8 @@ import (
 // Source: contract, README, section 10.
 const gzipFrom = 1400
 
-// packer is a gzip.Writer with the slice that it appends to.
+// packer is a gzip.Writer with the slice that it appends to; a stream's writes to its
+// connection instead.
 type packer struct {
 	zip *gzip.Writer
 	out []byte

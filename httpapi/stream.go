@@ -6,8 +6,6 @@ import (
 	"io"
 	"net/http"
 	"time"
-
-	"github.com/klauspost/compress/gzip"
 )
 
 // maxStreams bounds the log and metrics streams that are open together. Each log
@@ -19,11 +17,11 @@ const streamPatience = 10 * time.Second
 
 // stream is an answer without an end, sent in parts.
 type stream struct {
-	c    *call
-	w    io.Writer
-	gzip *gzip.Writer // nil when the client does not take it
-	conn *http.ResponseController
-	from time.Time
+	c      *call
+	w      io.Writer
+	packer *packer // nil when the client does not take gzip
+	conn   *http.ResponseController
+	from   time.Time
 }
 
 // stream begins an answer without an end. Its headers are sent at once. It is
@@ -42,8 +40,9 @@ func (c *call) stream(contentType string) (*stream, error) {
 	h["X-Content-Type-Options"] = noSniff
 	if takesGzip(c.r.Header) {
 		h["Content-Encoding"] = gzipCoding
-		s.gzip = gzip.NewWriter(c.w)
-		s.w = s.gzip
+		s.packer = packers.Get().(*packer)
+		s.packer.zip.Reset(c.w)
+		s.w = s.packer.zip
 	}
 	c.status = http.StatusOK
 	c.w.WriteHeader(http.StatusOK)
@@ -108,17 +107,21 @@ func (s *stream) send(part []byte) bool {
 			return false
 		}
 	}
-	if s.gzip != nil && s.gzip.Flush() != nil {
+	if s.packer != nil && s.packer.zip.Flush() != nil {
 		return false
 	}
 	return s.conn.Flush() == nil
 }
 
 // close ends the answer. How long the stream was open is not counted as the time
-// of an answer.
+// of an answer. Nothing may be sent afterwards.
 func (s *stream) close() {
-	if s.gzip != nil && s.c.r.Method != http.MethodHead {
-		_ = s.gzip.Close() // the client may be gone
+	if s.packer != nil {
+		if s.c.r.Method != http.MethodHead {
+			_ = s.packer.zip.Close() // the client may be gone
+		}
+		s.packer.zip.Reset(io.Discard) // the pool is to keep nothing of the connection
+		packers.Put(s.packer)
 	}
 	_ = s.conn.SetWriteDeadline(time.Time{}) // the connection may serve on
 	s.c.waited += time.Since(s.from)
