@@ -83,8 +83,12 @@ func (r *run) elections() elections {
 		page, err := s.TryDo(ctx, http.MethodGet, "/v1/agent/metrics?format=prometheus", nil)
 		cancel()
 		r.must(err)
-		sum.term = max(sum.term, series(page.Body, "holdfast_raft_term"))
-		sum.missed += series(page.Body, "holdfast_raft_heartbeat_timeout_total")
+		term, err := series(page.Body, "holdfast_raft_term")
+		r.must(err)
+		missed, err := series(page.Body, "holdfast_raft_heartbeat_timeout_total")
+		r.must(err)
+		sum.term = max(sum.term, term)
+		sum.missed += missed
 	}
 	if sum.term == 0 {
 		r.tb.Fatal("the metrics of the servers tell no term")
@@ -92,15 +96,21 @@ func (r *run) elections() elections {
 	return sum
 }
 
-// series is the value of a series without labels on a page of metrics; 0 if it is not
-// there.
-func series(page []byte, name string) uint64 {
+// series is the value of a series without labels on a page of metrics. One that is not
+// there is an error: under a new name it would be 0 for ever, and nobody would notice.
+func series(page []byte, name string) (uint64, error) {
 	lines := bufio.NewScanner(bytes.NewReader(page))
 	for lines.Scan() {
 		if value, found := strings.CutPrefix(lines.Text(), name+" "); found {
-			n, _ := strconv.ParseFloat(strings.TrimSpace(value), 64) // else it is as if it were not there
-			return uint64(n)
+			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil {
+				return 0, fmt.Errorf("read %s in the metrics: %w", name, err)
+			}
+			return uint64(n), nil
 		}
 	}
-	return 0
+	if err := lines.Err(); err != nil {
+		return 0, fmt.Errorf("look for %s in the metrics: %w", name, err)
+	}
+	return 0, fmt.Errorf("the metrics have no %s", name)
 }
