@@ -9,6 +9,7 @@
 //   - kill_test.go: kill -9 under that load and during the start
 //   - stop_test.go: SIGTERM, SIGINT, the second signal, and the lock on the data
 //   - damage_test.go: files that were cut, emptied, flipped or taken away
+//   - client_test.go: kill -9 of a client, of which the server keeps nothing
 //   - exclusion_test.go: locks under kill -9: nobody believes to hold what another has
 //   - secrets_test.go: whatever is done, no secret and no value is where it must not be
 //

@@ -1,9 +1,15 @@
 package crashtest
 
 import (
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if addr := os.Getenv(watcherEnv); addr != "" {
+		watch(addr)
+	}
+	goleak.VerifyTestMain(m)
+}
