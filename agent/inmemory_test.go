@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/holdfast-kv/holdfast/agent/config"
+	"github.com/holdfast-kv/holdfast/internal/testcluster"
 )
 
 // inMemory is a server without a data dir, on ports that the system chooses.
@@ -40,9 +41,13 @@ func (b *logBuffer) String() string {
 	return b.text.String()
 }
 
-// testConfig is the configuration of a server in memory.
+// testConfig is the configuration of a server in memory. Who reads its requests is for whoever
+// runs the tests to say, as it is of the servers of package testcluster.
 func testConfig() *config.Config {
 	cfg := config.Default()
+	if server := testcluster.HTTPServer(); server != "" {
+		cfg.HTTP.Server = server
+	}
 	cfg.Dev, cfg.Bootstrap = true, true
 	cfg.BindAddr, cfg.AdvertiseAddr = "127.0.0.1", "127.0.0.1"
 	cfg.NodeName, cfg.PrimaryDatacenter = "node-1", cfg.Datacenter

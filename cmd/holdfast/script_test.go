@@ -84,6 +84,7 @@ func startAgent(ts *testscript.TestScript, log string, flags []string) error {
 	agent.Stdout, agent.Stderr = out, out
 	agent.Dir = ts.Getenv("WORK")
 	agent.Env = []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TMPDIR=" + ts.Getenv("TMPDIR")}
+	agent.Env = append(agent.Env, testcluster.HTTPServerEnv()...)
 	if err := agent.Start(); err != nil {
 		return err
 	}

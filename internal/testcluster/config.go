@@ -40,10 +40,6 @@ type Options struct {
 	Token string
 }
 
-// HTTPServer names the environment variable of a test that chooses who reads requests in all
-// servers that it starts: a value of http_config.server.
-const HTTPServer = "HOLDFAST_TEST_HTTP_SERVER"
-
 // LogStores are the backends that everything about durability is tested with.
 func LogStores() []string { return []string{"wal", "boltdb"} }
 

@@ -28,11 +28,7 @@ type process struct {
 func startProcess(runner []string, bin string, args, env []string, log *logBuffer) (*process, error) {
 	line := slices.Concat(runner, []string{bin}, args)
 	cmd := exec.Command(line[0], line[1:]...)
-	cmd.Env = cleanEnv(os.Environ())
-	if server := os.Getenv(HTTPServer); server != "" {
-		cmd.Env = append(cmd.Env, "HOLDFAST_HTTP_CONFIG_SERVER="+server)
-	}
-	cmd.Env = append(cmd.Env, env...)
+	cmd.Env = slices.Concat(cleanEnv(os.Environ()), HTTPServerEnv(), env)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = dieWithParent()
 	if err := cmd.Start(); err != nil {
