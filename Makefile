@@ -53,8 +53,23 @@ test: ## everything CI runs, with the race detector
 	$(GO) test -race -timeout 20m -p 1 ./internal/contract ./internal/clustertest # one at a time: some of their cases measure time
 	$(GO) test -timeout 15m ./internal/torture/faults # alone, and as fast as it is meant to be
 	cd $(CONFORMANCE) && $(GO) test -race -timeout 20m ./...
-	@$(MAKE) demo
+	@$(MAKE) test-memory test-nethttp demo
 	@$(MAKE) fuzz FUZZTIME=5s
+
+# The second way to serve HTTP/1.1. The tests of the contract and of httpapi run in both by
+# themselves.
+NETHTTP := HOLDFAST_TEST_HTTP_SERVER=net/http $(GO) test -race -timeout 20m
+
+.PHONY: test-nethttp
+test-nethttp: ## the tests that start servers once more, with requests read by net/http
+	$(NETHTTP) ./agent ./api ./cmd/holdfast ./internal/crashtest
+	$(NETHTTP) ./internal/clustertest
+	cd $(CONFORMANCE) && $(NETHTTP) ./...
+
+.PHONY: test-memory
+test-memory: ## the bounds of memory, and internal/http1, as they are without the race detector
+	$(GO) test -run 'Alloc|Cost|Memory|NoMoreWork' ./httpapi ./acl ./fsm ./internal/metrics ./agent/logstore/... # it has pools forget
+	$(GO) test ./internal/http1 # with it, this makes other calls of the system
 
 .PHONY: fmt
 fmt: ## format the Go files

@@ -114,7 +114,7 @@ func TestReadCost(t *testing.T) {
 
 // poolsForget tells whether a sync.Pool drops some of what it is given, though nothing is
 // collected, as it does with the race detector. A buffer that is made anew for every fourth
-// read says nothing about the read.
+// read says nothing about the read. "make test-memory" runs these tests without it.
 func poolsForget() bool {
 	made := 0
 	pool := sync.Pool{New: func() any { made++; return new([64]byte) }}
