@@ -46,12 +46,27 @@ func (p *aclProfile) options() testcluster.Options {
 	return o
 }
 
-// TestACLContract runs the cases of access control against a server in each start state.
+// optionsReadBy are the options of a server whose requests somebody reads.
+func (p *aclProfile) optionsReadBy(reader string) testcluster.Options {
+	o := p.options()
+	o.Env = readBy(reader)
+	return o
+}
+
+// TestACLContract runs the cases of access control against a server in each start state,
+// whoever reads its requests.
 func TestACLContract(t *testing.T) {
 	dir := aclContractDir(t)
-	for _, p := range aclProfiles() {
-		t.Run(p.name, func(t *testing.T) {
-			replayACL(t, dir, testcluster.Start(t, p.options()).URL(), &p, nil)
+	for _, reader := range readers {
+		t.Run(reader, func(t *testing.T) {
+			if reader != readers[0] && testing.Short() {
+				t.Skip("the server's own reader stands for both")
+			}
+			for _, p := range aclProfiles() {
+				t.Run(p.name, func(t *testing.T) {
+					replayACL(t, dir, testcluster.Start(t, p.optionsReadBy(reader)).URL(), &p, nil)
+				})
+			}
 		})
 	}
 }
@@ -90,15 +105,19 @@ func TestACLContractOfACluster(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a server alone stands for all")
 	}
-	p := aclProfiles()[0]
-	c := testcluster.StartCluster(t, testcluster.ClusterOptions{Each: p.options()})
-	var names []string
-	for _, s := range c.Servers() {
-		names = append(names, s.Name())
-	}
-	p.args = []string{"--cases", ofCluster(t, dir, names)}
-	for _, s := range c.Servers() {
-		t.Run(s.Name(), func(t *testing.T) { replayACL(t, dir, s.URL(), &p, nil) })
+	for _, reader := range readers {
+		t.Run(reader, func(t *testing.T) {
+			p := aclProfiles()[0]
+			c := testcluster.StartCluster(t, testcluster.ClusterOptions{Each: p.optionsReadBy(reader)})
+			var names []string
+			for _, s := range c.Servers() {
+				names = append(names, s.Name())
+			}
+			p.args = []string{"--cases", ofCluster(t, dir, names)}
+			for _, s := range c.Servers() {
+				t.Run(s.Name(), func(t *testing.T) { replayACL(t, dir, s.URL(), &p, nil) })
+			}
+		})
 	}
 }
 

@@ -4,11 +4,12 @@
 // repository. The tests look for it in the folder that HOLDFAST_CONTRACT_DIR names,
 // or beside the repository in shared/contract, and are skipped where it is absent.
 //
-// They run against a server alone, one in memory, and the leader and a follower of a
-// cluster of three.
+// They run against a server alone, one in memory, and the leader and the followers of a
+// cluster of three; alone and in a cluster once for each who may read requests.
 //
 // The cases of access control have their own program; they run in every start state that
-// they name, and again on each server of a cluster, after a restart and after a restore.
+// they name and on each server of a cluster, for each who may read requests, and again
+// after a restart and after a restore.
 //
 // They run every case of the areas that are built. The cases that cannot pass are
 // listed by name in exceptions_test.go, each with its reason: those about something
