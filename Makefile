@@ -62,7 +62,7 @@ NETHTTP := HOLDFAST_TEST_HTTP_SERVER=net/http $(GO) test -race -timeout 20m
 
 .PHONY: test-nethttp
 test-nethttp: ## the tests that start servers once more, with requests read by net/http
-	$(NETHTTP) ./agent ./api ./cmd/holdfast ./internal/crashtest
+	$(NETHTTP) ./internal/crashtest ./api ./cmd/holdfast ./agent # the longest first
 	$(NETHTTP) ./internal/clustertest
 	cd $(CONFORMANCE) && $(NETHTTP) ./...
 
