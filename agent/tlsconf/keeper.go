@@ -160,6 +160,12 @@ func (s *side) basis(protocols []string) *tls.Config {
 	return c
 }
 
+// acceptor is how connections are accepted while the files are these.
+type acceptor struct {
+	of     *material
+	config *tls.Config
+}
+
 // accepting is how a listener does its handshakes.
 func (s *side) accepting(protocols []string, requireCert bool, name string) *tls.Config {
 	if s.current.Load().cert == nil {
@@ -168,20 +174,26 @@ func (s *side) accepting(protocols []string, requireCert bool, name string) *tls
 	basis := s.basis(protocols)
 	basis.SessionTicketsDisabled = requireCert // a resumed session would carry an old verdict
 	live := basis.Clone()
+	// The connections of one certificate have one configuration: one of its own would be kept
+	// as long as each of them.
+	var last atomic.Pointer[acceptor]
 	live.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		m := s.current.Load()
+		if a := last.Load(); a != nil && a.of == m {
+			return a.config, nil
+		}
 		c := basis.Clone()
 		c.Certificates = []tls.Certificate{*m.cert}
-		if !requireCert {
-			return c, nil
-		}
-		c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, m.roots
-		c.VerifyConnection = func(cs tls.ConnectionState) error {
-			if len(cs.PeerCertificates) == 0 {
-				return errors.New("no certificate was shown")
+		if requireCert {
+			c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, m.roots
+			c.VerifyConnection = func(cs tls.ConnectionState) error {
+				if len(cs.PeerCertificates) == 0 {
+					return errors.New("no certificate was shown")
+				}
+				return checkName(cs.PeerCertificates[0], name)
 			}
-			return checkName(cs.PeerCertificates[0], name)
 		}
+		last.Store(&acceptor{m, c})
 		return c, nil
 	}
 	return live
