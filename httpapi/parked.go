@@ -62,7 +62,6 @@ type waiting struct {
 	reason wake
 
 	mode   Mode
-	oneKey bool // it asks /v1/kv/ for one key: what it is answered is the same by any right to that
 	parked bool // it is counted in s.parked; of its handler, and of whoever ends it
 
 	awake  bool // guarded by mu
@@ -125,7 +124,6 @@ func (c *call) awaitParked(q parkable, o readOptions) error {
 		s: c.s, endpoint: c.endpoint, client: client, came: c.start.UnixNano(),
 		until: c.start.Sub(c.s.began) + c.s.waitTime(o.wait, wheel.Tick),
 		index: o.index, mode: o.mode, awake: true,
-		oneKey: c.endpoint == c.s.kv && !c.asked.tree(),
 	}
 	if err := c.s.parked.enter(client, w, c.s.settings.Load()); err != nil {
 		return err
@@ -328,9 +326,7 @@ func (w *waiting) shares(now time.Time) (same sameAs, ok bool) {
 	if end := who.Checked.Expires; end != 0 && end < now.Add(shareMargin).UnixNano() {
 		return same, false
 	}
-	if !w.oneKey { // who waits still has the right to it: else the change of rights has woken it
-		same.rules = who.Auth
-	}
+	same.rules = who.Auth
 	return same, true
 }
 
