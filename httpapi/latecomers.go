@@ -12,8 +12,8 @@ import (
 
 // Whoever waits for a key and asks again may come when it has changed once more, and is answered
 // at once. Where a thousand do so for a key that is written all the time it is half of them. They
-// have mostly asked in the same words, and get the answer that was made for one of them, if all is
-// the same that it depends on beside these. Their rights are looked at one by one, as always.
+// have mostly sent the same bytes, and get the answer that was made for one of them, if all is the
+// same that it depends on beside these. Their rights are looked at one by one, as always.
 
 // Bounds of these answers: they are for so many keys at a time, with values up to a size, and
 // forgotten soon: what was sent has a token in it. With the bound of a Share that is 16 MiB at most.
@@ -65,7 +65,7 @@ func (c *call) answeredAsOthers(q *question, o readOptions, contact Contact, vie
 		place.Store(&lateAnswer{depends: now})
 		return false
 	case last.share == nil: // there may be more of them
-		last = &lateAnswer{depends: now, share: sameAs{keys: true}.share()}
+		last = &lateAnswer{depends: now, share: new(http1.Share)}
 		place.Store(last)
 		time.AfterFunc(lateKept, func() { place.CompareAndSwap(last, nil) })
 	}

@@ -286,33 +286,16 @@ func (w *waiting) over(status int, took time.Duration) {
 // began is when the request came.
 func (w *waiting) began() time.Time { return time.Unix(0, w.came) }
 
-// sameAs is what must be the same of queries that ask in the same words so that they get the
-// same answer: by which rights it is cut down, and what they have seen before.
+// sameAs is what must be the same of queries that are the same byte for byte so that they
+// get the same answer: by which rights it is cut down, and what they have seen before.
 type sameAs struct {
 	rules *acl.Authorizer
 	first sight
-	keys  bool // asked of /v1/kv/
-}
-
-// Fields of a request that say who asks. An answer about keys depends on nothing but the rights
-// of whoever that is. Others may be about the token itself.
-var (
-	clientFields = []string{"User-Agent"}
-	whoFields    = []string{"X-Consul-Token", "Authorization", "User-Agent"}
-)
-
-// share is a new Share for those of whom this is the same.
-func (same sameAs) share() *http1.Share {
-	if same.keys {
-		return &http1.Share{Whoever: whoFields}
-	}
-	return &http1.Share{Whoever: clientFields}
 }
 
 // shares returns what must be the same; false when nobody may have the same answer. It must
 // be awake, for a change.
 func (w *waiting) shares(now time.Time) (same sameAs, ok bool) {
-	same.keys = w.endpoint == w.s.kv
 	if w.news != nil {
 		same.first = w.news.first
 	}

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -109,56 +108,23 @@ func TestAnswersAreNotSharedBetweenRights(t *testing.T) {
 	})
 }
 
-// TestAnswersAreSharedBetweenTokens: who has the same rights by another token gets the same
-// answer about keys, and his use of it counted.
-func TestAnswersAreSharedBetweenTokens(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := newGuardedServer(t, acl.DefaultDeny)
-		index := g.put(t, "k", "1")
-		first := g.token(t, `key "k" { policy = "read" }`)
-		tokens := []testToken{first}
-		for range 39 {
-			tokens = append(tokens, g.token(t, ``, func(row *acl.Token) { row.Links.Policies = []string{first.policy} }))
-		}
-		var keys []*waiter
-		for _, x := range tokens {
-			keys = append(keys, g.wait(t, x, "/v1/kv/k?wait=1m&index="+index))
-		}
-		before := shares.shared.Load()
-		g.put(t, "k", "2")
-		want := ask(t, g.Server, http.MethodGet, "/v1/kv/k", "", "X-Consul-Token", first.secret).Body.String()
-		for i, w := range keys {
-			w.mustEnd(t, 0, http.StatusOK, want)
-			if got := g.uses.of(tokens[i].accessor).requests.Load(); got != 1 && i > 0 { // the first one has asked once more
-				t.Errorf("%d uses of a token are counted, want 1", got)
-			}
-		}
-		if got := shares.shared.Load() - before; canPark.Load() && got < int64(len(keys)/2) {
-			t.Errorf("%d answers were those to another request, of %d", got, len(keys))
-		}
-		mustHaveNothingLeft(t, g.Server)
-	})
-}
-
 // TestWhoMayHaveTheSameAnswer: the same rights, a token that does not end just now, nobody by a
 // certificate, and the same seen before.
 func TestWhoMayHaveTheSameAnswer(t *testing.T) {
 	now := time.Now()
 	one, other := acl.NewAuthorizer(acl.DefaultDeny, nil), acl.NewAuthorizer(acl.DefaultAllow, nil)
-	kv := &endpoint{}
-	server := &Server{kv: kv}
 	with := func(auth *acl.Authorizer, checked *acl.Checked) *waiting {
-		return &waiting{s: server, endpoint: kv, rights: &waitingRights{who: &acl.Identity{Auth: auth, Checked: checked}}}
+		return &waiting{rights: &waitingRights{who: &acl.Identity{Auth: auth, Checked: checked}}}
 	}
 	var x sharing
 	x.now = now
-	plain := x.of(&waiting{s: server, endpoint: kv})
+	plain := x.of(&waiting{})
 	shared := x.of(with(one, &acl.Checked{}))
 	for rule, tc := range map[string]struct {
 		w    *waiting
 		want *http1.Share // nil: none
 	}{
-		"nobody checks rights":          {&waiting{s: server, endpoint: kv}, plain},
+		"nobody checks rights":          {&waiting{}, plain},
 		"the same rights":               {with(one, &acl.Checked{}), shared},
 		"a token that ends later":       {with(one, &acl.Checked{Expires: now.Add(time.Minute).UnixNano()}), shared},
 		"a token that ends just now":    {with(one, &acl.Checked{Expires: now.Add(time.Second / 2).UnixNano()}), nil},
@@ -171,8 +137,7 @@ func TestWhoMayHaveTheSameAnswer(t *testing.T) {
 	}
 	for rule, w := range map[string]*waiting{
 		"other rights":            with(other, &acl.Checked{}),
-		"something else was seen": {s: server, endpoint: kv, news: &news{first: sight{digest: 1}}},
-		"it is not about keys":    {s: server, endpoint: &endpoint{}, rights: &waitingRights{who: &acl.Identity{Auth: one, Checked: &acl.Checked{}}}},
+		"something else was seen": {news: &news{first: sight{digest: 1}}},
 	} {
 		got := x.of(w)
 		if got == nil || got == plain || got == shared {
@@ -180,9 +145,6 @@ func TestWhoMayHaveTheSameAnswer(t *testing.T) {
 		}
 		if x.of(w) != got {
 			t.Errorf("%s: it has two", rule)
-		}
-		if who := "X-Consul-Token"; slices.Contains(got.Whoever, who) != (w.endpoint == kv) {
-			t.Errorf("%s: what makes no difference is %v", rule, got.Whoever)
 		}
 	}
 }

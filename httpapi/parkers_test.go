@@ -21,28 +21,23 @@ func serveTo(s http.Handler, w *httptest.ResponseRecorder, r *http.Request) {
 		s.ServeHTTP(w, r)
 		return
 	}
-	(&parkedRequest{s: s, w: w, r: r}).serve()
+	(&parkedRequest{s: s, w: w, r: r, head: headOf(r)}).serve()
 }
 
-// questionOf is all of a request that an answer may depend on which a Share is for.
-func questionOf(share *http1.Share, r *http.Request) string {
-	h := r.Header.Clone()
-	if share != nil {
-		for _, name := range share.Whoever {
-			h.Del(name)
-		}
-	}
+// headOf is all of a request that an answer may depend on.
+func headOf(r *http.Request) string {
 	var b bytes.Buffer
-	_ = h.Write(&b) // it never fails
+	_ = r.Header.Write(&b) // it never fails
 	return fmt.Sprint(r.Method, r.URL, b.String(), r.TLS)
 }
 
 // parkedRequest is a request that is served as package http1 does it: when it has parked its
 // goroutine only stands for the connection.
 type parkedRequest struct {
-	s http.Handler
-	w *httptest.ResponseRecorder
-	r *http.Request
+	s    http.Handler
+	w    *httptest.ResponseRecorder
+	r    *http.Request
+	head string
 
 	resumed http1.Waiting
 }
@@ -138,9 +133,8 @@ func (x *sharedAnswers) get(share *http1.Share, p *parkedRequest) bool {
 
 // send answers a request with the answer to another.
 func (x *sharedAnswers) send(share *http1.Share, p *parkedRequest) bool {
-	question := questionOf(share, p.r)
 	x.mu.Lock()
-	same := x.by[share][question]
+	same := x.by[share][p.head]
 	x.mu.Unlock()
 	if same == nil {
 		return false
@@ -166,5 +160,5 @@ func (x *sharedAnswers) put(share *http1.Share, p *parkedRequest) {
 	if x.by[share] == nil {
 		x.by[share] = map[string]*httptest.ResponseRecorder{}
 	}
-	x.by[share][questionOf(share, p.r)] = made
+	x.by[share][p.head] = made
 }

@@ -152,7 +152,7 @@ func (x *sharing) of(w *waiting) *http1.Share {
 		x.all = map[sameAs]*http1.Share{x.last: x.is}
 	}
 	if x.is = x.all[same]; x.is == nil {
-		x.is = same.share()
+		x.is = &http1.Share{}
 		if x.all != nil {
 			x.all[same] = x.is
 		}

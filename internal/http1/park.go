@@ -21,8 +21,8 @@ type Parker interface {
 	// Resumed is what was given to Park when the request waited before; nil the first time.
 	Resumed() Waiting
 
-	// AnswerFrom answers the request with the answer to another one of the Share that asked
-	// for the same, and tells whether there was one: then the handler must write nothing. If
+	// AnswerFrom answers the request with the answer to another one of the Share that was the
+	// same byte for byte, and tells whether there was one: then the handler must write nothing. If
 	// there was none, what the handler answers is offered to the Share. It is for requests that
 	// were not resumed with a Share.
 	AnswerFrom(share *Share) bool
@@ -49,18 +49,14 @@ type Ticket interface {
 	Resume(share *Share) bool
 }
 
-// Share lets requests that wait and ask for the same thing have one answer, made once: they
-// are the same byte for byte, but for header fields that say who asks. Whoever resumes them
-// says that they would all get the same: what is answered, by which rights, from which state.
+// Share lets requests that wait and are the same byte for byte have one answer, made
+// once. Whoever resumes them says that they would all get the same: what is answered, by
+// which rights, from which state.
 type Share struct {
-	// Whoever has the names of the fields that say who asks, as net/http writes them. It is
-	// not changed once the Share is used.
-	Whoever []string
-
 	last atomic.Pointer[answer] // that was put: most often there is only one
 
 	mu      sync.Mutex
-	answers map[string]*answer // by the head of the request without those; guarded by mu
+	answers map[string]*answer // by the head of the request; guarded by mu
 	bytes   int                // of all of them; guarded by mu
 }
 

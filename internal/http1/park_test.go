@@ -591,42 +591,6 @@ func TestShareIsBounded(t *testing.T) {
 	if _, ok := (*Share)(nil).get("x"); ok {
 		t.Error("no Share has an answer")
 	}
-	s = &Share{}
-	s.put(answer{head: strings.Repeat("x", maxQuestion+1)})
-	if len(s.answers) != 0 {
-		t.Error("the answer to a question that is too long is kept")
-	}
-}
-
-// TestShareOfDifferentPeople: fields that say who asks make no difference, all others do.
-func TestShareOfDifferentPeople(t *testing.T) {
-	const head = "GET /k?index=1 HTTP/1.1\r\nHost: a\r\nX-Consul-Token: one\r\nUser-Agent: x\r\nAccept: */*\r\n\r\n"
-	s := &Share{Whoever: []string{"X-Consul-Token", "Authorization", "User-Agent"}}
-	s.put(answer{head: head})
-	s.last.Store(nil) // which is only for the same bytes
-	for _, tc := range []struct {
-		what, old, with string
-		same            bool
-	}{
-		{"nothing", "", "", true},
-		{"another token", "one", "two", true},
-		{"another case of a name", "X-Consul-Token", "x-consul-token", true},
-		{"a token in the other header", "X-Consul-Token: one", "Authorization: Bearer one", true},
-		{"no token", "X-Consul-Token: one\r\n", "", true},
-		{"another client", "User-Agent: x", "User-Agent: y", true},
-		{"another index", "index=1", "index=2", false},
-		{"another host", "Host: a", "Host: b", false},
-		{"another field", "Accept: */*", "Accept: text/plain", false},
-		{"a field more", "Accept: */*", "Accept: */*\r\nAccept-Encoding: gzip", false},
-		{"a field with a longer name", "User-Agent: x", "User-Agents: x", false},
-		{"a shorter name", "X-Consul-Token: one", "X-Consul-Toke: one", false},
-		{"a name in the value", "Accept: */*", "Accept: X-Consul-Token: */*", false},
-		{"HEAD", "GET", "HEAD", false},
-	} {
-		if _, ok := s.get(strings.Replace(head, tc.old, tc.with, 1)); ok != tc.same {
-			t.Errorf("%s: the same is %v, want %v", tc.what, ok, tc.same)
-		}
-	}
 }
 
 // TestAnswerFrom: requests that are the same have the answer to the first, byte for byte, without

@@ -5,15 +5,13 @@ package http1
 import (
 	"bytes"
 	"net/http"
-	"strings"
 )
 
 // Bounds of a Share.
 const (
 	maxShared      = 64 << 10 // bytes of an answer, head and all
 	maxShareBytes  = 1 << 20  // of the answers and of the heads of their requests
-	maxShareAnswer = 64       // different questions
-	maxQuestion    = 1 << 10  // bytes of a head without the fields that say who asks
+	maxShareAnswer = 64       // different heads
 )
 
 // get finds the answer to a request with this head.
@@ -24,52 +22,14 @@ func (s *Share) get(text string) (*answer, bool) {
 	if a := s.last.Load(); a != nil && a.head == text {
 		return a, true
 	}
-	var room [maxQuestion]byte
-	question, ok := s.question(room[:0], text)
-	if !ok {
-		return nil, false
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a, ok := s.answers[string(question)]
+	a, ok := s.answers[text]
 	return a, ok
-}
-
-// question appends a head without the fields that say who asks, if there is room for it.
-func (s *Share) question(room []byte, head string) ([]byte, bool) {
-	for rest := head; rest != ""; {
-		line := rest
-		if i := strings.IndexByte(rest, '\n'); i >= 0 {
-			line = rest[:i+1]
-		}
-		rest = rest[len(line):]
-		if s.saysWho(line) {
-			continue
-		}
-		if len(room)+len(line) > cap(room) {
-			return nil, false
-		}
-		room = append(room, line...)
-	}
-	return room, true
-}
-
-func (s *Share) saysWho(line string) bool {
-	for _, name := range s.Whoever {
-		if len(line) > len(name) && line[len(name)] == ':' && strings.EqualFold(line[:len(name)], name) {
-			return true
-		}
-	}
-	return false
 }
 
 // put keeps a copy of an answer.
 func (s *Share) put(a answer) {
-	var room [maxQuestion]byte
-	question, ok := s.question(room[:0], a.head)
-	if !ok {
-		return
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.answers) == maxShareAnswer || s.bytes+len(a.head)+len(a.raw) > maxShareBytes {
@@ -78,9 +38,9 @@ func (s *Share) put(a answer) {
 	if s.answers == nil {
 		s.answers = map[string]*answer{}
 	}
-	if _, known := s.answers[string(question)]; !known { // two lanes may have made it at a time
+	if _, known := s.answers[a.head]; !known { // two lanes may have made it at a time
 		a.raw = bytes.Clone(a.raw)
-		s.answers[string(question)] = &a
+		s.answers[a.head] = &a
 		s.last.Store(&a)
 		s.bytes += len(a.head) + len(a.raw)
 	}
