@@ -59,14 +59,14 @@ var (
 	storeSessions = metrics.Desc("store", "sessions", "Sessions that exist.")
 
 	storeKeys       = metrics.Desc("store", "keys", "Keys that exist.")
-	storeBytes      = metrics.Desc("store", "bytes", "Size of the keys that exist, with their values and an estimate of the overhead.")
+	storeBytes      = metrics.Desc("store", "bytes", "Memory that the keys that exist take with their values, by estimate.")
 	storeTombstones = metrics.Desc("store", "tombstones", "Deleted keys that are remembered.")
 	storeIndex      = metrics.Desc("store", "index", "Index of the last change of a key, as clients see it.")
 	storeApplied    = metrics.Desc("store", "applied_index", "Index of the last command that reads see the effect of.")
 
 	historyVersions = metrics.Desc("history", "versions", "Older versions of keys that are kept.")
-	historyBytes    = metrics.Desc("history", "bytes", "Size of the older versions that are kept.")
-	historyMax      = metrics.Desc("history", "max_bytes", "Size that older versions may have, by configuration.")
+	historyBytes    = metrics.Desc("history", "bytes", "Memory that the older versions take that are kept, by estimate.")
+	historyMax      = metrics.Desc("history", "max_bytes", "Memory that older versions may take, by configuration.")
 	historyPruned   = metrics.Desc("history", "pruned_through_index", "Index up to which older versions were dropped.")
 
 	raftState       = metrics.Desc("raft", "state", "1 for the state that this server is in.", "state")

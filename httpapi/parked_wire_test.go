@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 
@@ -47,15 +48,17 @@ func dialWire(t testing.TB, address string) *wireClient {
 	return &wireClient{c, bufio.NewReader(c)}
 }
 
-func (c *wireClient) ask(t testing.TB, target string) {
+// ask sends a question about keys, with further header lines.
+func (c *wireClient) ask(t testing.TB, target string, fields ...string) {
 	t.Helper()
-	if _, err := fmt.Fprintf(c, "GET /v1/kv/%s HTTP/1.1\r\nHost: x\r\n\r\n", target); err != nil {
+	lines := strings.Join(append([]string{"Host: x"}, fields...), "\r\n")
+	if _, err := fmt.Fprintf(c, "GET /v1/kv/%s HTTP/1.1\r\n%s\r\n\r\n", target, lines); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// mustGet reads an answer.
-func (c *wireClient) mustGet(t testing.TB, status int, index, body string) {
+// read reads an answer.
+func (c *wireClient) read(t testing.TB) (status int, index, body string) {
 	t.Helper()
 	resp, err := http.ReadResponse(c.r, nil)
 	if err != nil {
@@ -63,8 +66,17 @@ func (c *wireClient) mustGet(t testing.TB, status int, index, body string) {
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	if got := resp.Header.Get("X-Consul-Index"); err != nil || resp.StatusCode != status || got != index || string(text) != body {
-		t.Fatalf("answer is %d %q with index %s, %v; want %d %q with index %s", resp.StatusCode, text, got, err, status, body, index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, resp.Header.Get("X-Consul-Index"), string(text)
+}
+
+// mustGet reads an answer, which must be this one.
+func (c *wireClient) mustGet(t testing.TB, status int, index, body string) {
+	t.Helper()
+	if gotStatus, gotIndex, got := c.read(t); gotStatus != status || gotIndex != index || got != body {
+		t.Fatalf("answer is %d %q with index %s; want %d %q with index %s", gotStatus, got, gotIndex, status, body, index)
 	}
 }
 

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"testing"
 	"time"
@@ -43,28 +42,19 @@ type waitingFor struct {
 	body   string // "": whatever
 }
 
-// waitWith has a query wait with a token.
+// waitWith has a query about keys wait with a token.
 func waitWith(t *testing.T, address string, x testToken, target string, status int, body string) waitingFor {
 	t.Helper()
-	c := waitingFor{dialWire(t, address), status, body}
-	if _, err := fmt.Fprintf(c, "GET %s&wait=5m HTTP/1.1\r\nHost: x\r\nX-Consul-Token: %s\r\n\r\n", target, x.secret); err != nil {
-		t.Fatal(err)
-	}
-	return c
+	c := dialWire(t, address)
+	c.ask(t, target+"&wait=5m", "X-Consul-Token: "+x.secret)
+	return waitingFor{c, status, body}
 }
 
 func (c waitingFor) mustBeAnswered(t *testing.T) {
 	t.Helper()
-	resp, err := http.ReadResponse(c.r, nil)
-	if err != nil {
-		t.Fatal(err)
+	if status, _, body := c.read(t); status != c.status || c.body != "" && body != c.body {
+		t.Errorf("a client is answered %d %q, want %d %q", status, body, c.status, c.body)
 	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != c.status || c.body != "" && string(body) != c.body {
-		t.Errorf("a client is answered %d %q %v, want %d %q", resp.StatusCode, body, err, c.status, c.body)
-	}
-	_ = c.Close()
 }
 
 func setKey(key, value string) *fsm.Command {
@@ -84,11 +74,11 @@ func TestWhoLosesARightWithTheWriteSeesNothing(t *testing.T) {
 		target string
 		apart  bool // the write is a batch of its own
 	}{
-		{few, "/v1/kv/app/a?raw", false},
-		{few, "/v1/kv/app/?keys", false},
-		{many, "/v1/kv/app/a?raw", false},
-		{many, "/v1/kv/app/a?raw", true},
-		{many, "/v1/kv/app/?recurse", true},
+		{few, "app/a?raw", false},
+		{few, "app/?keys", false},
+		{many, "app/a?raw", false},
+		{many, "app/a?raw", true},
+		{many, "app/?recurse", true},
 	} {
 		t.Run(fmt.Sprint(tc), func(t *testing.T) {
 			target := tc.target + "&index=" + g.put(t, "app/a", t.Name())
@@ -121,7 +111,7 @@ func TestWhoGainsARightHandsNothingOn(t *testing.T) {
 	more := g.token(t, `key_prefix "" { policy = "read" }`)
 	for n := range 10 {
 		index := g.put(t, "app/a", fmt.Sprint(n))
-		target := "/v1/kv/app/?keys&index=" + index
+		target := "app/?keys&index=" + index
 		gains := g.token(t, `key "app/a" { policy = "read" }`)
 		other := g.token(t, ``, func(row *acl.Token) { row.Links.Policies = []string{gains.policy} })
 		clients := []waitingFor{waitWith(t, address, gains, target, http.StatusOK, "")}

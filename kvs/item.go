@@ -67,8 +67,8 @@ func (v *Version) Deleted() bool { return v.Kind == KindDelete || v.Kind == Kind
 // its slots in item and log.
 const versionOverhead = 192
 
-// size is what v counts against the history budget, in bytes: what it takes of the process's
-// memory. That is half more than its bytes, for what allocations are rounded up to and the
+// size is what v counts in the budget of history and in the size of the store, in bytes: what
+// it takes of the process's memory. That is half more than its bytes, for what allocations are rounded up to and the
 // room of a third that the garbage collector is given (the benchmark's cell history-full).
 func (v *Version) size() int64 { return int64(len(v.Value)+len(v.Key))*3/2 + versionOverhead }
 
